@@ -1,0 +1,1 @@
+"""A Kubernetes operator for Amazon-Aurora-like PostgreSQL clusters."""

@@ -1,0 +1,1 @@
+"""The in-pod process: supervisor, peer protocol, HTTP API, effects of consensus."""

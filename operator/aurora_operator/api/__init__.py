@@ -1,0 +1,1 @@
+"""The resources: models of spec and status, conditions, and the CRD generator."""

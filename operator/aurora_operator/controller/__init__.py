@@ -1,0 +1,1 @@
+"""The operator process: Kopf handlers, reconcile loop, metrics, probes."""

@@ -1,0 +1,1 @@
+"""Pure planning: spec and observed state to desired objects and actions."""

@@ -1,0 +1,1 @@
+"""PostgreSQL and its tools: SQL, configuration, base backup, rewind."""
