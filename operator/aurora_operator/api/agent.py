@@ -1,0 +1,121 @@
+"""What an agent tells the operator: `GET /v1/status`, and the bodies of its other calls.
+
+| call | body | answer |
+|---|---|---|
+| GET /v1/status | | `AgentStatus` |
+| PUT /v1/settings | `Settings` | 204; 409 when it has a newer revision |
+| POST /v1/parameters/check | `ParameterCheck` | `ParameterCheckResult`; nothing is changed |
+| POST /v1/restart | | 202; PostgreSQL of a reader restarts; 409 on the writer |
+| POST /v1/switchover | `SwitchoverRequest` | 202 on the leader; 409 with a sentence where it cannot be |
+
+Errors have the body `{"error": "a sentence"}`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from aurora_operator.api.base import WireModel
+
+Phase = Literal[
+    "Starting",  # the agent is up, PostgreSQL is not yet
+    "Waiting",  # nothing to do until somebody else acts; `message` says who and what
+    "Initialising",  # initdb
+    "Cloning",  # pg_basebackup; see `task`
+    "Recovering",  # PostgreSQL replays its own WAL after a crash
+    "Following",  # streams from the leader
+    "Detached",  # PostgreSQL runs as a standby that follows nobody
+    "Electing",  # a candidate
+    "Promoting",  # elected; PostgreSQL is being promoted, or waits for W copies
+    "Leading",  # the open writer
+    "Resigning",  # a switchover away from here is under way
+    "Rewinding",  # pg_rewind
+    "Failed",  # a human should look; `message` says at what
+    "Stopping",
+]
+
+
+class Task(WireModel):
+    """Long work under way."""
+
+    kind: Literal["basebackup", "rewind", "initdb", "verify"]
+    source: str | None = None
+    done_bytes: int = 0
+    total_bytes: int = 0
+    seconds: float = 0
+
+
+class ConfigStatus(WireModel):
+    """The membership that this copy has persisted. Copies are `name/incarnation`."""
+
+    version: int
+    voters: tuple[str, ...]
+    write_quorum: int
+    next_voters: tuple[str, ...] = ()
+    next_write_quorum: int = 0
+
+
+class ReplicaStatus(WireModel):
+    """A copy as the leader's pg_stat_replication shows it."""
+
+    name: str
+    incarnation: str
+    state: str
+    flush_lsn: int
+    replay_lsn: int
+    lag_bytes: int
+    lag_seconds: float
+    voting: bool
+
+
+class AgentStatus(WireModel):
+    """One copy, as its agent sees it. LSNs are in bytes."""
+
+    name: str
+    incarnation: str
+    pod_uid: str = ""
+    pod_ip: str = ""
+    zone: str | None = None
+    phase: Phase
+    message: str = ""
+    role: Literal["writer", "reader", "none"] = Field(
+        description="`writer` and `reader` only while clients are served."
+    )
+    epoch: int = Field(default=0, description="The epoch of the leader that it follows, or its own.")
+    leader: str | None = None
+    promised: int = 0
+    lsn: int = 0
+    lag_bytes: int | None = Field(default=None, description="Behind the leader, as far as it knows.")
+    lag_seconds: float | None = None
+    settings_revision: int = 0
+    applied_parameters: dict[str, str] = Field(default_factory=dict, description="The user's parameters in force.")
+    parameters_error: str | None = None
+    pending_restart: tuple[str, ...] = ()
+    server_version: str | None = None
+    system_identifier: str | None = None
+    config: ConfigStatus | None = None
+    replicas: tuple[ReplicaStatus, ...] = Field(default=(), description="On the leader only.")
+    task: Task | None = None
+    volume_bytes: int = 0
+    volume_used_bytes: int = 0
+    tls_not_after: str | None = Field(default=None, description="RFC 3339: end of the server certificate in use.")
+
+
+class ParameterCheck(WireModel):
+    """Parameters that a user would like."""
+
+    parameters: dict[str, str]
+
+
+class ParameterCheckResult(WireModel):
+    """`errors` is empty when PostgreSQL takes them all; else a sentence a parameter."""
+
+    errors: dict[str, str] = Field(default_factory=dict)
+
+
+class SwitchoverRequest(WireModel):
+    """Ask the leader to hand over, to `target` or to the best by Aurora's order."""
+
+    target: str | None = None

@@ -1,0 +1,118 @@
+"""Names, labels, ports and paths that the operator, the agents and their users share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROUP: Final = "aurorapg.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "AuroraCluster"
+PLURAL: Final = "auroraclusters"
+
+LABEL_CLUSTER: Final = f"{GROUP}/cluster"
+LABEL_INSTANCE: Final = f"{GROUP}/instance"
+LABEL_COMPONENT: Final = f"{GROUP}/component"
+"""`instance` on pods that hold data; `log` on log copies."""
+LABEL_ROLE: Final = f"{GROUP}/role"
+"""`writer` or `reader`, put on a pod by its own agent once PostgreSQL serves in that role."""
+LABEL_ZONE: Final = "topology.kubernetes.io/zone"
+
+ANNOTATION_EPOCH: Final = f"{GROUP}/epoch"
+"""On the writer's EndpointSlice: the epoch of the agent that wrote it. A lower epoch never overwrites it."""
+ANNOTATION_SWITCHOVER: Final = f"{GROUP}/switchover"
+"""On the AuroraCluster: asks for a switchover; an instance's name, or `any`."""
+
+POSTGRES_PORT: Final = 5432
+PEER_PORT: Final = 8432
+"""Agents among themselves: mutual TLS, one JSON message a line."""
+API_PORT: Final = 8433
+"""The agent's HTTP API, for the operator: mutual TLS."""
+HEALTH_PORT: Final = 8434
+"""Plain HTTP for the kubelet and Prometheus: /livez, /readyz, /metrics. Tells nothing secret, changes nothing."""
+
+CONTAINER: Final = "postgres"
+POSTGRES_UID: Final = 10001
+"""User and group `postgres` in the instance image."""
+
+DATA_MOUNT: Final = "/data"
+"""The volume: `pgdata` (PostgreSQL), `aurora` (the agent's durable state), `kept` (what a rewind put aside)."""
+TLS_MOUNT: Final = "/etc/aurora/tls"
+"""The Secret `<cluster>-tls`: ca.crt; server.crt/.key (PostgreSQL and the agent's listeners);
+agent.crt/.key (client of agents, CN `aurora-agent`);
+replication.crt/.key (client of PostgreSQL, CN `aurora_replication`)."""
+APP_MOUNT: Final = "/etc/aurora/app"
+"""The Secret `<cluster>-app`; the agent reads `username` and `password` to create the master user."""
+SETTINGS_MOUNT: Final = "/etc/aurora/settings"
+"""The ConfigMap `<cluster>-settings`, key `settings.json`: see `api.settings.Settings`."""
+RUN_DIR: Final = "/run/postgresql"
+"""PostgreSQL's socket directory, in memory."""
+
+AGENT_CN: Final = "aurora-agent"
+OPERATOR_CN: Final = "aurora-operator"
+REPLICATION_USER: Final = "aurora_replication"
+
+
+def instance_name(cluster: str, ordinal: int) -> str:
+    """Name of an instance, its StatefulSet and its PersistentVolumeClaim."""
+    return f"{cluster}-{ordinal}"
+
+
+def pod_name(instance: str) -> str:
+    """Name of an instance's only pod."""
+    return f"{instance}-0"
+
+
+def pods_service(cluster: str) -> str:
+    """The headless Service that gives each pod a name in the DNS."""
+    return f"{cluster}-pods"
+
+
+def pod_host(cluster: str, namespace: str, instance: str) -> str:
+    """DNS name of an instance's pod, covered by the cluster's server certificate."""
+    return f"{pod_name(instance)}.{pods_service(cluster)}.{namespace}.svc"
+
+
+def writer_service(cluster: str) -> str:
+    """The Service that follows the writer."""
+    return cluster
+
+
+def reader_service(cluster: str) -> str:
+    """The Service over the readers; over the writer when there are none."""
+    return f"{cluster}-ro"
+
+
+def any_service(cluster: str) -> str:
+    """The Service over all instances."""
+    return f"{cluster}-any"
+
+
+def writer_endpointslice(cluster: str) -> str:
+    """The EndpointSlice of the writer Service; agents write it, the operator repairs it."""
+    return f"{cluster}-writer"
+
+
+def app_secret(cluster: str) -> str:
+    """The connection Secret for applications."""
+    return f"{cluster}-app"
+
+
+def ca_secret(cluster: str) -> str:
+    """The certificate authority; only the operator reads it."""
+    return f"{cluster}-ca"
+
+
+def tls_secret(cluster: str) -> str:
+    """The certificates that the pods mount."""
+    return f"{cluster}-tls"
+
+
+def settings_configmap(cluster: str) -> str:
+    """What the operator asks of the agents."""
+    return f"{cluster}-settings"
+
+
+def record_configmap(cluster: str) -> str:
+    """The cluster's record: see `api.record.Record`."""
+    return f"{cluster}-record"

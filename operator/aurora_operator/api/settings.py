@@ -1,0 +1,51 @@
+"""What the operator asks of a cluster's agents: one document, pushed to each and kept by each on its volume."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from aurora_operator.api.base import WireModel
+
+
+class Member(WireModel):
+    """A copy that the operator wants to exist."""
+
+    name: str
+    ordinal: int = Field(ge=1, le=31, description="Unique in the cluster; decides which epochs the copy may take.")
+    kind: Literal["instance", "log"] = "instance"
+    host: str = Field(description="DNS name of its pod.")
+    zone: str | None = None
+    promotion_tier: int = Field(default=1, ge=0, le=15)
+    memory_bytes: int = Field(default=0, ge=0, description="Its size, for the promotion order.")
+
+
+class Timings(WireModel):
+    """The periods of the consensus, in milliseconds."""
+
+    heartbeat_ms: int = Field(default=500, ge=50)
+    lease_ms: int = Field(default=3000, ge=500)
+    request_ms: int = Field(default=1000, ge=100)
+
+
+class Settings(WireModel):
+    """The document. A higher `revision` replaces a lower one; agents keep the newest that they have seen."""
+
+    cluster: str
+    namespace: str
+    cluster_uid: str
+    revision: int = Field(ge=1)
+    engine_version: str
+    bootstrap: str = Field(description="The instance that may run initdb, once, if the record says that nobody has.")
+    members: tuple[Member, ...]
+    voters: tuple[str, ...] = Field(description="Names of the members that should vote.")
+    write_quorum: int = Field(ge=1, description="W for exactly these voters.")
+    database_name: str
+    master_username: str
+    parameters: dict[str, str] = Field(default_factory=dict, description="The user's PostgreSQL parameters.")
+    timings: Timings = Timings()
+
+    def member(self, name: str) -> Member | None:
+        """The member called `name`, or None."""
+        return next((m for m in self.members if m.name == name), None)
