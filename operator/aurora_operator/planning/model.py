@@ -1,0 +1,217 @@
+"""What planning reads (`Observed`) and what it answers (`Plan`): the interface to the operator's shell.
+
+The shell observes, calls `planning.plan.plan(observed, supplies, now)`, and carries the answer out:
+
+1. `finalizers` when not None, `create` (ignore AlreadyExists), `apply` (server-side apply, `FIELD_MANAGER`, force);
+2. `delete` (with the uid as a precondition, background propagation; NotFound is fine) and `calls`;
+3. `annotations` (merge patch; None removes), `status` (only when it differs from the observed one), `events`.
+
+The steps of one plan do not depend on each other's success, at most one of them disrupts the database, and all are
+safe to repeat: when one fails, log it, go on with the rest, and plan again. `finalizers` that end in an empty list
+are the exception: they come last, and only when everything before has succeeded. Nothing is remembered between two
+plans except what `Observed` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
+from aurora_operator.api.settings import Settings
+
+FIELD_MANAGER: Final = "aurora-operator"
+
+Raw = Mapping[str, Any]
+"""A Kubernetes object as the API sends it (camelCase keys, plain JSON values)."""
+
+CHILD_KINDS: Final[Mapping[str, str]] = {
+    "StatefulSet": "apps/v1",
+    "Pod": "v1",
+    "PersistentVolumeClaim": "v1",
+    "Service": "v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
+    "ConfigMap": "v1",
+    "Secret": "v1",
+    "ServiceAccount": "v1",
+    "Role": "rbac.authorization.k8s.io/v1",
+    "RoleBinding": "rbac.authorization.k8s.io/v1",
+    "PodDisruptionBudget": "policy/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+}
+"""Kinds in `Observed.children` and their apiVersions. All are found by the label `names.LABEL_CLUSTER`; the Secret
+`names.app_secret` is looked up by name besides, because a user may have made it before the cluster."""
+
+
+@dataclass(frozen=True)
+class OperatorConfig:
+    """What the operator was started with."""
+
+    default_image: str
+    """Image of instances whose spec names none."""
+    namespace: str
+    """The operator's own namespace: the only one whose operator pods may reach the agents' API."""
+    pod_labels: Mapping[str, str]
+    """Labels that select the operator's pods in the NetworkPolicy of each cluster."""
+    cluster_domain: str = "cluster.local"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Kubernetes node, as far as placement asks."""
+
+    name: str
+    zone: str | None
+    """Its label `topology.kubernetes.io/zone`."""
+    ready: bool = True
+    schedulable: bool = True
+    """Neither `spec.unschedulable` nor a NoSchedule/NoExecute taint of role control-plane."""
+
+
+@dataclass(frozen=True)
+class StorageClass:
+    """A StorageClass, as far as storage asks."""
+
+    name: str
+    default: bool = False
+    expandable: bool = False
+    """Its `allowVolumeExpansion`."""
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """An agent that did not answer. It says nothing about the agent: we may be the ones who are cut off."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The world at one moment, all that planning may know. Whatever the shell could not read is absent from here
+    only if it does not exist: when a list call fails, do not plan."""
+
+    cluster: Raw
+    """The AuroraCluster, whole."""
+    operator: OperatorConfig
+    children: Mapping[str, Mapping[str, Raw]] = field(default_factory=dict)
+    """Kind -> name -> object, for the kinds of `CHILD_KINDS`."""
+    nodes: tuple[Node, ...] = ()
+    storage_classes: tuple[StorageClass, ...] = ()
+    agents: Mapping[str, AgentStatus | Unreachable] = field(default_factory=dict)
+    """By instance name, for every pod of the cluster that has an IP."""
+    parameter_checks: Mapping[str, ParameterCheckResult] = field(default_factory=dict)
+    """Answers to `CheckParameters` by its `fingerprint`, kept in memory by the shell; the latest few suffice.
+    A call that failed leaves no entry here, so that it is made again."""
+
+    def child(self, kind: str, name: str) -> Raw | None:
+        """The child of that kind and name, or None."""
+        return self.children.get(kind, {}).get(name)
+
+
+@dataclass(frozen=True)
+class Supplies:
+    """Randomness, brought in from outside (`planning.supplies.fresh()` makes it; used only where something new is
+    needed, and never used twice)."""
+
+    password: str
+    """For the master user."""
+    private_keys: tuple[str, ...]
+    """PEM (PKCS#8) keys, `pki.KEYS_NEEDED` of them."""
+
+
+@dataclass(frozen=True)
+class ObjectRef:
+    """An object to delete."""
+
+    kind: str
+    name: str
+    uid: str | None = None
+    grace_period_seconds: int | None = None
+
+    @property
+    def api_version(self) -> str:
+        """The kind's apiVersion."""
+        return CHILD_KINDS[self.kind]
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """PUT /v1/settings. A 409 (it has a newer revision) needs no action."""
+
+    instance: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Restart:
+    """POST /v1/restart, of a reader."""
+
+    instance: str
+
+
+@dataclass(frozen=True)
+class Switchover:
+    """POST /v1/switchover at the leader."""
+
+    leader: str
+    target: str | None
+
+
+@dataclass(frozen=True)
+class CheckParameters:
+    """POST /v1/parameters/check; the answer goes to `Observed.parameter_checks[fingerprint]`."""
+
+    instance: str
+    parameters: Mapping[str, str]
+    fingerprint: str
+
+
+AgentCall = PushSettings | Restart | Switchover | CheckParameters
+
+
+@dataclass(frozen=True)
+class EventSpec:
+    """An event on the AuroraCluster."""
+
+    type: str
+    """`Normal` or `Warning`."""
+    reason: str
+    """Stable, CamelCase."""
+    message: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do now. See the module's text for the order."""
+
+    status: dict[str, Any]
+    """The whole status subresource (replace, not merge)."""
+    apply: tuple[dict[str, Any], ...] = ()
+    """Whole objects for server-side apply; only those that differ from what was observed."""
+    create: tuple[dict[str, Any], ...] = ()
+    """Objects to create if absent, never to change: the record."""
+    delete: tuple[ObjectRef, ...] = ()
+    calls: tuple[AgentCall, ...] = ()
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
+    """Changes to the AuroraCluster's annotations; None removes one."""
+    finalizers: tuple[str, ...] | None = None
+    """The AuroraCluster's finalizers from now on, or None for no change."""
+    events: tuple[EventSpec, ...] = ()
+    requeue_seconds: float = 10.0
+    """Plan again after this long, if nothing wakes us earlier."""
+    why: tuple[str, ...] = ()
+    """A sentence a step, for the log."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything but the status is to be done."""
+        return bool(
+            self.apply or self.create or self.delete or self.calls or self.annotations or self.finalizers is not None
+        )
+
+
+def parse_time(text: str) -> datetime:
+    """A Kubernetes timestamp (RFC 3339, UTC). Raises ValueError."""
+    return datetime.fromisoformat(text)
