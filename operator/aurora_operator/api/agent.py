@@ -50,6 +50,7 @@ class Task(WireModel):
 class ConfigStatus(WireModel):
     """The membership that this copy has persisted. Copies are `name/incarnation`."""
 
+    epoch: int = 0
     version: int
     voters: tuple[str, ...]
     write_quorum: int

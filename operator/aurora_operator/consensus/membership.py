@@ -1,0 +1,130 @@
+"""Rule 6: changing who votes, by a compare-and-swap of the record and a joint step.
+
+One change at a time: the joint membership goes into the record, then to the copies, and only when a write quorum of
+the old and of the new has it on disk does PostgreSQL's setting change. When a write quorum of the new then has
+everything committed before that, the final membership takes the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aurora_operator.consensus.events import RecordWritten, SetSync, SyncInForce, WriteRecord
+from aurora_operator.consensus.state import Leadership, Proposal, Role, State, Turn
+from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Quorum, majority, name_of
+
+CAUGHT_UP_BYTES = 16 << 20
+"""How far behind a copy may be to join the vote, or to take over in a switchover: one WAL segment."""
+
+
+def advance(t: Turn) -> None:
+    """Take the next step towards the membership that is wanted, if one can be taken now."""
+    s = t.state
+    led = s.leadership
+    if led is None or s.role != Role.LEADING:
+        return
+    config = s.durable.config
+    if led.proposal is not None and not _expired(t, led.proposal):
+        return
+    if config.key != led.synced:
+        holders = {s.me, *(c for c, p in led.peers.items() if p.config >= config.key)}
+        waiting = led.sync_asked == config.key and t.now - led.sync_asked_at < 2 * s.timing.request
+        if config.can_write(holders) and not waiting:
+            s.leadership = replace(led, sync_asked=config.key, sync_asked_at=t.now)
+            t.do(SetSync(config.key, config.sync_rule(s.me)))
+        return
+    if config.new is not None:
+        flushed = {s.me, *(c for c, lsn in led.flushed.items() if lsn >= led.sync_lsn)}
+        if config.can_write(flushed):
+            _propose(t, led, config.final(_next_key(led, config)))
+        return
+    target = next_quorum(s, led)
+    if target is not None:
+        _propose(t, led, config.joint(_next_key(led, config), target))
+
+
+def _expired(t: Turn, proposal: Proposal) -> bool:
+    return t.now - proposal.at >= t.state.timing.request * (1 if proposal.failed else 5)
+
+
+def _next_key(led: Leadership, config: Config) -> ConfigKey:
+    return ConfigKey(led.epoch, config.key.version + 1)
+
+
+def _propose(t: Turn, led: Leadership, config: Config) -> None:
+    s = t.state
+    s.leadership = replace(led, proposal=Proposal(config, t.now))
+    t.do(WriteRecord(led.epoch, s.durable.config.key, config))
+
+
+def next_quorum(s: State, led: Leadership) -> Quorum | None:
+    """The next single change towards the wanted voters: one copy joins, leaves, or replaces its own lost volume.
+
+    None when all is as wanted, or when a step would leave the writer without a write quorum of streaming copies.
+    """
+    wanted, config = s.wanted, s.durable.config
+    if wanted is None:
+        return None
+    voters = config.old.voters
+    streaming = {s.me, *(c for c, lsn in led.flushed.items() if lsn + CAUGHT_UP_BYTES >= led.lsn)}
+    present = {name_of(c): c for c in led.peers if c in streaming}
+    ready = {c for name, c in present.items() if name in wanted.voters and led.peers[c].refusing_since is None}
+    joining = sorted(ready - voters)
+    leaving = sorted(c for c in voters if c != s.me and name_of(c) not in wanted.voters)
+    lost = sorted(c for c in voters if c != s.me and present.get(name_of(c), c) != c)
+    options: list[frozenset[CopyId]] = []
+    for copy in joining:
+        old = {c for c in lost if name_of(c) == name_of(copy)}
+        options.append((voters - old) | {copy})
+    options += [voters - {copy} for copy in (*lost, *leaving)]
+    options += [voters] if _wanted_write(s, voters) != config.old.write else []
+    for option in options:
+        quorum = Quorum(option, _wanted_write(s, option))
+        if _safe(s, config, quorum, streaming):
+            return quorum
+    return None
+
+
+def _wanted_write(s: State, voters: frozenset[CopyId]) -> int:
+    """W for these voters: what was asked for, if they are the ones that it was asked for; else a majority."""
+    wanted = s.wanted
+    if wanted is None or {name_of(c) for c in voters} != wanted.voters:
+        return majority(len(voters))
+    return min(max(wanted.write_quorum, majority(len(voters))), len(voters))
+
+
+def _safe(s: State, config: Config, quorum: Quorum, streaming: set[CopyId]) -> bool:
+    """Whether the copies that stream now can keep commits flowing through the joint step and after it."""
+    joint = config.joint(config.key, quorum)
+    try:
+        rule = joint.sync_rule(s.me)
+    except ValueError:
+        return False
+    enough = len(streaming.intersection(rule.names)) >= rule.need
+    return enough and joint.can_write(streaming)
+
+
+def on_record_written(t: Turn, event: RecordWritten) -> None:
+    """The record holds the membership: spread it. Refused: try again later, from what we know then."""
+    s = t.state
+    led = s.leadership
+    if led is None or led.proposal is None or led.proposal.config.key != event.key or s.role != Role.LEADING:
+        return
+    if not event.ok:
+        s.leadership = replace(led, proposal=replace(led.proposal, at=t.now, failed=True))
+        return
+    config = led.proposal.config
+    s.leadership = replace(led, proposal=None, beat=t.now)
+    t.persist(config=config)
+    t.beat(led.epoch, led.start, led.lsn)
+    advance(t)
+
+
+def on_sync_in_force(t: Turn, event: SyncInForce) -> None:
+    """PostgreSQL obeys the membership from here on."""
+    s = t.state
+    led = s.leadership
+    if led is None or event.key != s.durable.config.key:
+        return
+    s.leadership = replace(led, synced=event.key, sync_lsn=event.lsn)
+    advance(t)

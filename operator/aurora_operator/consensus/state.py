@@ -1,0 +1,199 @@
+"""What a copy knows, and the working context of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from aurora_operator.consensus.events import Broadcast, Durable, Effect, Persist, Send, StopPostgres, Wanted
+from aurora_operator.consensus.messages import Heartbeat, Message, PreVoteReply, Promise, Rank
+from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position
+
+
+class Role(StrEnum):
+    """What a copy is doing in the consensus."""
+
+    DOWN = "down"
+    """PostgreSQL is not there: promises nothing, stands for nothing."""
+    STANDBY = "standby"
+    PREVOTING = "prevoting"
+    """Asks, without side effects, whether the others would promise."""
+    PREPARING = "preparing"
+    """Collects promises for an epoch."""
+    FETCHING = "fetching"
+    """Elected; receives from the furthest promiser what it lacks."""
+    PROMOTING = "promoting"
+    OPENING = "opening"
+    """Promoted; waits for a write quorum on its timeline before it lets clients in."""
+    LEADING = "leading"
+    RESIGNING = "resigning"
+    """A switchover: PostgreSQL is stopping."""
+
+
+PROMOTED: Final = frozenset({Role.OPENING, Role.LEADING, Role.RESIGNING})
+ELECTED: Final = PROMOTED | {Role.FETCHING, Role.PROMOTING}
+ELECTING: Final = frozenset({Role.PREVOTING, Role.PREPARING, Role.FETCHING})
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The periods, in milliseconds of a monotonic clock."""
+
+    heartbeat: int = 500
+    lease: int = 3000
+    request: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The leader (or the candidate that we promised) as we know it: alive until `until` unless it said otherwise."""
+
+    id: CopyId
+    epoch: int
+    until: int
+    alive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Election:
+    """An attempt to become leader. `epoch` and `target` come with its later stages."""
+
+    attempt: int
+    started: int
+    epoch: int = 0
+    replies: Mapping[CopyId, PreVoteReply] = field(default_factory=dict)
+    promises: Mapping[CopyId, Promise] = field(default_factory=dict)
+    target: Position | None = None
+    beat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A member as its acknowledgements show it to the leader."""
+
+    sent: int
+    """When the newest heartbeat that it acknowledged was sent (ms)."""
+    config: ConfigKey
+    rank: Rank
+    refusing_since: int | None = None
+    """Since when it refuses us, having promised a higher epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A membership on its way into the record."""
+
+    config: Config
+    at: int
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """What only a leader knows."""
+
+    epoch: int
+    start: int
+    since: int
+    lsn: int
+    beat: int
+    synced: ConfigKey
+    """The membership whose rule PostgreSQL obeys."""
+    sync_lsn: int
+    """Where the WAL was when it began to."""
+    sync_asked: ConfigKey | None = None
+    sync_asked_at: int = 0
+    peers: Mapping[CopyId, Peer] = field(default_factory=dict)
+    flushed: Mapping[CopyId, int] = field(default_factory=dict)
+    proposal: Proposal | None = None
+    preferred: CopyId | None = None
+
+
+@dataclass(slots=True)
+class State:
+    """A copy's whole state. Treat it as a value: `step` copies it and never changes what it was given."""
+
+    me: CopyId
+    ordinal: int
+    instance: bool
+    """Whether it can lead at all; a log copy cannot."""
+    timing: Timing
+    durable: Durable
+    quiet_until: int
+    """A copy that has just started may have acknowledged a heartbeat that it no longer remembers."""
+    role: Role = Role.DOWN
+    position: Position | None = None
+    leader: Known | None = None
+    following: tuple[CopyId, int] | None = None
+    promising: tuple[int, CopyId] | None = None
+    """A persisted promise whose answer waits for the WAL receiver to be gone."""
+    election: Election | None = None
+    leadership: Leadership | None = None
+    wanted: Wanted | None = None
+    preferred: CopyId | None = None
+    next_try: int = 0
+    attempt: int = 0
+    abstain_until: int = 0
+    """Stands for no election until then: it has just resigned, or could not catch up."""
+
+
+class Turn:
+    """One step under way: the copied state, the time, and the effects so far."""
+
+    __slots__ = ("effects", "now", "state")
+
+    def __init__(self, state: State, now: int) -> None:
+        self.state = replace(state)
+        self.now = now
+        self.effects: list[Effect] = []
+
+    def do(self, effect: Effect) -> None:
+        """Add an effect."""
+        self.effects.append(effect)
+
+    def send(self, to: CopyId, message: Message) -> None:
+        """Send one message."""
+        self.effects.append(Send(to, message))
+
+    def persist(self, promised: int | None = None, config: Config | None = None) -> None:
+        """Make a promise or a membership durable, if it is new. Neither ever goes back."""
+        durable = self.state.durable
+        new = Durable(
+            promised=durable.promised if promised is None else max(durable.promised, promised),
+            config=config if config is not None and config.key > durable.config.key else durable.config,
+        )
+        if new != durable:
+            self.state.durable = new
+            self.effects.append(Persist(new))
+
+    def rank(self) -> Rank:
+        """This copy's place in the promotion order."""
+        s = self.state
+        wanted = s.wanted
+        return Rank(
+            can_lead=s.instance and self.now >= s.abstain_until and s.position is not None and s.role != Role.DOWN,
+            tier=15 if wanted is None else wanted.tier,
+            size=0 if wanted is None else wanted.size,
+            ordinal=s.ordinal,
+        )
+
+    def leader_alive(self) -> bool:
+        """Whether some leader may still rely on this copy: only when not may it promise."""
+        s = self.state
+        if s.role in ELECTED:
+            return True
+        if s.leader is not None:
+            return s.leader.alive and self.now < s.leader.until
+        return self.now < s.quiet_until and s.durable.config.voters != {s.me}
+
+    def beat(self, epoch: int, start: int | None, lsn: int) -> None:
+        """Send everybody a heartbeat."""
+        self.do(Broadcast(Heartbeat(epoch, self.now, self.state.durable.config, start, lsn)))
+
+    def step_down(self) -> None:
+        """Stop leading at once. Peers hear of it when PostgreSQL is gone."""
+        s = self.state
+        s.role, s.election, s.following, s.promising = Role.DOWN, None, None, None
+        self.do(StopPostgres("immediate"))
