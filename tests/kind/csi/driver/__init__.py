@@ -1,0 +1,1 @@
+"""A CSI driver for tests and demonstrations: node-local XFS volumes on a reflink pool, one image file each."""
