@@ -1,0 +1,253 @@
+"""What a user asks for: `spec` of an AuroraCluster, and what follows from it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from aurora_operator.api.base import Model
+from aurora_operator.api.durability import MAX_VOTING, Durability, default_write_quorum, quorum_rules
+from aurora_operator.api.instances import (
+    MAX_INSTANCES,
+    InstanceSettings,
+    PromotionTier,
+    exclusive,
+    instance_ordinals,
+    settings_rules,
+)
+from aurora_operator.api.parameters import MAX_PARAMETERS, MAX_VALUE_LENGTH, parameter_rules
+from aurora_operator.api.placement import Image, Scheduling
+from aurora_operator.api.quantity import StorageQuantity, is_quantity, to_bytes
+from aurora_operator.api.reserved import DatabaseName, MasterUsername
+from aurora_operator.api.resources import InstanceClassName, Resources, class_resources
+from aurora_operator.api.rules import Rule, RuledModel
+
+LEAST_STORAGE: Final = "1Gi"
+_VERSION: Final = re.compile(r"17(\.\d{1,3})?", re.ASCII)
+_PARAMETER: Final = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_$]*)*", re.ASCII)
+
+
+class VolumeRetention(Model):
+    """What becomes of volumes that are no longer used."""
+
+    when_deleted: Literal["Retain", "Delete"] = Field(
+        default="Retain",
+        description="When the AuroraCluster is deleted: Retain keeps the volumes, and a cluster of the same name uses "
+        "them again; Delete deletes them.",
+    )
+    when_scaled: Literal["Retain", "Delete"] = Field(
+        default="Delete", description="When an instance is removed: Delete deletes its volume, Retain keeps it."
+    )
+
+
+class Storage(RuledModel):
+    """The volume of each instance."""
+
+    size: StorageQuantity = Field(
+        default="10Gi", description="Size of each instance's volume, such as 100Gi. It can grow, and never shrinks."
+    )
+    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None, description="StorageClass of the volumes. Default: the cluster's. It cannot change."
+    )
+    volume_retention: VolumeRetention = Field(
+        default=VolumeRetention(), description="What becomes of volumes that are no longer used."
+    )
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of each volume."""
+        return to_bytes(self.size)
+
+    RULES: ClassVar = (
+        Rule(
+            cel=f"!isQuantity(self.size) || quantity(self.size).compareTo(quantity('{LEAST_STORAGE}')) >= 0",
+            message=f"storage.size must be at least {LEAST_STORAGE}.",
+            check=lambda s: not is_quantity(s.size) or s.size_bytes >= to_bytes(LEAST_STORAGE),
+        ),
+        Rule(
+            cel="!isQuantity(self.size) || !isQuantity(oldSelf.size) || "
+            "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+            message="storage.size cannot shrink, because volumes only grow: keep the old size or a larger one.",
+            message_cel="'storage.size cannot shrink, because volumes only grow: use ' + oldSelf.size + ' or more.'",
+        ),
+        Rule(
+            cel="has(self.storageClassName) == has(oldSelf.storageClassName) && "
+            "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+            message="storage.storageClassName cannot change once the cluster exists: put the old value back; "
+            "to move the data, make a new cluster with the new class.",
+        ),
+    )
+
+
+def _to_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: str(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in value.items()}
+    return value
+
+
+Parameters = Annotated[
+    dict[str, str],
+    BeforeValidator(_to_text),
+    Field(max_length=MAX_PARAMETERS),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_PARAMETERS,
+            "additionalProperties": {"x-kubernetes-int-or-string": True, "maxLength": MAX_VALUE_LENGTH},
+        }
+    ),
+    Rule(
+        cel="self.all(p, p.matches('^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_$]*)*$'))",
+        message="A parameter's name must be as PostgreSQL writes it, in lower case, such as work_mem.",
+        check=lambda parameters: all(_PARAMETER.fullmatch(name) for name in parameters),
+    ),
+    Rule(
+        cel="self.all(p, !string(self[p]).matches('[[:cntrl:]]'))",
+        message="A parameter's value must be one line of text, without control characters.",
+        check=lambda parameters: not any(re.search("[\0-\x1f\x7f]", value) for value in parameters.values()),
+    ),
+    *parameter_rules(),
+]
+"""The user's PostgreSQL parameters; values are text, as in postgresql.conf without quotes."""
+
+
+class AuroraClusterSpec(RuledModel):
+    """A PostgreSQL cluster: one writer, its readers, and how they are kept."""
+
+    engine_version: Annotated[
+        str,
+        Field(max_length=16),
+        Rule(
+            cel="self.matches('^17([.][0-9]{1,3})?$')",
+            message="engineVersion must be 17, or a minor release of it such as 17.12; "
+            "other major versions are not offered yet.",
+            check=lambda version: _VERSION.fullmatch(version) is not None,
+        ),
+        Rule(
+            cel="!self.matches('^[0-9]+[.][0-9]+$') || !oldSelf.matches('^[0-9]+[.][0-9]+$') || "
+            "self.split('.')[0] != oldSelf.split('.')[0] || "
+            "int(self.split('.')[1]) >= int(oldSelf.split('.')[1])",
+            message="engineVersion cannot go back to an older minor release, which can damage the data: "
+            "keep the present one or a newer one.",
+        ),
+    ] = Field(
+        default="17",
+        description="PostgreSQL's version: 17, or a minor release of it such as 17.12, which the image must hold.",
+    )
+    instances: Annotated[
+        int,
+        Rule(
+            cel=f"self >= 1 && self <= {MAX_INSTANCES}",
+            message=f"instances must be 1 to {MAX_INSTANCES}: one writer and up to 15 readers.",
+            check=lambda count: 1 <= count <= MAX_INSTANCES,
+        ),
+    ] = Field(default=3, description="How many instances: one writer, the others readers; 1 to 16.")
+    instance_class: InstanceClassName | None = Field(
+        default=None, description="Size of each instance, as an Aurora class such as db.r6g.large."
+    )
+    resources: Resources | None = Field(
+        default=None,
+        description="Size of each instance, as requests and limits. Default: 250m CPU requested, 1Gi of memory.",
+    )
+    promotion_tier: PromotionTier = Field(
+        default=1, description="Promotion tier of each instance, 0 to 15; the lowest is promoted first."
+    )
+    instance_settings: Annotated[tuple[InstanceSettings, ...], Field(max_length=MAX_INSTANCES), *settings_rules()] = (
+        Field(
+            default=(),
+            description="Instances that differ from the others. Those named here exist; the other instances get the "
+            "lowest numbers that are free.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["instance"]},
+        )
+    )
+    storage: Storage = Field(default=Storage(), description="The volume of each instance.")
+    durability: Durability = Field(
+        default=Durability(), description="The copies of the data, their zones, and the quorum of every commit."
+    )
+    database_name: DatabaseName = Field(
+        default="app", description="The database that is made with the cluster. It cannot change."
+    )
+    master_username: MasterUsername = Field(
+        default="app",
+        description="The user that owns the database; its password is in Secret CLUSTER-app. It cannot change.",
+    )
+    parameters: Parameters = Field(
+        default_factory=dict,
+        description="PostgreSQL's parameters, by lower-case name. Quote what YAML would not take as text or a whole "
+        'number: "on", "off", "1.1". Those that the operator sets itself are refused.',
+    )
+    deletion_protection: bool = Field(
+        default=False, description="While true, deleting the cluster does not take effect."
+    )
+    image: Image = Field(default=Image(), description="The image of the instances.")
+    scheduling: Scheduling = Field(default=Scheduling(), description="Which nodes the pods may run on.")
+
+    RULES: ClassVar = (
+        exclusive,
+        Rule(
+            cel="!has(self.instanceSettings) || size(self.instanceSettings) <= self.instances",
+            message="instanceSettings has more entries than there are instances: remove entries, or raise instances.",
+            check=lambda s: len(s.instance_settings) <= s.instances,
+        ),
+        Rule(
+            cel="!has(self.durability) || !has(self.durability.availabilityZones) || "
+            "size(self.durability.availabilityZones) == 0 || !has(self.instanceSettings) || "
+            "self.instanceSettings.all(i, !has(i.availabilityZone) || "
+            "i.availabilityZone in self.durability.availabilityZones)",
+            message="An instance's availabilityZone is not among durability.availabilityZones: "
+            "add the zone there, or choose one of those.",
+            check=lambda s: (
+                not s.durability.availability_zones
+                or all(
+                    i.availability_zone is None or i.availability_zone in s.durability.availability_zones
+                    for i in s.instance_settings
+                )
+            ),
+        ),
+        *quorum_rules(),
+    )
+
+    @property
+    def ordinals(self) -> tuple[int, ...]:
+        """Ordinals of the instances that should exist, ascending."""
+        return instance_ordinals(self.instances, (item.instance for item in self.instance_settings))
+
+    @property
+    def voting_copies(self) -> int:
+        """V: copies that count for the quorum."""
+        return self.durability.copies or min(self.instances, MAX_VOTING)
+
+    @property
+    def write_quorum(self) -> int:
+        """W: copies, the writer included, that flush a commit before its client hears of it."""
+        return self.durability.write_quorum or default_write_quorum(self.voting_copies)
+
+    @property
+    def read_quorum(self) -> int:
+        """R: copies that must promise before a new writer may act."""
+        return self.voting_copies - self.write_quorum + 1
+
+    def settings_of(self, ordinal: int) -> InstanceSettings | None:
+        """What is different about an instance, or None."""
+        return next((item for item in self.instance_settings if item.instance == ordinal), None)
+
+    def resources_of(self, ordinal: int) -> Resources:
+        """An instance's size: its own class or resources, else the cluster's, else a small default."""
+        for source in (self.settings_of(ordinal), self):
+            if source is not None and source.instance_class is not None:
+                return class_resources(source.instance_class)
+            if source is not None and source.resources is not None:
+                return source.resources
+        return Resources()
+
+    def promotion_tier_of(self, ordinal: int) -> int:
+        """An instance's promotion tier."""
+        item = self.settings_of(ordinal)
+        return self.promotion_tier if item is None or item.promotion_tier is None else item.promotion_tier
+
+    def zone_of(self, ordinal: int) -> str | None:
+        """The zone that an instance must be in, or None if any will do."""
+        item = self.settings_of(ordinal)
+        return None if item is None else item.availability_zone

@@ -1,0 +1,96 @@
+"""What the operator says about an AuroraCluster: `status`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aurora_operator.api.base import WireModel
+from aurora_operator.api.conditions import Condition
+
+ClusterPhase = Literal[
+    "Creating",  # never was Ready yet
+    "Ready",  # as the spec says
+    "Updating",  # works, and is being brought to a changed spec
+    "SwitchingOver",  # the writer hands over as planned
+    "FailingOver",  # no open writer; an election is under way
+    "Degraded",  # writes go on, but something is missing
+    "Unavailable",  # no writes: fewer copies than the write quorum, or no writer for long
+    "Blocked",  # the spec cannot be carried out; see condition SpecAccepted
+    "Deleting",
+]
+MemberRole = Literal["writer", "reader", "none"]
+
+
+class Endpoints(WireModel):
+    """Where clients connect."""
+
+    writer: str | None = Field(default=None, description="Host of the writer endpoint; it follows the writer.")
+    reader: str | None = Field(
+        default=None, description="Host of the reader endpoint: the readers, or the writer when there are none."
+    )
+    any: str | None = Field(default=None, description="Host of the endpoint over all instances.")
+    port: int | None = Field(default=None, description="Port of all endpoints.")
+    secret: str | None = Field(
+        default=None, description="Name of the Secret with user, password, hosts and connection strings."
+    )
+
+
+class MemberStatus(WireModel):
+    """One instance."""
+
+    name: str = Field(description="Its name; its pod is called NAME-0.")
+    role: MemberRole = Field(description="writer, reader, or none while it serves nobody.")
+    zone: str | None = Field(default=None, description="Its zone.")
+    tier: int = Field(default=1, description="Its promotion tier; the lowest is promoted first.")
+    ready: bool = Field(default=False, description="Whether it serves clients.")
+    voting: bool = Field(default=False, description="Whether its copy counts for the write quorum.")
+    phase: str | None = Field(default=None, description="What it does: Cloning, Following, Leading and others.")
+    lag_bytes: int | None = Field(default=None, description="How many bytes of WAL it is behind the writer.")
+    lag_seconds: float | None = Field(default=None, description="How many seconds it is behind the writer.")
+    pending_restart: tuple[str, ...] = Field(default=(), description="Parameters that take effect at its next restart.")
+    message: str | None = Field(default=None, description="More about its phase, such as the progress of a copy.")
+
+
+class DurabilityStatus(WireModel):
+    """The copies of the data, and what they allow."""
+
+    copies: int = Field(description="Voting copies that there should be.")
+    alive_copies: int = Field(default=0, description="Voting copies that are there and up to date enough to count.")
+    write_quorum: int = Field(description="Copies that must have flushed a commit before its client hears of it.")
+    read_quorum: int = Field(description="Copies that must promise before a new writer may act.")
+    zones: tuple[str, ...] = Field(default=(), description="Zones that hold voting copies.")
+    write_available: bool = Field(default=False, description="Whether enough copies are alive for writes.")
+    read_available: bool = Field(default=False, description="Whether enough copies are alive to elect a writer.")
+
+
+class AuroraClusterStatus(WireModel):
+    """The observed state. Only the operator writes it."""
+
+    observed_generation: int | None = Field(default=None, description="The metadata.generation this was made from.")
+    phase: ClusterPhase | None = Field(default=None, description="The state of the cluster in one word.")
+    message: str | None = Field(default=None, description="The state of the cluster in a sentence.")
+    writer: str | None = Field(default=None, description="Name of the instance that is the open writer.")
+    epoch: int | None = Field(default=None, description="Number of the writer's leadership; also its timeline.")
+    instances: int | None = Field(default=None, description="Instances that exist.")
+    ready_instances: int | None = Field(default=None, description="Instances that serve clients.")
+    ready: str | None = Field(default=None, description="Instances that serve clients, of those wanted: 3/3.")
+    selector: str | None = Field(default=None, description="Label selector of the instances' pods, for scaling.")
+    engine_version: str | None = Field(default=None, description="PostgreSQL's version on the writer.")
+    endpoints: Endpoints | None = Field(default=None, description="Where clients connect.")
+    members: tuple[MemberStatus, ...] = Field(
+        default=(),
+        description="The instances.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    durability: DurabilityStatus | None = Field(default=None, description="The copies of the data.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Standard conditions; `kubectl wait --for=condition=Ready` waits for one.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+    def to_kubernetes(self) -> dict[str, Any]:
+        """The status as Kubernetes stores it: camelCase, without what is not known."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
