@@ -17,11 +17,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.kind import cache
 from tests.kind.shell import HarnessError, say, step
 
 from .driver import linux
-from .sidecars import build
+from .sidecars import sanity_binary
 
 REPO = Path(__file__).resolve().parents[3]
 _GIB = 1024**3
@@ -52,15 +51,6 @@ def parse_report(path: Path) -> Outcome:
         else:
             outcome.failed.append(case.get("name", ""))
     return outcome
-
-
-def sanity_binary() -> Path:
-    """Return csi-sanity, building it if this version of it is not cached."""
-    target = cache.slot("csi-sanity", cache.digest(build.HERE / "go.mod", build.HERE / "go.sum"))
-    if not target.exists():
-        with step("building csi-sanity"), cache.heavy(), cache.filling(target) as output:
-            build.build_sanity(output)
-    return target
 
 
 def run_sanity(binary: Path, work: Path) -> Outcome:

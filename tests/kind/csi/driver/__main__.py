@@ -12,10 +12,10 @@ from pathlib import Path
 
 import grpc
 
-from . import csi_pb2, registration_pb2
+from . import DRIVER, csi_pb2, registration_pb2
 from .cluster import node_labels, topology_of
 from .controller import Controller
-from .identity import DRIVER, Identity, Registration
+from .identity import Identity, Registration
 from .node import Node
 from .pool import Pool, Settings
 from .rpc import handler

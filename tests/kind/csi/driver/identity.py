@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from . import DRIVER
 from . import csi_pb2 as csi
 from . import registration_pb2 as registration
 
-DRIVER = "csi.aurorapg.io"
 VERSION = "1"
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from tests.kind import cache, golang
+from tests.kind.shell import output, step
+
+GO_MODULE = Path(__file__).resolve().parent / "go"
 MODULE = "aurora.test/csi-sidecars"
 SANITY_PACKAGE = "github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity"
 
@@ -95,39 +97,33 @@ def adopt(source: str, package: str) -> str:
 
 
 def lay_out(work: Path) -> None:
-    """Fill ``work`` with a Go module that has the dispatcher and the adopted programs.
+    """Make ``work`` a Go module that has the dispatcher and the adopted programs.
 
-    Raises subprocess.CalledProcessError if the modules cannot be downloaded.
+    Raises CommandFailed if the modules cannot be downloaded.
     """
-    shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     for name in ("go.mod", "go.sum"):
-        shutil.copy(HERE / name, work / name)
+        shutil.copy(GO_MODULE / name, work / name)
     for program in PROGRAMS:
-        listed = subprocess.run(
-            ["go", "list", "-f", "{{.Dir}}", program.package], cwd=work, check=True, capture_output=True, text=True
-        )
+        source = Path(output(["go", "list", "-f", "{{.Dir}}", program.package], cwd=work).strip())
         target = work / program.identifier
         target.mkdir()
-        for file in sorted(Path(listed.stdout.strip()).glob("*.go")):
+        for file in sorted(source.glob("*.go")):
             if not file.name.endswith("_test.go"):
                 (target / file.name).write_text(adopt(file.read_text(), program.identifier))
         (target / "aa_flags.go").write_text(FLAGS.format(package=program.identifier))
     (work / "main.go").write_text(render_main())
 
 
-def build_sidecars(work: Path, output: Path) -> None:
-    """Link the sidecars into ``output``, laying out the Go module in ``work`` first."""
-    lay_out(work)
-    _go_build(work, output, ".")
+def sidecars_binary() -> Path:
+    """Return the binary with the sidecars, made or cached. Takes minutes and most of the machine to make."""
+    module = cache.slot("csi-sidecars", cache.digest(GO_MODULE, Path(__file__), golang.version()))
+    if not module.exists():
+        with step("fetch the CSI sidecars' sources"), cache.filling(module) as made:
+            lay_out(made)
+    return golang.binary(module, name="csi-sidecars")
 
 
-def build_sanity(output: Path) -> None:
-    """Build csi-sanity, the conformance test, into ``output``."""
-    _go_build(HERE, output, SANITY_PACKAGE)
-
-
-def _go_build(directory: Path, output: Path, package: str) -> None:
-    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(output), package]
-    environment = {"CGO_ENABLED": "0"}
-    subprocess.run(["env", *(f"{k}={v}" for k, v in environment.items()), *command], cwd=directory, check=True)
+def sanity_binary() -> Path:
+    """Return csi-sanity, the conformance test, made or cached."""
+    return golang.binary(GO_MODULE, SANITY_PACKAGE, name="csi-sanity")
