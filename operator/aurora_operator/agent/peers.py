@@ -1,0 +1,227 @@
+"""The peer connections: one outgoing TLS stream to each other member, one JSON message a line, at most once.
+
+A connection that the other end closes is news in itself: a killed process's kernel closes it at once. When the peer
+then refuses on both its ports, or cannot be reached any more, its pod is dead and nobody needs to wait for a lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from aurora_operator.agent.tls import is_agent
+from aurora_operator.agent.wire import MAX_LINE, Envelope, WireError, decode, encode
+from aurora_operator.api.names import PEER_PORT, POSTGRES_PORT
+from aurora_operator.consensus.messages import Message
+from aurora_operator.consensus.types import CopyId, name_of
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 1.0
+PROBE_SECONDS = 0.3
+RETRY_SECONDS = 0.25
+RETRY_MAX_SECONDS = 2.0
+QUEUE = 64
+"""Messages held for a peer that does not read; older ones are worthless, and are dropped."""
+
+
+@dataclass(slots=True)
+class _Link:
+    name: str
+    host: str
+    queue: asyncio.Queue[Message] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    address: str | None = None
+    """Where it was last heard from or reached: used before the DNS, which may be slow or down."""
+    copy: CopyId | None = None
+    task: asyncio.Task[None] | None = None
+    connected: bool = False
+
+
+class Peers:
+    """All other members, as far as the network goes."""
+
+    def __init__(
+        self,
+        me: Callable[[], CopyId],
+        my_address: str,
+        server_tls: ssl.SSLContext,
+        client_tls: ssl.SSLContext,
+        on_message: Callable[[CopyId, Message], None],
+        on_dead: Callable[[CopyId], None],
+    ) -> None:
+        self._me = me
+        self._my_address = my_address
+        self._server_tls = server_tls
+        self._client_tls = client_tls
+        self._on_message = on_message
+        self._on_dead = on_dead
+        self._links: dict[str, _Link] = {}
+        self._incoming: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Listen until cancelled."""
+        server = await asyncio.start_server(self._accept, "", PEER_PORT, ssl=self._server_tls, limit=MAX_LINE)
+        async with server:
+            await server.serve_forever()
+
+    def set_members(self, hosts: dict[str, str]) -> None:
+        """Connect to these members (host by name), and to no others."""
+        for name in self._links.keys() - hosts.keys():
+            link = self._links.pop(name)
+            if link.task:
+                link.task.cancel()
+        for name, host in hosts.items():
+            known = self._links.get(name)
+            if known is not None and known.host == host:
+                continue
+            if known is not None and known.task:
+                known.task.cancel()
+            link = self._links[name] = _Link(name, host)
+            link.task = asyncio.create_task(self._run(link), name=f"peer-{name}")
+
+    def send(self, to: CopyId, message: Message) -> None:
+        """Queue a message for the copy's member; it is lost when that is not connected."""
+        link = self._links.get(name_of(to))
+        if link is None or not link.connected:
+            return
+        if link.queue.full():
+            link.queue.get_nowait()
+            link.queue.task_done()
+        link.queue.put_nowait(message)
+
+    def broadcast(self, message: Message) -> None:
+        """Send to all members."""
+        for name in self._links:
+            self.send(name, message)
+
+    def address(self, copy: CopyId) -> tuple[str, str | None] | None:
+        """Host name and last known IP address of a copy's pod; None for a stranger."""
+        link = self._links.get(name_of(copy))
+        return None if link is None else (link.host, link.address)
+
+    def connected(self) -> Iterable[str]:
+        """Names of the members that we are connected to."""
+        return [name for name, link in self._links.items() if link.connected]
+
+    async def close(self) -> None:
+        """Say what is queued, briefly, then end all."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await asyncio.gather(*(link.queue.join() for link in self._links.values() if link.connected))
+        tasks = [link.task for link in self._links.values() if link.task] + list(self._incoming)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, link: _Link) -> None:
+        delay = RETRY_SECONDS
+        while True:
+            try:
+                reader, writer = await self._connect(link)
+            except (OSError, TimeoutError) as error:
+                log.debug("cannot reach peer %s: %s", link.name, error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_MAX_SECONDS)
+                continue
+            delay = RETRY_SECONDS
+            log.info("connected to peer %s", link.name)
+            while not link.queue.empty():
+                link.queue.get_nowait()
+                link.queue.task_done()
+            link.connected = True
+            try:
+                await self._pump(link, reader, writer)
+            except (OSError, TimeoutError) as error:
+                log.info("connection to peer %s broke: %s", link.name, error)
+            finally:
+                link.connected = False
+                writer.close()
+            await self._judge(link)
+
+    async def _connect(self, link: _Link) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for target in dict.fromkeys([link.address, link.host]):
+            if target is None:
+                continue
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    reader, writer = await asyncio.open_connection(
+                        target, PEER_PORT, ssl=self._client_tls, server_hostname=link.host
+                    )
+            except (OSError, TimeoutError):
+                if target == link.host:
+                    raise
+                continue
+            peer = writer.get_extra_info("peername")
+            link.address = peer[0] if peer else link.address
+            return reader, writer
+        raise OSError(errno.EHOSTUNREACH, "no address")
+
+    async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Send what is queued until the other end closes; it never says anything on this stream."""
+        closed = asyncio.create_task(reader.read(1))
+        try:
+            while True:
+                get = asyncio.create_task(link.queue.get())
+                try:
+                    await asyncio.wait({get, closed}, return_when=asyncio.FIRST_COMPLETED)
+                    if closed.done():
+                        closed.result()
+                        return
+                    writer.write(encode(Envelope(self._me(), self._my_address, get.result())))
+                    link.queue.task_done()
+                finally:
+                    if not get.done():
+                        get.cancel()
+                if writer.transport.get_write_buffer_size() > MAX_LINE:
+                    raise OSError(errno.ETIMEDOUT, "the peer does not read")
+        finally:
+            closed.cancel()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await closed
+
+    async def _judge(self, link: _Link) -> None:
+        """The peer closed its end. Dead, if neither of its ports takes a connection any more."""
+        if link.address is None or link.copy is None:
+            return
+        alive = await asyncio.gather(_takes(link.address, PEER_PORT), _takes(link.address, POSTGRES_PORT))
+        if not any(alive):
+            log.warning("peer %s is dead: it closed its connection, and neither of its ports answers", link.name)
+            self._on_dead(link.copy)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._receive(reader, writer))
+        self._incoming.add(task)
+        task.add_done_callback(self._incoming.discard)
+
+    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if not is_agent(writer.get_extra_info("ssl_object")):
+                log.warning("refused a peer connection without an agent's certificate")
+                return
+            while line := await reader.readline():
+                envelope = decode(line)
+                link = self._links.get(name_of(envelope.sender))
+                if link is None:
+                    continue
+                link.copy, link.address = envelope.sender, envelope.address
+                self._on_message(envelope.sender, envelope.message)
+        except (OSError, ValueError, WireError) as error:
+            log.info("dropped an incoming peer connection: %s", error)
+        finally:
+            writer.close()
+
+
+async def _takes(address: str, port: int) -> bool:
+    """Whether something listens there, or might: a time-out while the peer closes on us counts as gone."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            _, writer = await asyncio.open_connection(address, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
