@@ -1,1 +1,1 @@
-"""PostgreSQL and its tools: SQL, configuration, base backup, rewind."""
+"""PostgreSQL and its tools: configuration, server process, SQL, cloning, rewinding. Never imports Kubernetes."""

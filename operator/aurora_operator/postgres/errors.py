@@ -1,0 +1,59 @@
+"""What can go wrong with PostgreSQL, for callers that want to tell the cases apart.
+
+```
+PostgresError
+├── ToolError          a PostgreSQL program ended with an error or took too long
+├── ServerError        the server did not start, stop or come up
+│   └── VolumeInUse    another life of this copy still uses the volume
+├── QueryError         the server answered a statement with an error
+├── Unavailable        no answer from the server in time, or no connection
+└── DataError          what is on the volume is not what it should be
+    └── CannotRewind   only a new clone helps
+```
+"""
+
+from __future__ import annotations
+
+
+class PostgresError(Exception):
+    """The base of this package's errors; its text is a sentence for a status or a log."""
+
+
+class ToolError(PostgresError):
+    """A program of PostgreSQL failed. `output` is the end of what it said."""
+
+    def __init__(self, tool: str, returncode: int | None, output: str) -> None:
+        why = "took too long" if returncode is None else f"ended with {returncode}"
+        said = f": {output.strip()}" if output.strip() else ""
+        super().__init__(f"{tool} {why}{said}")
+        self.tool = tool
+        self.returncode = returncode
+        self.output = output
+
+
+class ServerError(PostgresError):
+    """The server did not do what it was told in time, or ended by itself."""
+
+
+class VolumeInUse(ServerError):
+    """Processes of another life of this copy still use the volume."""
+
+
+class QueryError(PostgresError):
+    """The server refused a statement. `sqlstate` is PostgreSQL's code, where there is one."""
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class Unavailable(PostgresError):
+    """No connection to the server, or no answer in time."""
+
+
+class DataError(PostgresError):
+    """Files on the volume are missing, damaged or of another cluster."""
+
+
+class CannotRewind(DataError):
+    """The histories have no point in common that is still on the volume: clone again."""

@@ -1,0 +1,81 @@
+"""Writing files so that a crash leaves the old or the new one, and never half of either."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+def fsync_directory(path: Path) -> None:
+    """Make renames and removals in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def like_parent(path: Path) -> None:
+    """Give a file to the owner of its directory, when we may: root serves an unprivileged server in tests only."""
+    if os.geteuid() == 0:
+        parent = path.parent.stat()
+        os.chown(path, parent.st_uid, parent.st_gid)
+
+
+def write_durably(path: Path, content: str | bytes, mode: int = 0o600) -> bool:
+    """Replace a file's content atomically and durably. Returns False, without writing, if it is that already."""
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        if path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
+            return False
+    except FileNotFoundError:
+        pass
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    like_parent(temporary)
+    temporary.rename(path)
+    fsync_directory(path.parent)
+    return True
+
+
+def remove_durably(path: Path) -> bool:
+    """Remove a file if it is there, durably. Returns whether it was."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    fsync_directory(path.parent)
+    return True
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    """Rename within one file system and make it durable in both directories."""
+    source.rename(target)
+    fsync_directory(target.parent)
+    if source.parent != target.parent:
+        fsync_directory(source.parent)
+
+
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    """Make a directory (and its parents) with the owner of the one above it."""
+    if path.is_dir():
+        return
+    make_directory(path.parent, 0o755) if not path.parent.exists() else None
+    path.mkdir(mode=mode, exist_ok=True)
+    path.chmod(mode)
+    like_parent(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory of ours and everything in it, if it is there. Symbolic links in it are not followed."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

@@ -1,0 +1,66 @@
+"""Where things are on a copy's volume. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aurora_operator.api import names
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths, from the volume's mount and the socket directory."""
+
+    data: Path = Path(names.DATA_MOUNT)
+    run: Path = Path(names.RUN_DIR)
+    tls: Path = Path(names.TLS_MOUNT)
+
+    @property
+    def pgdata(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.data / "pgdata"
+
+    @property
+    def new(self) -> Path:
+        """A data directory that is being made; worth nothing until it is renamed to `pgdata`."""
+        return self.data / "pgdata.new"
+
+    @property
+    def wal(self) -> Path:
+        """pg_wal of the data directory."""
+        return self.pgdata / "pg_wal"
+
+    @property
+    def state(self) -> Path:
+        """The agent's durable state."""
+        return self.data / "aurora"
+
+    @property
+    def kept(self) -> Path:
+        """What was put aside before it was replaced."""
+        return self.data / "kept"
+
+    @property
+    def lock(self) -> Path:
+        """Held by every process that uses the volume."""
+        return self.state / "lock"
+
+    @property
+    def server_key(self) -> Path:
+        """The server's private key, copied here with the permissions that PostgreSQL demands."""
+        return self.run / "tls" / "server.key"
+
+    @property
+    def server_certificate(self) -> Path:
+        """The server's certificate, beside its key: the two change together."""
+        return self.run / "tls" / "server.crt"
+
+    @property
+    def ca_certificate(self) -> Path:
+        """The cluster's certificate authority, beside the server's certificate."""
+        return self.run / "tls" / "ca.crt"
+
+    def initialised(self) -> bool:
+        """Whether there is a complete data directory."""
+        return (self.pgdata / "PG_VERSION").is_file() and (self.pgdata / "global" / "pg_control").is_file()

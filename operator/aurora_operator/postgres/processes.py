@@ -1,0 +1,71 @@
+"""Processes of PostgreSQL that /proc shows: those that outlive their postmaster, and orphans to reap."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from aurora_operator.postgres.errors import VolumeInUse
+
+
+def of_data_directory(pgdata: Path) -> list[int]:
+    """Ids of all living server processes whose working directory is `pgdata`.
+
+    Each PostgreSQL server process works in its data directory and in a session of its own, so neither process
+    groups nor parents find them once their postmaster is gone. Zombies have no working directory and don't count.
+    """
+    target = str(pgdata.resolve())
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                cwd = str((entry / "cwd").readlink()).removesuffix(" (deleted)")
+                if cwd == target and (entry / "exe").readlink().name.startswith("postgres"):
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def send(pids: Collection[int], number: signal.Signals) -> None:
+    """Send a signal to those that still exist."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+async def wait_gone(pgdata: Path, patience: float, kill_within: float = 5) -> None:
+    """Wait until no server process of `pgdata` is left: `patience` seconds by itself, then by SIGKILL.
+
+    After `kill -9` of a postmaster its backends notice by themselves, but one that is busy may take long, and
+    could still acknowledge commits meanwhile. Raises VolumeInUse when even SIGKILL does not end them in time.
+    """
+    start = time.monotonic()
+    while pids := of_data_directory(pgdata):
+        waited = time.monotonic() - start
+        if waited > patience + kill_within:
+            raise VolumeInUse(f"server processes of an earlier life do not end: {pids}")
+        if waited > patience:
+            send(pids, signal.SIGKILL)
+        await asyncio.sleep(0.01)
+
+
+def reap_orphans(own: Collection[int]) -> list[int]:
+    """As a container's first process: collect dead processes that nobody else waits for; returns their ids.
+
+    `own` are children that asyncio waits for (it must get their exit status, so `waitpid(-1)` will not do).
+    """
+    me = os.getpid()
+    reaped = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) in own:
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # "pid (name) state parent ...": the name may hold anything, so split after its last parenthesis.
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state == "Z" and int(parent) == me and os.waitpid(int(entry.name), os.WNOHANG)[0]:
+                reaped.append(int(entry.name))
+    return reaped

@@ -1,0 +1,147 @@
+"""Timeline history files, and what they say about who may follow whom. Pure.
+
+A timeline's number is the epoch of the leader that wrote it. Numbers are not contiguous, but PostgreSQL promotes
+onto the number after the last contiguous `*.history` file that it finds (timeline.c, findNewestTimeLine), so the
+numbers between are filled with placeholders: files that hold a comment and no ancestry. A standby that meets a
+placeholder refuses it ("not a child of"), so it can never become a recovery target by mistake, as a file with an
+invented switch point could. Followers fetch every file between their timeline and the leader's, so a leader keeps
+its placeholders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
+
+from aurora_operator.postgres.lsn import format_lsn, parse_lsn
+
+PLACEHOLDER: Final = "# placeholder: no timeline of this number was ever written to by this copy's history\n"
+_HISTORY_NAME: Final = re.compile(r"([0-9A-F]{8})\.history", re.ASCII)
+_LINE: Final = re.compile(r"(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)(?:\s+(.*))?", re.ASCII)
+
+
+class Switch(NamedTuple):
+    """The end of a parent timeline: its last byte is the one before `lsn`."""
+
+    parent: int
+    lsn: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A timeline and its ancestors, oldest first. Timeline 1 and placeholders have no ancestors."""
+
+    timeline: int
+    switches: tuple[Switch, ...] = ()
+
+    @property
+    def placeholder(self) -> bool:
+        """Whether it only fills a number."""
+        return self.timeline > 1 and not self.switches
+
+    @property
+    def start(self) -> int:
+        """Where this timeline began; 0 for the first."""
+        return self.switches[-1].lsn if self.switches else 0
+
+    @property
+    def timelines(self) -> tuple[int, ...]:
+        """Its ancestors and itself, oldest first."""
+        return (*(s.parent for s in self.switches), self.timeline)
+
+    def end_of(self, timeline: int) -> int | None:
+        """Where this history leaves an ancestor; None for the timeline itself. KeyError for a stranger."""
+        if timeline == self.timeline:
+            return None
+        for switch in self.switches:
+            if switch.parent == timeline:
+                return switch.lsn
+        raise KeyError(timeline)
+
+    def contiguous(self) -> bool:
+        """Whether no ancestor ends before it began; a history that fails this must not be followed."""
+        lsns = [s.lsn for s in self.switches]
+        return lsns == sorted(lsns)
+
+
+def history_name(timeline: int) -> str:
+    """Name of a timeline's history file."""
+    return f"{timeline:08X}.history"
+
+
+def parse_history_name(name: str) -> int | None:
+    """The timeline of a history file's name; None for other files."""
+    match = _HISTORY_NAME.fullmatch(name)
+    return int(match[1], 16) if match else None
+
+
+def parse_history(timeline: int, text: str) -> History:
+    """Read a history file's text by PostgreSQL's rules. Raises ValueError."""
+    switches: list[Switch] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = _LINE.fullmatch(stripped)
+        if match is None:
+            raise ValueError(f"not a line of a timeline history: {line!r}")
+        switches.append(Switch(int(match[1]), parse_lsn(match[2]), match[3] or ""))
+    numbers = [*(s.parent for s in switches), timeline]
+    if any(a >= b for a, b in pairwise(numbers)):
+        raise ValueError(f"timelines do not increase in the history of {timeline}: {numbers}")
+    return History(timeline, tuple(switches))
+
+
+def render_history(history: History) -> str:
+    """A history file's text as PostgreSQL writes it; a placeholder's for a history without ancestors."""
+    if not history.switches:
+        return PLACEHOLDER
+    return "\n".join(f"{s.parent}\t{format_lsn(s.lsn)}\t{s.reason}\n" for s in history.switches)
+
+
+def divergence(leader: History, timeline: int, lsn: int) -> int | None:
+    """Where a copy at (`timeline`, `lsn`) left the leader's history; None if all that it has is part of it.
+
+    The leader's own timeline has no end here: its followers cannot be ahead of it. KeyError when the copy's
+    timeline is not an ancestor: then only pg_rewind can find the common ground.
+    """
+    end = leader.end_of(timeline)
+    return end if end is not None and lsn > end else None
+
+
+Follow = Literal["stream", "restart", "rewind"]
+
+
+def how_to_follow(leader: History, timeline: int, lsn: int, local: Mapping[int, History]) -> Follow:
+    """What a standby at (`timeline`, `lsn`) must do to stream from a leader.
+
+    - `stream`: change primary_conninfo and reload.
+    - `restart`: its history fits, but PostgreSQL may already aim at a timeline (`local`: the history files in its
+      pg_wal) that is not the leader's, and then refuses the leader's until it is stopped, cleaned
+      (`wal.clean_future_histories`) and started.
+    - `rewind`: it has WAL that the leader's history has not.
+    """
+    if timeline not in leader.timelines or divergence(leader, timeline, lsn) is not None:
+        return "rewind"
+    return "restart" if adoptable(local.values(), timeline, lsn, leader.timelines) else "stream"
+
+
+def adoptable(histories: Iterable[History], timeline: int, lsn: int, besides: Iterable[int] = ()) -> list[int]:
+    """Timelines that a standby at (`timeline`, `lsn`) may have taken for its recovery target, except `besides`.
+
+    PostgreSQL takes the newest contiguous one that branched off its own timeline at or after what it has replayed
+    (xlogrecovery.c, rescanLatestTimeLine). If it is promoted then, its history names that one as the parent, from
+    a switch point that this copy may never have reached: so never promote while this is not empty, and restart.
+    """
+    known = set(besides)
+    found = []
+    for history in histories:
+        if history.timeline > timeline and history.timeline not in known and timeline in history.timelines:
+            end = history.end_of(timeline)
+            if end is not None and end >= lsn:
+                found.append(history.timeline)
+    return sorted(found)
