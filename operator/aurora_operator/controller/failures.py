@@ -1,0 +1,35 @@
+"""How a failure of the operator itself shows: a condition that is only there while something fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+RECONCILED: Final = "Reconciled"
+"""Condition type; False while the operator cannot carry out what it planned."""
+_LIMIT: Final = 1024
+
+
+def sentence(problems: Sequence[str]) -> str:
+    """The first problem, and how many more there are."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return problems[0][: _LIMIT - len(more)] + more
+
+
+def with_failure(
+    status: Mapping[str, Any], before: Mapping[str, Any], problems: Sequence[str], generation: int, now: datetime
+) -> dict[str, Any]:
+    """`status` with the condition added; its time is that of `before` (the observed status) if it failed then too."""
+    old = next((c for c in before.get("conditions") or () if c["type"] == RECONCILED), None)
+    since = old["lastTransitionTime"] if old is not None else now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {
+        "type": RECONCILED,
+        "status": "False",
+        "reason": "ReconcileFailed",
+        "message": sentence(problems),
+        "lastTransitionTime": since,
+        "observedGeneration": generation,
+    }
+    others = [c for c in status.get("conditions") or () if c["type"] != RECONCILED]
+    return {**status, "conditions": [*others, condition]}

@@ -1,0 +1,98 @@
+"""Kopf's handlers: they say who must look again, and nothing more.
+
+Only `on.event`: such handlers write nothing to the resources. Any other kind would make Kopf put annotations, and a
+finalizer, on what belongs to the user.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
+
+import kopf
+
+from aurora_operator.api import names
+from aurora_operator.kube.resources import CHILDREN
+
+SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+registry = kopf.OperatorRegistry()
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf's settings: every watch ends, no write of its own, no peering, only our objects."""
+    made = kopf.OperatorSettings()
+    made.posting.enabled = False
+    made.scanning.disabled = True  # neither namespaces nor CRDs are watched; the CRD exists before Kopf starts
+    made.watching.server_timeout = 300
+    made.watching.client_timeout = 330
+    made.watching.connect_timeout = 10
+    made.networking.request_timeout = 30
+    made.networking.connect_timeout = 10
+    made.process.ultimate_exiting_timeout = 20
+    for resource in CHILDREN.values():
+        made.watching.label_selectors[_selector(resource.api_version, resource.plural)] = names.LABEL_CLUSTER
+    return made
+
+
+def _selector(api_version: str, plural: str) -> tuple[str, str, str]:
+    group, _, version = api_version.rpartition("/")
+    return group, version, plural
+
+
+def fingerprint(body: Mapping[str, Any]) -> Hashable:
+    """What a change must touch to be worth a pass: not the status, which is our own word."""
+    metadata = body["metadata"]
+    annotations = tuple(sorted((metadata.get("annotations") or {}).items()))
+    finalizers = tuple(metadata.get("finalizers") or ())
+    return metadata["uid"], metadata.get("generation"), metadata.get("deletionTimestamp"), finalizers, annotations
+
+
+@kopf.on.login(registry=registry)
+async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
+    """The pod's service account, by address and not by DNS name; else the kubeconfig's."""
+    info = kopf.login_with_service_account(settings=settings)
+    if info is None:
+        return kopf.login_with_kubeconfig(settings=settings)
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    return dataclasses.replace(info, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
+
+
+@kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+async def cluster_event(event: Any, namespace: str | None, name: str, memo: Any, **_: Any) -> None:
+    """An AuroraCluster appeared, changed or went."""
+    key = (str(namespace), name)
+    if event["type"] == "DELETED":
+        memo.fleet.gone(key)
+    else:
+        memo.fleet.seen(key, fingerprint(event["object"]))
+
+
+async def child_event(namespace: str | None, labels: Mapping[str, str], memo: Any, **_: Any) -> None:
+    """Something that belongs to a cluster appeared, changed or went."""
+    memo.fleet.wake((str(namespace), labels[names.LABEL_CLUSTER]))
+
+
+for _resource in CHILDREN.values():
+    kopf.on.event(
+        *_selector(_resource.api_version, _resource.plural),
+        labels={names.LABEL_CLUSTER: kopf.PRESENT},
+        registry=registry,
+    )(child_event)
+
+
+@kopf.on.probe(registry=registry)
+async def alive(memo: Any, **_: Any) -> str:
+    """Whether every loop and the election go on; an error here makes the kubelet restart the operator."""
+    complaints = memo.complaints()
+    if complaints:
+        raise RuntimeError("; ".join(complaints))
+    return "leading" if memo.fleet.active else "standing by"
+
+
+@kopf.on.cleanup(registry=registry)
+async def stop(memo: Any, **_: Any) -> None:
+    """The process ends: no pass is cut off in the middle of a call without our knowing."""
+    await memo.fleet.stop()

@@ -1,0 +1,79 @@
+"""What Prometheus sees of the operator. The state of clusters is read from their last statuses when asked, so that
+nothing stays behind of a cluster or member that is gone."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aurora_operator.controller.fleet import Key
+
+_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_CLUSTER: Final = ["namespace", "cluster"]
+_MEMBER: Final = [*_CLUSTER, "instance"]
+
+
+class Metrics(Collector):
+    """Counts passes, and remembers each cluster's last status."""
+
+    def __init__(self, registry: CollectorRegistry, leading: Callable[[], bool]) -> None:
+        self._leading = leading
+        self._statuses: dict[Key, Mapping[str, Any]] = {}
+        self._passes = Counter(
+            "aurora_reconcile", "Reconcile passes, by how they ended.", ["result"], registry=registry
+        )
+        self._seconds = Histogram(
+            "aurora_reconcile_seconds", "How long reconcile passes take.", buckets=_BUCKETS, registry=registry
+        )
+        for result in ("success", "error"):
+            self._passes.labels(result)
+        registry.register(self)
+
+    def passed(self, key: Key, status: Mapping[str, Any], *, seconds: float, failed: bool) -> None:
+        """A pass has ended."""
+        self._passes.labels("error" if failed else "success").inc()
+        self._seconds.observe(seconds)
+        self._statuses[key] = status
+
+    def forget(self, key: Key) -> None:
+        """The cluster is gone."""
+        self._statuses.pop(key, None)
+
+    def collect(self) -> Iterator[Metric]:
+        """The state of operator and clusters (called by the registry, from another thread)."""
+        statuses = dict(self._statuses)
+        leader = GaugeMetricFamily("aurora_operator_leader", "Whether this operator is the one that acts.")
+        leader.add_metric([], float(self._leading()))
+        yield leader
+        phases = GaugeMetricFamily("aurora_clusters", "Clusters, by phase.", labels=["phase"])
+        for phase, count in Tally(str(s.get("phase") or "Unknown") for s in statuses.values()).items():
+            phases.add_metric([phase], count)
+        yield phases
+        epoch = GaugeMetricFamily("aurora_cluster_epoch", "Number of the writer's leadership.", labels=_CLUSTER)
+        for key, status in statuses.items():
+            if status.get("epoch") is not None:
+                epoch.add_metric(list(key), status["epoch"])
+        yield epoch
+        yield from _members(statuses)
+
+
+def _members(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
+    ready = GaugeMetricFamily("aurora_member_ready", "Whether the instance serves clients.", labels=_MEMBER)
+    writer = GaugeMetricFamily("aurora_member_writer", "Whether the instance is the writer.", labels=_MEMBER)
+    size = GaugeMetricFamily("aurora_member_lag_bytes", "WAL that the instance is behind the writer.", labels=_MEMBER)
+    time = GaugeMetricFamily("aurora_member_lag_seconds", "Time that the instance is behind.", labels=_MEMBER)
+    for key, status in statuses.items():
+        for member in status.get("members") or ():
+            labels = [*key, member["name"]]
+            ready.add_metric(labels, float(bool(member.get("ready"))))
+            writer.add_metric(labels, float(member.get("role") == "writer"))
+            if member.get("lagBytes") is not None:
+                size.add_metric(labels, member["lagBytes"])
+            if member.get("lagSeconds") is not None:
+                time.add_metric(labels, member["lagSeconds"])
+    yield from (ready, writer, size, time)

@@ -1,0 +1,220 @@
+"""One pass for one cluster: observe, plan, carry out. No decision is made here; planning makes them all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
+from aurora_operator.controller.agents import AgentError
+from aurora_operator.controller.failures import sentence, with_failure
+from aurora_operator.controller.fleet import Key
+from aurora_operator.controller.loop import Outcome
+from aurora_operator.kube import observe, write
+from aurora_operator.kube.client import Api
+from aurora_operator.kube.errors import ApiError, KubeError
+from aurora_operator.planning.model import (
+    AgentCall,
+    CheckParameters,
+    EventSpec,
+    Node,
+    Observed,
+    OperatorConfig,
+    Plan,
+    Raw,
+    StorageClass,
+    Supplies,
+    Unreachable,
+)
+
+log = logging.getLogger(__name__)
+
+_CHECKS_KEPT: Final = 8
+
+
+class AgentCalls(Protocol):
+    """What reconciling asks of `agents.Agents`."""
+
+    async def statuses(self, key: Key, children: observe.Children) -> Mapping[str, AgentStatus | Unreachable]:
+        """See `Agents.statuses`."""
+
+    async def call(self, key: Key, children: observe.Children, call: AgentCall) -> ParameterCheckResult | None:
+        """See `Agents.call`."""
+
+    async def forget(self, key: Key) -> None:
+        """See `Agents.forget`."""
+
+
+class Watcher(Protocol):
+    """Who wants to know how passes end: the metrics."""
+
+    def passed(self, key: Key, status: Mapping[str, Any], *, seconds: float, failed: bool) -> None:
+        """A pass has ended."""
+
+    def forget(self, key: Key) -> None:
+        """The cluster is gone."""
+
+
+class Stopped(Exception):
+    """We are not the active operator any more: write nothing."""
+
+
+@dataclass
+class Reconciler:
+    """Carries out passes. The fields are the seams to the world."""
+
+    api: Api
+    operator: OperatorConfig
+    surroundings: Callable[[], Awaitable[tuple[tuple[Node, ...], tuple[StorageClass, ...]]]]
+    agents: AgentCalls
+    say: Callable[[Raw, EventSpec], Awaitable[None]]
+    plan: Callable[[Observed, Supplies, datetime], Plan]
+    supplies: Callable[[], Supplies]
+    watcher: Watcher
+    may_write: Callable[[], bool] = field(default=lambda: True)
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    checks: dict[Key, OrderedDict[str, ParameterCheckResult]] = field(default_factory=dict)
+    """Answers of parameter checks; the only thing remembered between passes."""
+
+    async def __call__(self, key: Key) -> Outcome:
+        """Run a pass."""
+        started = asyncio.get_running_loop().time()
+        namespace, name = key
+        try:
+            cluster = await observe.get_cluster(self.api, namespace, name)
+        except KubeError as error:
+            log.warning("%s/%s: cannot read the cluster: %s", namespace, name, error)
+            return Outcome(failed=True)
+        if cluster is None:
+            log.info("%s/%s: gone", namespace, name)
+            self.checks.pop(key, None)
+            self.watcher.forget(key)
+            await self.agents.forget(key)
+            return Outcome(gone=True)
+        work = _Pass(self, key, cluster)
+        outcome = await work.run()
+        seconds = asyncio.get_running_loop().time() - started
+        self.watcher.passed(key, work.status, seconds=seconds, failed=outcome.failed)
+        return outcome
+
+
+class _Pass:
+    def __init__(self, to: Reconciler, key: Key, cluster: Raw) -> None:
+        self._to = to
+        self._key = key
+        self._namespace = key[0]
+        self._title = "/".join(key)
+        self._cluster = cluster
+        self._children: observe.Children = {}
+        self._problems: list[str] = []
+        self.status: Mapping[str, Any] = cluster.get("status") or {}
+
+    async def run(self) -> Outcome:
+        try:
+            plan = self._planned(await self._observe())
+        except Exception as error:
+            # A fault of ours, or of the API: the cluster stays as it is, people see why, and we try again.
+            log.exception("%s: no plan", self._title)
+            self._problems.append(f"no plan could be made: {type(error).__name__}: {error}")
+            await self._report(self.status)
+            return Outcome(failed=True)
+        for why in plan.why:
+            log.info("%s: %s", self._title, why)
+        await self._carry_out(plan)
+        return Outcome(again_in=plan.requeue_seconds, failed=bool(self._problems))
+
+    async def _observe(self) -> Observed:
+        (nodes, classes), self._children = await asyncio.gather(
+            self._to.surroundings(), observe.children(self._to.api, *self._key)
+        )
+        return Observed(
+            cluster=self._cluster,
+            operator=self._to.operator,
+            children=self._children,
+            nodes=nodes,
+            storage_classes=classes,
+            agents=await self._to.agents.statuses(self._key, self._children),
+            parameter_checks=dict(self._to.checks.get(self._key) or {}),
+        )
+
+    def _planned(self, observed: Observed) -> Plan:
+        return self._to.plan(observed, self._to.supplies(), self._to.now())
+
+    async def _carry_out(self, plan: Plan) -> None:
+        """In the order that `planning.model` gives; a step that fails does not keep the others from being done."""
+        api, namespace, name = self._to.api, *self._key
+        if plan.finalizers:
+            await self._step("set finalizers", write.set_finalizers(api, namespace, self._cluster, plan.finalizers))
+        for manifest in plan.create:
+            await self._step(_what("create", manifest), write.create(api, namespace, manifest))
+        for manifest in plan.apply:
+            await self._step(_what("apply", manifest), write.apply(api, namespace, manifest))
+        for ref in plan.delete:
+            await self._step(f"delete {ref.kind} {ref.name}", write.delete(api, namespace, ref))
+        await asyncio.gather(*(self._call(call) for call in plan.calls))
+        if plan.annotations:
+            await self._step("annotate", write.annotate(api, namespace, name, plan.annotations))
+        await self._report(plan.status)
+        for event in plan.events:
+            await self._to.say(self._cluster, event)
+        if plan.finalizers == () and not self._problems:
+            # Read anew: our own steps have changed the resource's version.
+            cluster = await observe.get_cluster(api, namespace, name)
+            if cluster is not None:
+                await self._step("remove finalizers", write.set_finalizers(api, namespace, cluster, ()))
+
+    async def _step(self, what: str, doing: Awaitable[object]) -> None:
+        if not self._to.may_write():
+            _discard(doing)
+            raise Stopped("the Lease is not ours any more")
+        try:
+            await doing
+        except KubeError as error:
+            # What is refused about a Secret may quote what is in it.
+            why = str(error)
+            if isinstance(error, ApiError) and " Secret " in what:
+                why = f"{error.status} {error.reason}"
+            log.warning("%s: cannot %s: %s", self._title, what, why)
+            self._problems.append(f"cannot {what}: {why}")
+
+    async def _call(self, call: AgentCall) -> None:
+        """A failed call is no failure of the pass: the next plan sees how things are, and decides anew."""
+        if not self._to.may_write():
+            raise Stopped("the Lease is not ours any more")
+        try:
+            answer = await self._to.agents.call(self._key, self._children, call)
+        except AgentError as error:
+            log.warning("%s: %s", self._title, error)
+            return
+        if isinstance(call, CheckParameters) and answer is not None:
+            known = self._to.checks.setdefault(self._key, OrderedDict())
+            known[call.fingerprint] = answer
+            while len(known) > _CHECKS_KEPT:
+                known.popitem(last=False)
+
+    async def _report(self, status: Mapping[str, Any]) -> None:
+        """Write the status, if it differs; after a failure, with the condition and an event that say so."""
+        before = self._cluster.get("status") or {}
+        metadata = self._cluster["metadata"]
+        if self._problems:
+            status = with_failure(status, before, self._problems, metadata.get("generation", 0), self._to.now())
+            await self._to.say(self._cluster, EventSpec("Warning", "ReconcileFailed", sentence(self._problems)))
+        self.status = status
+        if status != before:
+            doing = write.replace_status(self._to.api, self._namespace, self._cluster, status)
+            await self._step("write the status", doing)
+
+
+def _what(verb: str, manifest: Mapping[str, Any]) -> str:
+    return f"{verb} {manifest['kind']} {manifest['metadata']['name']}"
+
+
+def _discard(doing: Awaitable[object]) -> None:
+    close = getattr(doing, "close", None)
+    if close is not None:
+        close()
