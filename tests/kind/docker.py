@@ -53,9 +53,17 @@ def registry_answers() -> bool:
     return (image_id(_PROBE) is not None and _made_by_us(_PROBE) is None) or _pull_probe()
 
 
-def build(tag: str, context: Path, *, dockerfile: Path | None = None, labels: dict[str, str] | None = None) -> None:
+def build(
+    tag: str,
+    context: Path,
+    *,
+    dockerfile: Path | None = None,
+    labels: dict[str, str] | None = None,
+    arguments: dict[str, str] | None = None,
+) -> None:
     """Build an image from a folder and a Dockerfile (the folder's own by default)."""
     options = [word for key, value in (labels or {}).items() for word in ("--label", f"{key}={value}")]
+    options += [word for key, value in (arguments or {}).items() for word in ("--build-arg", f"{key}={value}")]
     with step(f"build image {tag}"):
         run(
             ["docker", "build", "--tag", tag, "--file", dockerfile or context / "Dockerfile", *options, context],

@@ -17,7 +17,7 @@ from tests.kind.shell import HarnessError, output, run, step
 from tests.kind.system import install
 
 _MINIMUM = (1, 25)
-_ENVIRONMENT = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false", "GOWORK": "off"}
+ENVIRONMENT = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-trimpath -buildvcs=false", "GOWORK": "off"}
 
 
 @functools.cache
@@ -25,7 +25,7 @@ def version() -> str:
     """The Go version that builds everything here; installs Debian's Go when there is none."""
     if shutil.which("go") is None:
         install("golang-go", program="go")
-    text = output(["go", "env", "GOVERSION"], env=_ENVIRONMENT).strip()
+    text = output(["go", "env", "GOVERSION"], env=ENVIRONMENT).strip()
     numbers = tuple(int(part) for part in text.removeprefix("go").split(".")[:2])
     if numbers < _MINIMUM:
         wanted = ".".join(map(str, _MINIMUM))
@@ -36,11 +36,11 @@ def version() -> str:
 def binary(module: Path, package: str = ".", *, name: str, ldflags: Sequence[str] = ()) -> Path:
     """Build one program of a Go module folder and return the path of its binary, made or cached."""
     flags = " ".join(("-s", "-w", *ldflags))
-    key = cache.digest(module, package, flags, version(), *_ENVIRONMENT.values())
+    key = cache.digest(module, package, flags, version(), *ENVIRONMENT.values())
     target = cache.slot(f"bin-{name}", key)
     if not target.exists():
         with step(f"compile {name}"), cache.heavy(), cache.filling(target) as made:
-            run(["go", "build", "-ldflags", flags, "-v", "-o", made, package], cwd=module, env=_ENVIRONMENT)
+            run(["go", "build", "-ldflags", flags, "-v", "-o", made, package], cwd=module, env=ENVIRONMENT)
     return target
 
 
@@ -52,7 +52,7 @@ def installed(package: str, release: str, *, name: str, ldflags: Sequence[str] =
     if not target.exists():
         with step(f"compile {name} {release}"), cache.heavy(), cache.filling(target) as made:
             folder = made.parent / "gobin"
-            environment = _ENVIRONMENT | {"GOBIN": str(folder)}
+            environment = ENVIRONMENT | {"GOBIN": str(folder)}
             run(["go", "install", "-v", "-ldflags", flags, f"{package}@{release}"], env=environment)
             next(folder.iterdir()).rename(made)
     return target

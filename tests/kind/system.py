@@ -28,14 +28,23 @@ def install(*packages: str, program: str) -> None:
         run(["apt-get", "install", "--yes", "--no-install-recommends", *packages], env=environment)
 
 
-@functools.cache
 def debian_mirror() -> str:
     """The Debian mirror that this machine's apt uses, or Debian's own."""
+    return _mirror("debian")
+
+
+def debian_security_mirror() -> str:
+    """The same for security updates."""
+    return _mirror("debian-security")
+
+
+@functools.cache
+def _mirror(archive: str) -> str:
     if shutil.which("apt-get"):
         for site in output(["apt-get", "indextargets", "--format", "$(SITE)"]).split():
-            if site.rstrip("/").endswith("/debian"):
+            if site.rstrip("/").endswith(f"/{archive}"):
                 return site
-    return "http://deb.debian.org/debian"
+    return f"http://deb.debian.org/{archive}"
 
 
 def capabilities_missing() -> list[int]:

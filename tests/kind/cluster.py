@@ -1,0 +1,129 @@
+"""The kind cluster itself: made when it is not there, made anew when it does not answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.kind import nodeimage, tools
+from tests.kind.cache import REPO
+from tests.kind.context import CLUSTER, KUBE_CONTEXT, MARKER, Context, apply, kubectl
+from tests.kind.docker import docker, running_containers
+from tests.kind.shell import CommandFailed, HarnessError, elapsed, output, run, say, step, wait_until
+
+CONFIG = REPO / "kind-config.yaml"
+
+
+def ensure(context: Context) -> None:
+    """Return once our cluster is there, answers, and all its nodes are Ready."""
+    tools.use("kind", "kubectl")
+    nodes = context.nodes()
+    if nodes:
+        if _revive(context):
+            return
+        delete()
+    _create(context)
+    _mark()
+
+
+def delete() -> None:
+    """Delete the cluster, if there is one."""
+    tools.use("kind")
+    with step("delete the kind cluster"):
+        run(["kind", "delete", "cluster", "--name", CLUSTER])
+
+
+def answers() -> bool:
+    """Whether the API server behind our context says that it is ready."""
+    try:
+        return kubectl("get", "--raw", "/readyz", "--request-timeout=5s", timeout=15).strip() == "ok"
+    except (CommandFailed, TimeoutError, OSError):
+        return False
+
+
+def _revive(context: Context) -> bool:
+    """Bring a cluster that exists back into use; False when it has to be made anew."""
+    stopped = sorted(set(context.nodes()) - set(running_containers()))
+    if stopped:
+        with step(f"start the nodes that are stopped: {', '.join(stopped)}"):
+            docker("start", *stopped)
+    for node in docker("ps", "--filter", "status=paused", "--format", "{{.Names}}").split():
+        if node in context.nodes():
+            say(f"{node} is frozen (a test that was interrupted?): let it run")
+            docker("unpause", node)
+    output(["kind", "export", "kubeconfig", "--name", CLUSTER])
+    started = time.monotonic()
+    patience = 90 if stopped else 20
+    while not answers():
+        if time.monotonic() - started > patience:
+            say(f"the cluster does not answer after {elapsed(started)}: make it anew")
+            return False
+        time.sleep(1)
+    try:
+        kubectl("--namespace", "kube-system", "get", "configmap", MARKER)
+        _wait_ready(120)
+    except CommandFailed:
+        say("the cluster was never finished: make it anew")
+        return False
+    except HarnessError as error:
+        say(f"{error}: make it anew")
+        return False
+    return True
+
+
+def _create(context: Context) -> None:
+    image = nodeimage.ensure(registry=context.registry)
+    with step(f"create the kind cluster from {image}"):
+        arguments = ["--name", CLUSTER, "--image", image, "--config", str(CONFIG), "--wait", "180s"]
+        run(["kind", "create", "cluster", *arguments], env={"KIND_EXPERIMENTAL_PROVIDER": "docker"})
+        _wait_ready(180)
+        wait_until(
+            "CoreDNS runs",
+            ["kubectl", "--context", KUBE_CONTEXT, "--namespace", "kube-system", "rollout", "status",
+             "deployment/coredns", "--timeout=10s"],
+            timeout=180,
+        )  # fmt: skip
+
+
+def _wait_ready(timeout: float) -> None:
+    """Wait until every node is Ready."""
+    wait = ["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=10s"]
+    wait_until("all nodes are Ready", ["kubectl", "--context", KUBE_CONTEXT, *wait], timeout=timeout)
+
+
+def _mark() -> None:
+    """Say in the cluster that it is ours: only then do the tests touch it."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": MARKER, "namespace": "kube-system"},
+        "data": {"made-by": "python -m tests.kind up"},
+    }
+    apply(json.dumps(document))
+
+
+def idle_share(seconds: float = 20) -> dict[str, float]:
+    """Which share of one CPU each node has used over some seconds."""
+
+    def used(node: str) -> float:
+        text = docker("exec", node, "sh", "-c", "cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpuacct.usage 2>&1")
+        for line in text.splitlines():
+            if line.startswith("usage_usec"):
+                return int(line.split()[1]) / 1e6
+            if line.isdigit():
+                return int(line) / 1e9
+        raise HarnessError(f"{node} does not say how much CPU time it used")
+
+    nodes = Context(registry=False).nodes()
+    with ThreadPoolExecutor(len(nodes) or 1) as pool:
+        before = list(pool.map(used, nodes))
+        time.sleep(seconds)
+        after = list(pool.map(used, nodes))
+    return {node: (b - a) / seconds for node, a, b in zip(nodes, before, after, strict=True)}
+
+
+def kubeconfig() -> str:
+    """Where kubectl's configuration is, as kind writes it."""
+    return os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")

@@ -1,0 +1,3 @@
+module aurorapg.io/tests/kind/node/pause
+
+go 1.25
