@@ -30,6 +30,10 @@ _FITHAW = 0xC0045878
 # removed node container can leave one behind. Direct I/O: no second page cache for the same blocks.
 _LO_FLAGS_AUTOCLEAR = 4
 _LO_FLAGS_DIRECT_IO = 16
+# Bytes. Direct I/O to a file whose blocks are shared is only possible in whole blocks, and the kernel would
+# raise a loop device's sector size accordingly: what was formatted with smaller sectors would no longer mount
+# once it has been cloned.
+_SECTOR = 4096
 
 _INFO64 = struct.Struct("=5Q4I64s64s32s2Q")
 _CONFIG = struct.Struct(f"=2I{_INFO64.size}s8Q")
@@ -132,7 +136,7 @@ def _attach(image: Path) -> tuple[int, Path]:
         *(0,) * 5, 0, 0, 0, _LO_FLAGS_AUTOCLEAR | _LO_FLAGS_DIRECT_IO, bytes(image)[-63:], b"", b"", 0, 0
     )
     with _opened(image, os.O_RDWR) as backing:
-        config = _CONFIG.pack(backing, 0, info, *(0,) * 8)
+        config = _CONFIG.pack(backing, _SECTOR, info, *(0,) * 8)
         for _attempt in range(64):
             with _opened(Path("/dev/loop-control"), os.O_RDWR) as control:
                 number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
@@ -180,7 +184,7 @@ def make_filesystem(image: Path, size: int) -> None:
     """Make ``image`` a sparse file of ``size`` bytes with an empty XFS file system that can reflink."""
     with image.open("xb") as file:
         file.truncate(size)
-    run("mkfs.xfs", "-q", "-m", "reflink=1", image)
+    run("mkfs.xfs", "-q", "-m", "reflink=1", "-s", f"size={_SECTOR}", image)
 
 
 def clone_file(source: Path, target: Path) -> None:

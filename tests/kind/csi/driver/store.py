@@ -22,9 +22,15 @@ _ID = re.compile(r"(?:vol|snap)-[0-9a-f]{32}@[A-Za-z0-9.-]+")
 
 
 def make_id(prefix: str, node: str, name: str) -> str:
-    """Return the id for what was asked for under ``name``: the same on every retry, different on every node."""
+    """Return the id for what was asked for under ``name``: the same on every retry, different on every node.
+
+    Raises ValueError for a node whose name no node can have.
+    """
     digest = hashlib.sha256(f"{node}\0{name}".encode()).hexdigest()[:32]
-    return f"{prefix}-{digest}@{node}"
+    identifier = f"{prefix}-{digest}@{node}"
+    if not _ID.fullmatch(identifier):
+        raise ValueError(f"not an id: {identifier!r}")
+    return identifier
 
 
 def node_of(identifier: str) -> str | None:
