@@ -25,7 +25,11 @@ path-exclude /usr/share/man/*
 path-exclude /usr/share/locale/*
 path-exclude /usr/share/info/*
 """
-_APT = 'Acquire::Languages "none";\nAPT::Install-Recommends "false";\nDPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };\n'
+_APT = """\
+Acquire::Languages "none";
+APT::Install-Recommends "false";
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb || true"; };
+"""
 
 
 def ensure(suite: str, *, registry: bool) -> str:

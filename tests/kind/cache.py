@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.kind.shell import say
 
+Lock = contextlib.AbstractContextManager[None]
+
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -81,7 +83,7 @@ def lock(path: Path, why: str) -> Iterator[None]:
         yield
 
 
-def heavy() -> contextlib.AbstractContextManager[None]:
+def heavy() -> Lock:
     """One heavy compilation at a time on this machine, whichever checkout it comes from."""
     return lock(Path(tempfile.gettempdir()) / "heavy-build.lock", "one heavy build at a time")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +13,8 @@ from tests.kind.docker import docker, running_containers
 from tests.kind.shell import CommandFailed, HarnessError, elapsed, output, run, say, step, wait_until
 
 CONFIG = REPO / "kind-config.yaml"
+# On cgroup v2, and on v1.
+_CPU_USED = "cd /sys/fs/cgroup; cat cpu.stat cpuacct/cpuacct.usage 2>/dev/null || true"
 
 
 def ensure(context: Context) -> None:
@@ -108,7 +109,9 @@ def idle_share(seconds: float = 20) -> dict[str, float]:
     """Which share of one CPU each node has used over some seconds."""
 
     def used(node: str) -> float:
-        text = docker("exec", node, "sh", "-c", "cat /sys/fs/cgroup/cpu.stat /sys/fs/cgroup/cpu/cpuacct.usage 2>&1")
+        text = docker(
+            "exec", node, "sh", "-c", "cd /sys/fs/cgroup; cat cpu.stat cpuacct/cpuacct.usage 2>/dev/null || true"
+        )
         for line in text.splitlines():
             if line.startswith("usage_usec"):
                 return int(line.split()[1]) / 1e6
@@ -122,8 +125,3 @@ def idle_share(seconds: float = 20) -> dict[str, float]:
         time.sleep(seconds)
         after = list(pool.map(used, nodes))
     return {node: (b - a) / seconds for node, a, b in zip(nodes, before, after, strict=True)}
-
-
-def kubeconfig() -> str:
-    """Where kubectl's configuration is, as kind writes it."""
-    return os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
