@@ -1,0 +1,45 @@
+"""What the pods may do in the Kubernetes API, and how many of them may be evicted at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aurora_operator.api import names
+from aurora_operator.planning.objects.common import Identity
+
+
+def build_access(identity: Identity, instances: Iterable[str]) -> list[dict[str, Any]]:
+    """ServiceAccount, Role and RoleBinding of the pods of `instances`. Each rule names its objects."""
+
+    def rule(group: str, resource: str, objects: list[str], *verbs: str) -> dict[str, Any]:
+        return {"apiGroups": [group], "resources": [resource], "resourceNames": objects, "verbs": list(verbs)}
+
+    name = identity.name
+    pods = [names.pod_name(instance) for instance in instances]
+    rules = [
+        rule("", "configmaps", [names.record_configmap(name)], "get", "update"),
+        rule("discovery.k8s.io", "endpointslices", [names.writer_endpointslice(name)], "get", "update", "patch"),
+    ]
+    # A rule without names would be about all pods.
+    if pods:
+        rules.insert(0, rule("", "pods", pods, "get", "patch"))
+    return [
+        identity.object("ServiceAccount", name),
+        identity.object("Role", name, rules=rules),
+        identity.object(
+            "RoleBinding",
+            name,
+            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            subjects=[{"kind": "ServiceAccount", "name": name, "namespace": identity.namespace}],
+        ),
+    ]
+
+
+def build_disruption_budget(identity: Identity) -> dict[str, Any]:
+    """One instance at a time may be evicted."""
+    return identity.object(
+        "PodDisruptionBudget",
+        identity.name,
+        spec={"maxUnavailable": 1, "selector": {"matchLabels": identity.pod_selector}},
+    )

@@ -1,0 +1,76 @@
+"""An instance as planning resolves it from spec and placement, and its StatefulSet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aurora_operator.api import names
+from aurora_operator.api.placement import Image, Scheduling
+from aurora_operator.api.resources import Resources
+from aurora_operator.planning.objects.common import Identity, digest
+from aurora_operator.planning.objects.pod import pod_spec
+
+ANNOTATION_TEMPLATE: Final = f"{names.GROUP}/template"
+"""On a StatefulSet's pod template, and so on its pod: the template's fingerprint. A pod whose value differs from its
+StatefulSet's is out of date."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Everything that decides how an instance's pod looks."""
+
+    ordinal: int
+    image: str
+    zone: str | None = None
+    tier: int = 1
+    resources: Resources = field(default_factory=Resources)
+    image_settings: Image = field(default_factory=Image)
+    scheduling: Scheduling = field(default_factory=Scheduling)
+
+    def name(self, cluster: str) -> str:
+        """Name of the instance."""
+        return names.instance_name(cluster, self.ordinal)
+
+
+def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
+    """The StatefulSet of one pod. Its volume is a claim of its own (`objects.volume`), so that it can be kept,
+    resized and found again whatever happens to the StatefulSet."""
+    name = instance.name(identity.name)
+    selector = {names.LABEL_CLUSTER: identity.name, names.LABEL_INSTANCE: name}
+    labels = {names.LABEL_INSTANCE: name, names.LABEL_COMPONENT: "instance"}
+    if instance.zone is not None:
+        labels[names.LABEL_ZONE] = instance.zone
+    spec = pod_spec(
+        identity,
+        name,
+        image=instance.image,
+        zone=instance.zone,
+        resources=instance.resources,
+        image_settings=instance.image_settings,
+        scheduling=instance.scheduling,
+    )
+    template = {"metadata": {"labels": {**identity.labels, **labels}}, "spec": spec}
+    template["metadata"]["annotations"] = {
+        ANNOTATION_TEMPLATE: digest(template),
+        "kubectl.kubernetes.io/default-container": names.CONTAINER,
+    }
+    return identity.object(
+        "StatefulSet",
+        name,
+        labels=labels,
+        spec={
+            "replicas": 1,
+            "serviceName": names.pods_service(identity.name),
+            "podManagementPolicy": "Parallel",
+            "updateStrategy": {"type": "OnDelete"},
+            "selector": {"matchLabels": selector},
+            "template": template,
+        },
+    )
+
+
+def template_of(statefulset: dict[str, Any]) -> str:
+    """The fingerprint of a built StatefulSet's pod template."""
+    value: str = statefulset["spec"]["template"]["metadata"]["annotations"][ANNOTATION_TEMPLATE]
+    return value

@@ -1,0 +1,120 @@
+"""Services, the writer's EndpointSlice, and the NetworkPolicy."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aurora_operator.api import names
+from aurora_operator.api.agent import AgentStatus
+from aurora_operator.planning.model import OperatorConfig
+from aurora_operator.planning.objects.common import Identity
+
+SLICE_MANAGER: Final = names.GROUP
+"""Tells Kubernetes' own EndpointSlice controllers that the slice is not theirs."""
+
+
+def build_services(identity: Identity, *, readers: bool) -> list[dict[str, Any]]:
+    """The four Services. Without `readers`, the readers' endpoint leads to the writer, as in Aurora."""
+    role = "reader" if readers else "writer"
+    return [
+        _service(identity, names.writer_service(identity.name), None),
+        _service(identity, names.reader_service(identity.name), {**identity.pod_selector, names.LABEL_ROLE: role}),
+        _service(identity, names.any_service(identity.name), identity.pod_selector),
+        identity.object(
+            "Service",
+            names.pods_service(identity.name),
+            spec={
+                "type": "ClusterIP",
+                "clusterIP": "None",
+                # Agents find each other before anything is ready.
+                "publishNotReadyAddresses": True,
+                "selector": identity.pod_selector,
+                "ports": [
+                    _port("postgres", names.POSTGRES_PORT),
+                    _port("peer", names.PEER_PORT),
+                    _port("api", names.API_PORT),
+                ],
+            },
+        ),
+    ]
+
+
+def _service(identity: Identity, name: str, selector: Mapping[str, str] | None) -> dict[str, Any]:
+    spec: dict[str, Any] = {"type": "ClusterIP", "ports": [_port("postgres", names.POSTGRES_PORT)]}
+    if selector is not None:
+        spec["selector"] = dict(selector)
+    return identity.object("Service", name, spec=spec)
+
+
+def _port(name: str, number: int) -> dict[str, Any]:
+    return {"name": name, "port": number, "targetPort": number, "protocol": "TCP"}
+
+
+def build_endpointslice(
+    identity: Identity, leader: AgentStatus | None, *, node: str | None = None, resource_version: str | None = None
+) -> dict[str, Any]:
+    """The writer's EndpointSlice: empty without a leader.
+
+    With `resource_version`, applying it fails if an agent has written the slice in the meantime.
+    """
+    family = "IPv4"
+    endpoints: list[dict[str, Any]] = []
+    if leader is not None:
+        family = "IPv6" if ipaddress.ip_address(leader.pod_ip).version == 6 else "IPv4"
+        reference = {"kind": "Pod", "namespace": identity.namespace, "name": names.pod_name(leader.name)}
+        if leader.pod_uid:
+            reference["uid"] = leader.pod_uid
+        endpoint: dict[str, Any] = {
+            "addresses": [leader.pod_ip],
+            "conditions": {"ready": True, "serving": True, "terminating": False},
+            "targetRef": reference,
+        }
+        if leader.zone is not None:
+            endpoint["zone"] = leader.zone
+        if node is not None:
+            endpoint["nodeName"] = node
+        endpoints.append(endpoint)
+    built = identity.object(
+        "EndpointSlice",
+        names.writer_endpointslice(identity.name),
+        labels={
+            "kubernetes.io/service-name": names.writer_service(identity.name),
+            "endpointslice.kubernetes.io/managed-by": SLICE_MANAGER,
+        },
+        annotations={names.ANNOTATION_EPOCH: str(leader.epoch if leader is not None else 0)},
+        addressType=family,
+        ports=[{"name": "postgres", "port": names.POSTGRES_PORT, "protocol": "TCP"}],
+        endpoints=endpoints,
+    )
+    if resource_version is not None:
+        built["metadata"]["resourceVersion"] = resource_version
+    return built
+
+
+def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[str, Any]:
+    """Who may connect to the pods. Egress is left open: extensions and foreign data wrappers go where users say."""
+
+    def ports(*numbers: int) -> list[dict[str, Any]]:
+        return [{"protocol": "TCP", "port": number} for number in numbers]
+
+    own = {"podSelector": {"matchLabels": {names.LABEL_CLUSTER: identity.name}}}
+    operators = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator.namespace}},
+        "podSelector": {"matchLabels": dict(operator.pod_labels)},
+    }
+    return identity.object(
+        "NetworkPolicy",
+        identity.name,
+        spec={
+            "podSelector": {"matchLabels": {names.LABEL_CLUSTER: identity.name}},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"ports": ports(names.POSTGRES_PORT)},
+                {"ports": ports(names.PEER_PORT, names.API_PORT), "from": [own]},
+                {"ports": ports(names.API_PORT), "from": [operators]},
+                {"ports": ports(names.HEALTH_PORT)},
+            ],
+        },
+    )

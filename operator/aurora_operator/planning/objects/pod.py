@@ -1,0 +1,172 @@
+"""The pod of an instance: meets the `restricted` pod security standard, with a read-only root file system.
+
+https://kubernetes.io/docs/concepts/security/pod-security-standards/
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, Final
+
+from aurora_operator.api import names
+from aurora_operator.api.placement import Image, Scheduling
+from aurora_operator.api.resources import Resources
+from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.volume import claim_name
+
+GRACE_SECONDS: Final = 60
+"""Time for the leader to hand over and for PostgreSQL's shutdown checkpoint."""
+EVICT_SECONDS: Final = 30
+"""How long a pod stays on a node that is lost. Failover does not wait for it; the volume's release does."""
+
+
+def pod_spec(
+    identity: Identity,
+    name: str,
+    *,
+    image: str,
+    zone: str | None,
+    resources: Resources,
+    image_settings: Image,
+    scheduling: Scheduling,
+) -> dict[str, Any]:
+    """The `spec` of the pod of instance `name`."""
+    selector = dict(scheduling.node_selector)
+    if zone is not None:
+        selector[names.LABEL_ZONE] = zone
+    spec: dict[str, Any] = {
+        "serviceAccountName": identity.name,
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": names.POSTGRES_UID,
+            "runAsGroup": names.POSTGRES_UID,
+            "fsGroup": names.POSTGRES_UID,
+            # A volume that is ours already is not walked: it may be large, and PostgreSQL refuses a data directory
+            # that is opened to the group.
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "affinity": _affinity(identity, scheduling),
+        "tolerations": _tolerations(scheduling),
+        "containers": [_container(identity, name, image, zone, resources, image_settings)],
+        "volumes": _volumes(identity, name),
+    }
+    if selector:
+        spec["nodeSelector"] = selector
+    if scheduling.priority_class_name is not None:
+        spec["priorityClassName"] = scheduling.priority_class_name
+    if image_settings.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in image_settings.pull_secrets]
+    return spec
+
+
+def _container(
+    identity: Identity, name: str, image: str, zone: str | None, resources: Resources, image_settings: Image
+) -> dict[str, Any]:
+    return {
+        "name": names.CONTAINER,
+        "image": image,
+        "imagePullPolicy": image_settings.pull_policy,
+        "env": _environment(identity, name, zone, resources),
+        "ports": [
+            {"name": "postgres", "containerPort": names.POSTGRES_PORT, "protocol": "TCP"},
+            {"name": "peer", "containerPort": names.PEER_PORT, "protocol": "TCP"},
+            {"name": "api", "containerPort": names.API_PORT, "protocol": "TCP"},
+            {"name": "health", "containerPort": names.HEALTH_PORT, "protocol": "TCP"},
+        ],
+        "resources": resources.to_kubernetes(),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        # The agent is alive while its event loop is; that PostgreSQL is down is its business, not the kubelet's.
+        "livenessProbe": _probe("/livez", period=10, timeout=5, failures=6),
+        "readinessProbe": _probe("/readyz", period=2, timeout=2, failures=2),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "data", "mountPath": names.DATA_MOUNT},
+            {"name": "run", "mountPath": names.RUN_DIR},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of the pod's own
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  likewise
+            {"name": "tls", "mountPath": names.TLS_MOUNT, "readOnly": True},
+            {"name": "app", "mountPath": names.APP_MOUNT, "readOnly": True},
+            {"name": "settings", "mountPath": names.SETTINGS_MOUNT, "readOnly": True},
+        ],
+    }
+
+
+def _environment(identity: Identity, name: str, zone: str | None, resources: Resources) -> list[dict[str, Any]]:
+    def field(variable: str, path: str) -> dict[str, Any]:
+        return {"name": variable, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+    def resource(variable: str, of: str, divisor: str) -> dict[str, Any]:
+        reference = {"containerName": names.CONTAINER, "resource": of, "divisor": divisor}
+        return {"name": variable, "valueFrom": {"resourceFieldRef": reference}}
+
+    values = {"AURORA_CLUSTER": identity.name, "AURORA_NAMESPACE": identity.namespace, "AURORA_INSTANCE": name}
+    if zone is not None:
+        values["AURORA_ZONE"] = zone
+    # Without a limit, limits.cpu would be the whole node's.
+    cpu = "requests.cpu" if resources.cpu_limit_millis is None else "limits.cpu"
+    return [
+        *({"name": key, "value": value} for key, value in values.items()),
+        field("POD_NAME", "metadata.name"),
+        field("POD_IP", "status.podIP"),
+        field("POD_UID", "metadata.uid"),
+        field("NODE_NAME", "spec.nodeName"),
+        resource("AURORA_CPU_MILLIS", cpu, "1m"),
+        resource("AURORA_MEMORY_BYTES", "limits.memory", "1"),
+    ]
+
+
+def _probe(path: str, *, period: int, timeout: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "health", "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
+def _volumes(identity: Identity, name: str) -> list[dict[str, Any]]:
+    tls = {"secretName": names.tls_secret(identity.name), "defaultMode": 0o440}
+    app = {"secretName": names.app_secret(identity.name), "defaultMode": 0o440}
+    return [
+        {"name": "data", "persistentVolumeClaim": {"claimName": claim_name(name)}},
+        {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "512Mi"}},
+        # No size of its own: the container's memory limit bounds it, as PostgreSQL expects of shared memory.
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+        {"name": "tls", "secret": tls},
+        {"name": "app", "secret": app},
+        {"name": "settings", "configMap": {"name": names.settings_configmap(identity.name), "defaultMode": 0o444}},
+    ]
+
+
+def _affinity(identity: Identity, scheduling: Scheduling) -> dict[str, Any]:
+    """The user's affinity, and a wish for a node of its own in each zone."""
+    affinity = deepcopy(scheduling.affinity)
+    apart = affinity.setdefault("podAntiAffinity", {})
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": identity.pod_selector}}
+    wishes = apart.setdefault("preferredDuringSchedulingIgnoredDuringExecution", [])
+    wishes.append({"weight": 100, "podAffinityTerm": term})
+    return affinity
+
+
+def _tolerations(scheduling: Scheduling) -> list[dict[str, Any]]:
+    own = [
+        {
+            "key": f"node.kubernetes.io/{taint}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": EVICT_SECONDS,
+        }
+        for taint in ("not-ready", "unreachable")
+    ]
+    users = [t.model_dump(by_alias=True, exclude_none=True) for t in scheduling.tolerations]
+    taken = {t.get("key") for t in users}
+    return [*users, *(t for t in own if t["key"] not in taken)]

@@ -1,0 +1,37 @@
+"""The volume of an instance: a claim that nobody owns, so that nothing but a decision ever deletes it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aurora_operator.api import names
+from aurora_operator.planning.objects.common import Identity
+
+ANNOTATION_RETIRED: Final = f"{names.GROUP}/retired"
+"""On a claim, `true`: its instance is being removed or is gone. What is on it need not be brought back to life."""
+
+
+def claim_name(instance: str) -> str:
+    """Name of an instance's PersistentVolumeClaim."""
+    return f"data-{instance}"
+
+
+def build_claim(
+    identity: Identity, ordinal: int, *, zone: str | None, size: str, storage_class: str | None, retired: bool
+) -> dict[str, Any]:
+    """The claim. `storage_class` None takes the default class. Later on, only its size and its marks may change."""
+    instance = names.instance_name(identity.name, ordinal)
+    labels = {names.LABEL_INSTANCE: instance, names.LABEL_COMPONENT: "instance"}
+    if zone is not None:
+        labels[names.LABEL_ZONE] = zone
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
+    return identity.object(
+        "PersistentVolumeClaim",
+        claim_name(instance),
+        labels=labels,
+        annotations={ANNOTATION_RETIRED: "true" if retired else "false"},
+        owned=False,
+        spec=spec,
+    )
