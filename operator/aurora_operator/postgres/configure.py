@@ -1,0 +1,80 @@
+"""Writing a copy's configuration files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from aurora_operator.postgres.conf import (
+    RUNTIME_FILE,
+    Access,
+    Runtime,
+    render_conf,
+    render_hba,
+    render_ident,
+    render_runtime_conf,
+)
+from aurora_operator.postgres.files import make_directory, remove_durably, write_durably
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.parameters import Choice
+
+
+def write_base(
+    layout: Layout,
+    choices: Iterable[Choice],
+    *,
+    cluster_name: str,
+    os_users: Iterable[str] = ("postgres",),
+) -> bool:
+    """Write postgresql.conf and pg_ident.conf, and empty what ALTER SYSTEM may have left.
+
+    Returns whether anything changed; a reload is due then.
+    """
+    pgdata = layout.pgdata
+    changed = write_durably(pgdata / "postgresql.conf", render_conf(choices, layout, cluster_name=cluster_name))
+    changed |= write_durably(pgdata / "pg_ident.conf", render_ident(os_users))
+    # Read after postgresql.conf, so whatever is in it would win over what the agents need.
+    changed |= write_durably(pgdata / "postgresql.auto.conf", "")
+    return changed
+
+
+def write_runtime(layout: Layout, runtime: Runtime, *, copy: str) -> bool:
+    """Write aurora.conf; returns whether it changed."""
+    return write_durably(layout.pgdata / RUNTIME_FILE, render_runtime_conf(runtime, layout, copy=copy))
+
+
+def write_hba(layout: Layout, access: Access) -> bool:
+    """Write pg_hba.conf; returns whether it changed."""
+    return write_durably(layout.pgdata / "pg_hba.conf", render_hba(access))
+
+
+def set_standby(layout: Layout, standby: bool) -> None:
+    """Have the next start be a standby's, or not. Every start of ours is a standby's, except right after initdb."""
+    signal = layout.pgdata / "standby.signal"
+    if standby:
+        write_durably(signal, "")
+    else:
+        remove_durably(signal)
+    # Of other tools: it would make the next start a point-in-time recovery.
+    remove_durably(layout.pgdata / "recovery.signal")
+
+
+def install_certificates(layout: Layout) -> bool:
+    """Copy the mounted server certificate, key and CA to where the server reads them; returns whether any changed.
+
+    PostgreSQL refuses a key that others could read, and a mounted Secret belongs to root. Raises OSError.
+    """
+    target = layout.server_key.parent
+    make_directory(target)
+    changed = False
+    for name, path in _certificates(layout):
+        changed |= write_durably(path, (layout.tls / name).read_bytes())
+    return changed
+
+
+def _certificates(layout: Layout) -> tuple[tuple[str, Path], ...]:
+    return (
+        ("ca.crt", layout.ca_certificate),
+        ("server.crt", layout.server_certificate),
+        ("server.key", layout.server_key),
+    )

@@ -1,0 +1,156 @@
+"""What consensus asks of a running standby: stop receiving, say how far it is, follow, be promoted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from aurora_operator.postgres import sql, wal
+from aurora_operator.postgres.conf import Runtime, conninfo, render_sync
+from aurora_operator.postgres.configure import write_runtime
+from aurora_operator.postgres.errors import DataError, ServerError, Unavailable
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.server import Server
+from aurora_operator.postgres.session import Session
+
+_POLL: Final = 0.01
+_RESCAN: Final = 0.25
+"""Longer than two wal_retrieve_retry_intervals: within it, recovery looks at all of pg_wal again."""
+
+
+class LocalPosition(NamedTuple):
+    """How far a copy's durable log goes: the timeline of its last byte, and the LSN after it."""
+
+    timeline: int
+    lsn: int
+
+
+class Promotion(NamedTuple):
+    """A promotion that happened. Who has flushed `start` is on the new timeline."""
+
+    timeline: int
+    switch: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A running server with what is needed to steer it. `copy` is this copy's id."""
+
+    server: Server
+    session: Session
+    layout: Layout
+    copy: str
+
+    async def apply(self, runtime: Runtime, timeout: float = 5) -> None:  # noqa: ASYNC109
+        """Put `runtime` in force: all processes of the server have been told when this returns.
+
+        Raises ServerError when the server does not run, Unavailable when it does not answer.
+        """
+        if write_runtime(self.layout, runtime, copy=self.copy):
+            self.server.reload()
+        source = "" if runtime.source is None else conninfo(runtime.source, self.layout, self.copy)
+        await sql.reload_seen(self.session, "primary_conninfo", source, timeout)
+        if runtime.sync is not None:
+            await sql.reload_seen(self.session, "synchronous_standby_names", render_sync(*runtime.sync), timeout)
+
+    async def stop_receiving(self, timeout: float = 5) -> LocalPosition:  # noqa: ASYNC109
+        """Stop receiving WAL for good, see that it has stopped, and only then read the position.
+
+        From then on this copy can acknowledge nothing to anybody. What it has received counts, replayed or not:
+        queries may hold replay back. Raises Unavailable, ServerError, DataError.
+        """
+        deadline = time.monotonic() + timeout
+        await self.apply(Runtime(), timeout)
+        clear_since: float | None = None
+        while True:
+            now = await sql.status(self.session)
+            if not now.in_recovery:
+                raise ServerError("not a standby")
+            if now.receiver is not None:
+                # The reload ends it too, but only once recovery is between two records.
+                await sql.terminate(self.session, now.receiver.pid)
+                clear_since = None
+            else:
+                clear_since = clear_since or time.monotonic()
+                # Recovery may have asked for a receiver just before it was told: that one shows within moments.
+                settled = time.monotonic() - clear_since
+                if settled > 0.03 and (now.receive_lsn >= now.replay_lsn > 0 or settled > _RESCAN):
+                    return LocalPosition(wal.local_timeline(self.layout.pgdata, now.lsn), now.lsn)
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the WAL receiver did not stop within {timeout:g} s")
+            await asyncio.sleep(_POLL)
+
+    async def wait_idle(self, timeout: float) -> LocalPosition:  # noqa: ASYNC109
+        """Without a receiver: wait until all local WAL is replayed; the LSN is the end of the last whole record.
+
+        Only this LSN tells whether the copy fits a leader's history (`timeline.how_to_follow`): a torn record after
+        it may have been received, and will never be replayed. Raises Unavailable when replay is not done in time.
+        """
+        deadline = time.monotonic() + timeout
+        still_at, since = -1, 0.0
+        while True:
+            now = await sql.status(self.session)
+            if now.receiver is not None:
+                raise ServerError("this standby receives WAL: it is never idle")
+            if now.replay_lsn != still_at or not now.in_recovery:
+                still_at, since = now.replay_lsn, time.monotonic()
+            done = now.replay_lsn == now.receive_lsn
+            rescanned = now.waiting_for_wal and time.monotonic() - since > _RESCAN
+            if now.replay_lsn > 0 and (done or rescanned):
+                return LocalPosition(wal.local_timeline(self.layout.pgdata, now.replay_lsn), now.replay_lsn)
+            if time.monotonic() > deadline:
+                raise Unavailable(f"not all WAL is replayed after {timeout:g} s")
+            await asyncio.sleep(_POLL)
+
+    async def receive_until(self, runtime: Runtime, lsn: int, timeout: float) -> None:  # noqa: ASYNC109
+        """Receive from `runtime.source` until all before `lsn` is on this volume. Raises Unavailable.
+
+        Call `stop_receiving` afterwards, whatever came of it.
+        """
+        deadline = time.monotonic() + timeout
+        await self.apply(runtime, timeout)
+        while (await sql.status(self.session)).lsn < lsn:
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the WAL that is missing did not come within {timeout:g} s")
+            await asyncio.sleep(_POLL)
+
+    async def promote(self, epoch: int, timeout: float = 10) -> Promotion:  # noqa: ASYNC109
+        """Promote an idle standby onto timeline `epoch`.
+
+        Before: clients refused and gone, the synchronous rule applied, `wait_idle` done, and
+        `wal.needs_restart_to_promote` asked. After: slots, roles and access are the caller's. Raises DataError, with
+        nothing changed, when PostgreSQL would take another timeline; ServerError or Unavailable when it was tried
+        and is not done: the server must then be stopped at once.
+        """
+        here = await self.wait_idle(timeout)
+        if wal.needs_restart_to_promote(self.layout.pgdata, *here):
+            raise DataError("recovery may aim at a timeline that this copy never had: restart it first")
+        wal.write_placeholders(self.layout.pgdata, here.timeline, epoch)
+        await self.session.row("SELECT pg_promote(false)")
+        deadline = time.monotonic() + timeout
+        while await sql.is_in_recovery(self.session):
+            if time.monotonic() > deadline:
+                raise ServerError(f"the promotion is not done after {timeout:g} s")
+            await asyncio.sleep(_POLL)
+        timeline, start = await sql.write_lsn(self.session)
+        history = wal.read_history(self.layout.pgdata, timeline)
+        if timeline != epoch or history is None or not history.contiguous() or history.start > start:
+            raise ServerError(f"promoted onto timeline {timeline}, not {epoch}, or with a wrong history: {history}")
+        return Promotion(timeline, history.start, start)
+
+    async def set_sync(self, need: int, copies: tuple[str, ...], timeout: float = 60) -> int:  # noqa: ASYNC109
+        """On the writer: put a rule in force; every commit from the returned LSN on waits for it.
+
+        What waits is released by processes that look at the rule before each answer that they take in; so it is in
+        force once they have been told. Only turning waiting on takes more: the checkpointer does that, when it is
+        not in the middle of a checkpoint. Raises Unavailable, ServerError.
+        """
+        (before,) = await self.session.row("SELECT current_setting('synchronous_standby_names')")
+        await self.apply(Runtime(sync=(need, copies)), timeout)
+        if not before and need:
+            await sql.checkpoint(self.session, timeout)
+            await sql.checkpoint(self.session, timeout)
+        return (await sql.write_lsn(self.session))[1]
