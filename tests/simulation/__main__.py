@@ -1,0 +1,73 @@
+"""Run schedules: `python -m tests.simulation --seeds 1000 --jobs 2`, or replay one: `--seed 7 --trace`."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.simulation.schedule import Outcome, run
+
+CHUNK = 25
+
+
+def _chunk(seeds: range) -> list[Outcome]:
+    return [run(seed) for seed in seeds]
+
+
+def _outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
+    chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
+    if jobs == 1:
+        for chunk in chunks:
+            yield from _chunk(chunk)
+        return
+    with multiprocessing.Pool(jobs) as pool:
+        for outcomes in pool.imap_unordered(_chunk, chunks):
+            yield from outcomes
+
+
+def command(seed: int) -> str:
+    """What replays a seed."""
+    return f".venv/bin/python -m tests.simulation --seed {seed} --trace"
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="run this one schedule")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print every step")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many schedules to run")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failing seed")
+    arguments = parser.parse_args()
+    if arguments.seed is not None:
+        outcome = run(arguments.seed, tracing=arguments.trace)
+        print(outcome)
+        return 0 if outcome.problem is None else 1
+    began = shown = time.monotonic()
+    done = steps = commits = failed = 0
+    for outcome in _outcomes(range(arguments.first, arguments.first + arguments.seeds), arguments.jobs):
+        done += 1
+        steps += outcome.steps
+        commits += outcome.commits
+        now = time.monotonic()
+        if outcome.problem is not None:
+            failed += 1
+            print(f"seed {outcome.seed}: {outcome.problem}\n  replay: {command(outcome.seed)}", flush=True)
+            if not arguments.keep_going:
+                break
+        if now - shown > 5:
+            shown = now
+            print(f"{done} schedules, {failed} failed, {done / (now - began) * 3600:,.0f} an hour", flush=True)
+    rate = done / (time.monotonic() - began) * 3600
+    verdict = "FAILED" if failed else "ok"
+    print(f"{verdict}: {done} schedules, {failed} failed, {steps} steps, {commits} commits, {rate:,.0f} an hour")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

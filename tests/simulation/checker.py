@@ -1,0 +1,115 @@
+"""What must hold after every step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aurora_operator.consensus.events import Durable
+from aurora_operator.consensus.messages import Promise
+from aurora_operator.consensus.types import Config, ConfigKey
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+    from tests.simulation.world import World
+
+
+class ViolationError(AssertionError):
+    """A rule of the consensus was broken."""
+
+
+class Checker:
+    """Sees everything, knows everything, and decides nothing."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.leaders: dict[int, str] = {}
+        self.last = (0, 0)
+        """Index and id of the newest acknowledged commit."""
+        self.commits = 0
+        self.commit_time = 0.0
+        self.top: tuple[int, list[int]] = (0, [])
+        """The highest epoch that was promoted, and the log that it began with."""
+        self.promotions: list[tuple[int, list[int]]] = []
+        self.promised: dict[str, int] = {}
+        self.configs: dict[ConfigKey, Config] = {}
+        self.reads_unsafe_until = 0.0
+        """Leases bind nobody until then: a clock jumped, or somebody was told that a live leader is dead."""
+        self.opened = 0
+
+    def fail(self, what: str) -> None:
+        """Stop the run."""
+        raise ViolationError(f"at {self.world.now:.0f} ms: {what}")
+
+    def persists(self, node: Node, before: Durable, after: Durable) -> None:
+        """Neither promises nor memberships go back, and a membership's key names it."""
+        if after.promised < before.promised:
+            self.fail(f"{node.id} forgets its promise of {before.promised} for {after.promised}")
+        if after.config.key < before.config.key:
+            self.fail(f"{node.id} goes back from membership {before.config.key} to {after.config.key}")
+        known = self.configs.setdefault(after.config.key, after.config)
+        if known != after.config:
+            self.fail(f"two memberships are called {after.config.key}: {known} and {after.config}")
+
+    def promises(self, node: Node, promise: Promise) -> None:
+        """A promise leaves."""
+        if promise.granted:
+            if node.durable.promised < promise.epoch:
+                self.fail(f"{node.id} answers a promise of {promise.epoch} that it has not persisted")
+            self.promised[node.id] = max(self.promised.get(node.id, 0), promise.epoch)
+
+    def acknowledges(self, node: Node, epoch: int) -> None:
+        """A standby flushes new WAL of that leader, and will say so."""
+        if epoch < self.promised.get(node.id, 0):
+            self.fail(f"{node.id} acknowledges to epoch {epoch} after promising {self.promised[node.id]}")
+
+    def receives(self, node: Node, source: Node, length: int) -> None:
+        """A log grows from another's: both must be the same up to there."""
+        if length > len(source.db.log) or node.db.log[length - 1] != source.db.log[length - 1]:
+            self.fail(f"{node.id} appends {source.id}'s history to another at {length}")
+
+    def promoted(self, node: Node, epoch: int) -> None:
+        """A leader starts: every acknowledged commit must be in its log, and the epoch must be its own."""
+        if epoch in self.leaders:
+            self.fail(f"{self.leaders[epoch]} and {node.id} both lead epoch {epoch}")
+        self.leaders[epoch] = node.id
+        log = node.db.log
+        index, entry = self.last
+        if epoch > self.top[0]:
+            if len(log) <= index or log[index] != entry:
+                self.fail(f"{node.id} is promoted to epoch {epoch} without acknowledged commit {entry}")
+            self.top = (epoch, log[:])
+        self.promotions.append((epoch, log[:]))
+
+    def opens(self, node: Node, epoch: int) -> None:
+        """Clients get in."""
+        self.opened += 1
+        self._has_all(node, f"opens in epoch {epoch}")
+
+    def _has_all(self, node: Node, doing: str) -> None:
+        index, entry = self.last
+        log = node.db.log
+        if len(log) <= index or log[index] != entry:
+            self.fail(f"{node.id} {doing} without acknowledged commit {entry}")
+
+    def committed(self, node: Node, index: int, entry: int) -> None:
+        """A client hears that its commit is durable."""
+        epoch = node.db.epoch or 0
+        self._has_all(node, f"acknowledges commit {entry} in epoch {epoch}")
+        if epoch < self.top[0]:
+            for later, log in self.promotions:
+                if later > epoch and (len(log) <= index or log[index] != entry):
+                    self.fail(
+                        f"{node.id} acknowledges commit {entry} in epoch {epoch}; the leader of {later} never had it"
+                    )
+        self.last = (index, entry)
+        self.commits += 1
+        self.commit_time = self.world.now
+
+    def reads(self, node: Node) -> None:
+        """A client reads from a writer: it must see every commit that anybody was told of."""
+        index, entry = self.last
+        log = node.db.log
+        if (len(log) <= index or log[index] != entry) and self.world.now >= max(
+            self.reads_unsafe_until, node.reads_unsafe_until
+        ):
+            self.fail(f"{node.id} in epoch {node.db.epoch} serves a read without acknowledged commit {entry}")

@@ -1,0 +1,211 @@
+"""What goes wrong: a random choice of kinds, times and victims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TypeAlias
+
+from aurora_operator.consensus import events as ev
+from tests.simulation.node import Node
+from tests.simulation.world import World
+
+Fault: TypeAlias = "Callable[[Faults], None]"
+
+
+class Faults:
+    """Injects faults until `end`, then heals everything."""
+
+    def __init__(self, world: World, end: float) -> None:
+        self.world = world
+        self.rng: Random = world.rng
+        self.end = end
+        kinds = list(KINDS)
+        self.kinds = self.rng.sample(kinds, self.rng.choice((1, 2, 3, 5, len(kinds))))
+        self.mean = self.rng.choice((300.0, 800.0, 2000.0))
+
+    def begin(self) -> None:
+        """Start after a while, in most runs when there is a leader."""
+        first = 4500 if self.rng.random() < 0.8 else 100
+        self.world.at(first, self.next)
+        self.world.at(self.end, self.stop)
+
+    def next(self) -> None:
+        """One fault, and the time of the next."""
+        if self.world.now >= self.end:
+            return
+        kind = self.rng.choice(self.kinds)
+        KINDS[kind](self)
+        self.world.at(self.rng.expovariate(1 / self.mean), self.next)
+
+    def stop(self) -> None:
+        """Nothing goes wrong from here on."""
+        world = self.world
+        world.calm = True
+        network = world.network
+        network.cuts.clear()
+        network.loss = network.duplication = network.stragglers = 0.0
+        network.spread = 3.0
+        world.api_down = False
+        for node in world.nodes.values():
+            node.disk = node.failing = 0.0
+            node.crash_in = -1
+            if node.paused:
+                node.resume(node.life)
+
+    # --- helpers ---------------------------------------------------------------------------------------------------
+
+    def victim(self) -> Node:
+        """A copy; the leader as often as all others together."""
+        leader = self.world.leader()
+        if leader is not None and self.rng.random() < 0.4:
+            return leader
+        return self.rng.choice(list(self.world.nodes.values()))
+
+    def duration(self) -> float:
+        """How long (ms): around the lease, where it hurts."""
+        return min(self.rng.choice((300, 1500, 4000, 8000)) * (0.3 + self.rng.random()), self.end - self.world.now)
+
+    def down(self) -> float:
+        """How long a pod is away."""
+        return self.rng.choice((100, 500, 2500, 6000)) * (0.3 + self.rng.random())
+
+    def cut(self, pairs: list[tuple[str, str]]) -> None:
+        """A partition, for a while."""
+        self.world.network.cut(pairs)
+        self.world.at(self.duration(), self._heal, pairs)
+
+    def _heal(self, pairs: list[tuple[str, str]]) -> None:
+        if not self.world.calm:
+            self.world.network.heal(pairs)
+
+    def between(self, one: set[str], other: set[str]) -> list[tuple[str, str]]:
+        """Pairs from one side to the other, in one direction or both."""
+        style = self.rng.random()
+        there = [(a, b) for a in sorted(one) for b in sorted(other)]
+        back = [(b, a) for a, b in there]
+        return there if style < 0.2 else back if style < 0.4 else there + back
+
+    def names(self) -> set[str]:
+        """Of all copies."""
+        return {n.name for n in self.world.nodes.values()}
+
+    # --- kinds -----------------------------------------------------------------------------------------------------
+
+    def crash(self) -> None:
+        self.victim().crash(self.down())
+
+    def crash_in_step(self) -> None:
+        self.victim().crash_in = self.rng.randrange(8)
+
+    def crash_all(self) -> None:
+        for node in list(self.world.nodes.values()):
+            node.crash(self.down())
+
+    def crash_zone(self) -> None:
+        zone = self.rng.choice(("z0", "z1", "z2"))
+        for node in list(self.world.nodes.values()):
+            if node.zone == zone:
+                node.crash(self.down())
+
+    def postgres(self) -> None:
+        self.victim().postgres_crash()
+
+    def pause(self) -> None:
+        node = self.victim()
+        if node.alive and not node.paused:
+            node.pause(self.duration(), whole=self.rng.random() < 0.6)
+
+    def isolate(self) -> None:
+        name = self.victim().name
+        self.cut(self.between({name}, self.names() - {name}))
+
+    def split(self) -> None:
+        names = sorted(self.names())
+        side = set(self.rng.sample(names, self.rng.randrange(len(names) + 1)))
+        self.cut(self.between(side, set(names) - side))
+
+    def split_zone(self) -> None:
+        zone = self.rng.choice(("z0", "z1", "z2"))
+        side = {n.name for n in self.world.nodes.values() if n.zone == zone}
+        self.cut(self.between(side, self.names() - side))
+
+    def links(self) -> None:
+        names = sorted(self.names())
+        pairs = [(a, b) for a in names for b in names if a != b and self.rng.random() < 0.25]
+        self.cut(pairs)
+
+    def bad_network(self) -> None:
+        network = self.world.network
+        network.loss = self.rng.choice((0.0, 0.1, 0.3))
+        network.duplication = self.rng.choice((0.0, 0.2))
+        network.stragglers = self.rng.choice((0.0, 0.02, 0.1))
+        network.spread = self.rng.choice((3.0, 3.0, 50.0, 300.0))
+
+    def slow_disk(self) -> None:
+        self.victim().disk = self.rng.choice((0.0, 0.0, 50.0, 400.0))
+
+    def failing(self) -> None:
+        self.victim().failing = self.rng.choice((0.0, 0.3, 1.0))
+
+    def clock_jump(self) -> None:
+        node = self.victim()
+        jump = self.rng.choice((50.0, 2000.0, 5000.0))
+        self.world.note(node, f"clock jumps by {jump:.0f}")
+        node.offset += jump
+        self.world.checker.reads_unsafe_until = self.world.now + 4000
+
+    def api(self) -> None:
+        self.world.api_down = not self.world.api_down
+
+    def switchover(self) -> None:
+        leader = self.world.leader()
+        if leader is not None:
+            target = self.rng.choice([None, *self.world.nodes])
+            leader.handle(ev.SwitchoverRequested(target))
+
+    def membership(self) -> None:
+        size = self.rng.choice((1, 2, 3, 3, 4, 5, 6))
+        names = frozenset(self.rng.sample([f"c{i}" for i in range(1, 8)], size))
+        self.world.note(self.victim(), f"wanted: {sorted(names)}")
+        self.world.want(names)
+
+    def lose_volume(self) -> None:
+        world = self.world
+        known = [n.durable.config for n in world.nodes.values()]
+        newest = max(known, key=lambda c: c.key)
+        quorums = [q for config in known if config.voters for q in (config.old, config.new) if q is not None]
+        spare = all(len(q.voters) - q.write >= 1 for q in quorums)
+        if newest.new is not None or not spare or any(v not in world.nodes for q in quorums for v in q.voters):
+            return
+        world.lose_volume(self.rng.choice(list(world.nodes.values())))
+
+    def evidence(self) -> None:
+        node, peer = self.victim(), self.victim()
+        if node is not peer:
+            self.world.note(node, f"is told that {peer.id} is dead")
+            self.world.checker.reads_unsafe_until = self.world.now + 4000
+            node.handle(ev.PeerDead(peer.id))
+
+
+KINDS: dict[str, Fault] = {
+    "crash": Faults.crash,
+    "crash-in-step": Faults.crash_in_step,
+    "crash-all": Faults.crash_all,
+    "crash-zone": Faults.crash_zone,
+    "postgres": Faults.postgres,
+    "pause": Faults.pause,
+    "isolate": Faults.isolate,
+    "split": Faults.split,
+    "split-zone": Faults.split_zone,
+    "links": Faults.links,
+    "network": Faults.bad_network,
+    "slow-disk": Faults.slow_disk,
+    "failing": Faults.failing,
+    "clock": Faults.clock_jump,
+    "api": Faults.api,
+    "switchover": Faults.switchover,
+    "membership": Faults.membership,
+    "volume": Faults.lose_volume,
+    "evidence": Faults.evidence,
+}

@@ -1,0 +1,220 @@
+"""Virtual time, the pods, their clients, the operator and the cluster's record."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.state import Role
+from aurora_operator.consensus.types import NO_CONFIG, Config, ConfigKey, Quorum, initial_config, majority, name_of
+from tests.simulation.checker import Checker
+from tests.simulation.network import Network
+from tests.simulation.node import Node
+
+CLIENT_PERIOD = 130.0
+OPERATOR_PERIOD = 400.0
+
+
+class World:
+    """One run. Everything random comes from `rng`, so that a seed says all."""
+
+    def __init__(self, seed: int, *, tracing: bool = False) -> None:
+        self.seed = seed
+        self.rng = Random(seed)
+        self.tracing = tracing
+        self.now = 0.0
+        self.heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self.sequence = 0
+        self.steps = 0
+        self.entries = 0
+        self.drift = 0.002
+        self.network = Network(self, self.rng)
+        self.checker = Checker(self)
+        self.nodes: dict[str, Node] = {}
+        self.incarnations = 0
+        self.wanted: frozenset[str] = frozenset()
+        self.api_down = False
+        self.record = ConfigKey(0, 0)
+        self.false_evidence = 0.0
+        self.calm = False
+        """Faults are over."""
+
+    # --- time ------------------------------------------------------------------------------------------------------
+
+    def at(self, delay: float, function: Callable[..., None], *args: Any) -> None:
+        """Call after `delay` ms."""
+        self.sequence += 1
+        heappush(self.heap, (self.now + delay, self.sequence, function, args))
+
+    def run(self, until: float, done: Callable[[], bool] | None = None) -> bool:
+        """Go on until that time, or until `done` (asked after each event of the operator's period)."""
+        heap = self.heap
+        asked = self.now
+        while heap and heap[0][0] <= until:
+            self.now, _, function, args = heappop(heap)
+            function(*args)
+            if done is not None and self.now - asked >= 100:
+                asked = self.now
+                if done():
+                    return True
+        self.now = until
+        return False
+
+    # --- pods ------------------------------------------------------------------------------------------------------
+
+    def add(self, name: str, zone: str, durable: ev.Durable) -> Node:
+        """A pod on a new volume."""
+        self.incarnations += 1
+        node = Node(self, name, chr(96 + self.incarnations), zone, durable)
+        node.tier, node.size = self.rng.choice((1, 1, 0)), self.rng.choice((1, 1, 2))
+        self.nodes[node.id] = node
+        return node
+
+    def form(self, count: int, *, bootstrap: bool) -> None:
+        """A cluster's first copies, formed already or with all but the first still to join."""
+        names = [f"c{i}" for i in range(1, count + 1)]
+        self.wanted = frozenset(names)
+        for i, name in enumerate(names):
+            self.add(name, f"z{i % 3}", ev.Durable(0, NO_CONFIG))
+        ids = list(self.nodes)
+        if bootstrap:
+            config = initial_config(ids[0])
+            for other in ids[1:]:
+                self.nodes[other].db.torn = True
+            self.nodes[ids[0]].durable = ev.Durable(0, config)
+        else:
+            config = Config(ConfigKey(0, 2), Quorum(frozenset(ids), majority(count)))
+            for node in self.nodes.values():
+                node.durable = ev.Durable(0, config)
+        self.record = config.key
+        for node in list(self.nodes.values()):
+            self.at(300 * self.rng.random(), node.boot)
+        self.at(OPERATOR_PERIOD, self.operate)
+        self.at(CLIENT_PERIOD, self.clients)
+
+    def lose_volume(self, node: Node) -> None:
+        """The pod comes back on an empty volume, as another incarnation."""
+        self.note(node, "LOSES ITS VOLUME")
+        node.crash(1e9)
+        del self.nodes[node.id]
+        new = self.add(node.name, node.zone, ev.Durable(0, NO_CONFIG))
+        new.db.torn = True
+        self.at(200 + 2000 * self.rng.random(), new.boot)
+
+    def died(self, node: Node) -> None:
+        """Peers that can reach the pod's address find its ports closed."""
+        self.at(100 + 150 * self.rng.random(), self._notice, node, node.life)
+
+    def _notice(self, node: Node, life: int) -> None:
+        if node.life != life or node.state is not None:
+            return
+        for peer in self.nodes.values():
+            if peer is not node and peer.state is not None and self.network.connected(peer, node):
+                peer.handle(ev.PeerDead(node.id))
+        self.at(400, self._notice, node, life)
+
+    def reachable(self, node: Node, source: Node) -> bool:
+        """Whether `node` can stream from that one's PostgreSQL."""
+        return (
+            source is not node
+            and source.state is not None
+            and source.db.up
+            and not source.db.frozen
+            and self.network.connected(node, source)
+        )
+
+    # --- clients and the operator ----------------------------------------------------------------------------------
+
+    def clients(self) -> None:
+        """Sessions at every open writer, old ones included, read and write."""
+        self.at(CLIENT_PERIOD * (0.7 + 0.6 * self.rng.random()), self.clients)
+        for node in self.nodes.values():
+            db = node.db
+            if db.open and not db.frozen and db.up:
+                self.checker.reads(node)
+                db.write()
+
+    def wish(self, node: Node) -> ev.Wanted:
+        """What the operator tells a copy."""
+        return ev.Wanted(self.wanted, majority(len(self.wanted)), node.tier, node.size)
+
+    def want(self, names: frozenset[str]) -> None:
+        """Another membership is wished for; copies hear of it one by one."""
+        self.wanted = names
+        for name in sorted(names):
+            if all(n.name != name for n in self.nodes.values()):
+                node = self.add(name, f"z{int(name[1:]) % 3}", ev.Durable(0, NO_CONFIG))
+                node.db.torn = True
+                self.at(500 * self.rng.random(), node.boot)
+        for node in self.nodes.values():
+            self.at(300 * self.rng.random(), self._tell, node)
+
+    def _tell(self, node: Node) -> None:
+        node.handle(self.wish(node))
+
+    def leader(self) -> Node | None:
+        """The open leader of the highest epoch."""
+        open_ = [n for n in self.nodes.values() if n.db.open and n.state is not None and n.state.role == Role.LEADING]
+        return max(open_, key=lambda n: n.db.epoch or 0, default=None)
+
+    def operate(self) -> None:
+        """Remove pods that have left the membership; hand over from a leader that should not be there."""
+        self.at(OPERATOR_PERIOD, self.operate)
+        leader = self.leader()
+        if leader is None or leader.state is None or leader.state.leadership is None:
+            return
+        config = leader.state.durable.config
+        if leader.name not in self.wanted:
+            leader.handle(ev.SwitchoverRequested(None))
+        elif config.new is None and leader.state.leadership.synced == config.key and not self.api_down:
+            for node in list(self.nodes.values()):
+                if node.name not in self.wanted and node.id not in config.voters:
+                    self.note(node, "is removed")
+                    node.crash(1e9)
+                    del self.nodes[node.id]
+
+    def settled(self, since: float) -> bool:
+        """Whether a leader commits and the wanted membership is in force."""
+        leader = self.leader()
+        if leader is None or leader.state is None or leader.state.leadership is None:
+            return False
+        config = leader.state.durable.config
+        return (
+            self.checker.commit_time > since
+            and config.new is None
+            and {name_of(c) for c in config.voters} == self.wanted
+            and config.voters <= self.nodes.keys()
+            and leader.state.leadership.synced == config.key
+        )
+
+    def write_record(self, effect: ev.WriteRecord) -> bool | None:
+        """Compare-and-swap at the API server; None: no answer, which says nothing."""
+        if self.api_down and self.rng.random() < 0.7:
+            return None
+        if self.record != effect.before:
+            return False
+        self.record = effect.after.key
+        return None if self.api_down else True
+
+    # --- traces ----------------------------------------------------------------------------------------------------
+
+    def note(self, node: Node, text: str) -> None:
+        """A line of the trace."""
+        if self.tracing:
+            sys.stdout.write(f"{self.now:9.1f} {node.id:5} ** {text}\n")
+
+    def trace(self, node: Node, event: ev.Event, effects: list[ev.Effect]) -> None:
+        """A step, unless it is one in which nothing happened."""
+        if not effects and isinstance(event, ev.Tick | ev.LocalPosition | ev.Replication):
+            return
+        state = node.state
+        assert state is not None
+        length, epoch = len(node.db.log), node.db.runs[-1][0]
+        head = f"{self.now:9.1f} {node.id:5} {state.role:10} p={state.durable.promised} log={epoch}:{length}"
+        sys.stdout.write(f"{head} <- {event}\n")
+        for effect in effects:
+            sys.stdout.write(f"{'':28}-> {effect}\n")
