@@ -46,16 +46,19 @@ def password_matches(verifier: str | None, password: str) -> bool:
     return hmac.compare_digest(hashlib.sha256(client_key).digest(), base64.b64decode(match[3]))
 
 
-async def _ensure_role(session: Session, role: str, attributes: sql.SQL) -> None:
-    found = await session.rows("SELECT FROM pg_roles WHERE rolname = %s", [role])
-    verb = sql.SQL("ALTER ROLE {} {}") if found else sql.SQL("CREATE ROLE {} {}")
-    await session.rows(verb.format(sql.Identifier(role), attributes))
+async def _exists(session: Session, role: str) -> bool:
+    return bool(await session.rows("SELECT FROM pg_roles WHERE rolname = %s", [role]))
 
 
 async def ensure_replication_role(session: Session) -> None:
     """`aurora_replication`: streams, clones, and rewinds others from here. Idempotent. Raises QueryError."""
     role = names.REPLICATION_USER
-    await _ensure_role(session, role, sql.SQL("LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD NULL"))
+    verb = sql.SQL("ALTER" if await _exists(session, role) else "CREATE")
+    await session.rows(
+        sql.SQL("{} ROLE {} LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD NULL").format(
+            verb, sql.Identifier(role)
+        )
+    )
     for function in _REWIND_FUNCTIONS:
         grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), sql.Identifier(role))
         await session.rows(grant)
@@ -67,7 +70,8 @@ async def ensure_master(session: Session, user: str, password: str) -> None:
 
     The password travels and is logged as a SCRAM verifier only, and is left alone when it is this one already.
     """
-    await _ensure_role(session, user, sql.SQL("LOGIN CREATEDB CREATEROLE NOSUPERUSER"))
+    if not await _exists(session, user):  # What somebody gave or took from it later is theirs to decide.
+        await session.rows(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE").format(sql.Identifier(user)))
     ((verifier,),) = await session.rows("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [user])
     if not password_matches(verifier, password):
         made = await session.encrypt_password(user, password)

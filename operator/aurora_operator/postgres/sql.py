@@ -16,6 +16,10 @@ _POLL: Final = 0.01
 _DUPLICATE_OBJECT: Final = "42710"
 _UNDEFINED_OBJECT: Final = "42704"
 _OBJECT_IN_USE: Final = "55006"
+_CLIENTS: Final = (
+    "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    f" AND (usename <> 'postgres' OR application_name <> '{APPLICATION}')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Status:
     """The end of the last record replayed; on a writer, what it has flushed itself."""
     receiver: Receiver | None
     waiting_for_wal: bool
-    """Whether recovery has nothing to replay and sleeps until it looks again."""
+    """Whether recovery found nothing to replay, receives nothing, and sleeps until it looks again."""
     replay_delay: float | None
     """Age of the last transaction replayed, when more has been received; 0 when not; None if unknown."""
 
@@ -87,7 +91,7 @@ async def status(session: Session) -> Status:
                CASE WHEN r.recovery THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END,
                p.pid, w.status, w.received_tli, w.flushed_lsn, w.sender_host,
                EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'
-                       AND wait_event IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream')),
+                       AND wait_event = 'RecoveryRetrieveRetryInterval'),
                CASE WHEN NOT r.recovery OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
                     ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END
         FROM (SELECT pg_is_in_recovery() AS recovery) r
@@ -184,12 +188,6 @@ async def terminate_clients(session: Session, timeout: float = 2) -> int:  # noq
         await asyncio.sleep(_POLL)
 
 
-_CLIENTS: Final = (
-    "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    f" AND (usename <> 'postgres' OR application_name <> '{APPLICATION}')"
-)
-
-
 async def terminate(session: Session, pid: int) -> None:
     """Ask one server process to end."""
     await session.rows("SELECT pg_terminate_backend(%s)", [pid])
@@ -212,7 +210,7 @@ async def file_errors(session: Session) -> dict[str, str]:
         "SELECT coalesce(name, sourcefile || ':' || sourceline), error FROM pg_file_settings"
         " WHERE error IS NOT NULL AND error NOT LIKE '%cannot be changed without restarting%'"
     )
-    return {name: error for name, error in rows}
+    return dict(rows)
 
 
 async def settings_in_force(session: Session, names: Collection[str]) -> dict[str, str]:
@@ -220,7 +218,7 @@ async def settings_in_force(session: Session, names: Collection[str]) -> dict[st
     rows = await session.rows(
         "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [[n.lower() for n in names]]
     )
-    return {name: value for name, value in rows}
+    return dict(rows)
 
 
 async def server_version(session: Session) -> str:

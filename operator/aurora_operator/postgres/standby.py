@@ -20,6 +20,10 @@ _RESCAN: Final = 0.25
 """Longer than two wal_retrieve_retry_intervals: within it, recovery looks at all of pg_wal again."""
 
 
+_SHOWS: Final = 0.03
+"""Longer than it takes from asking for a WAL receiver until its process is seen."""
+
+
 class LocalPosition(NamedTuple):
     """How far a copy's durable log goes: the timeline of its last byte, and the LSN after it."""
 
@@ -33,6 +37,25 @@ class Promotion(NamedTuple):
     timeline: int
     switch: int
     start: int
+
+
+class _Quiet:
+    """Measures for how long there was no receiver, and for how long replay stood still, in seconds."""
+
+    def __init__(self) -> None:
+        self._gone_since: float | None = None
+        self._replayed = -1
+        self._still_since = 0.0
+
+    def seen(self, status: sql.Status) -> tuple[float, float]:
+        now = time.monotonic()
+        if status.receiver is not None:
+            self._gone_since = None
+        elif self._gone_since is None:
+            self._gone_since = now
+        if status.replay_lsn != self._replayed or self._gone_since is None:
+            self._replayed, self._still_since = status.replay_lsn, now
+        return (0.0 if self._gone_since is None else now - self._gone_since), now - self._still_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +87,7 @@ class Standby:
         """
         deadline = time.monotonic() + timeout
         await self.apply(Runtime(), timeout)
-        clear_since: float | None = None
+        quiet = _Quiet()
         while True:
             now = await sql.status(self.session)
             if not now.in_recovery:
@@ -72,13 +95,11 @@ class Standby:
             if now.receiver is not None:
                 # The reload ends it too, but only once recovery is between two records.
                 await sql.terminate(self.session, now.receiver.pid)
-                clear_since = None
-            else:
-                clear_since = clear_since or time.monotonic()
-                # Recovery may have asked for a receiver just before it was told: that one shows within moments.
-                settled = time.monotonic() - clear_since
-                if settled > 0.03 and (now.receive_lsn >= now.replay_lsn > 0 or settled > _RESCAN):
-                    return LocalPosition(wal.local_timeline(self.layout.pgdata, now.lsn), now.lsn)
+            gone_for, still_for = quiet.seen(now)
+            received = now.receive_lsn >= now.replay_lsn > 0
+            # Recovery may have asked for a receiver just before it was told: that one shows within moments.
+            if gone_for > _SHOWS and (received or (now.waiting_for_wal and still_for > _RESCAN and now.lsn > 0)):
+                return LocalPosition(wal.local_timeline(self.layout.pgdata, now.lsn), now.lsn)
             if time.monotonic() > deadline:
                 raise Unavailable(f"the WAL receiver did not stop within {timeout:g} s")
             await asyncio.sleep(_POLL)
@@ -90,16 +111,14 @@ class Standby:
         it may have been received, and will never be replayed. Raises Unavailable when replay is not done in time.
         """
         deadline = time.monotonic() + timeout
-        still_at, since = -1, 0.0
+        quiet = _Quiet()
         while True:
             now = await sql.status(self.session)
-            if now.receiver is not None:
-                raise ServerError("this standby receives WAL: it is never idle")
-            if now.replay_lsn != still_at or not now.in_recovery:
-                still_at, since = now.replay_lsn, time.monotonic()
-            done = now.replay_lsn == now.receive_lsn
-            rescanned = now.waiting_for_wal and time.monotonic() - since > _RESCAN
-            if now.replay_lsn > 0 and (done or rescanned):
+            if now.receiver is not None or not now.in_recovery:
+                raise ServerError("this server receives WAL or writes it: it is never idle")
+            _, still_for = quiet.seen(now)
+            rescanned = now.waiting_for_wal and still_for > _RESCAN
+            if now.replay_lsn > 0 and (now.replay_lsn == now.receive_lsn or rescanned):
                 return LocalPosition(wal.local_timeline(self.layout.pgdata, now.replay_lsn), now.replay_lsn)
             if time.monotonic() > deadline:
                 raise Unavailable(f"not all WAL is replayed after {timeout:g} s")
