@@ -44,11 +44,9 @@ class Durability(RuledModel):
         description="Copies, the writer included, that must have flushed a commit before its client hears of it. "
         "Default: a majority, such as 2 of 3 or 4 of 6. A new writer needs copies - writeQuorum + 1 copies.",
     )
-    zones: Annotated[int, _between("zones", 1, MAX_ZONES, "the number of zones to spread the copies over")] | None = (
-        Field(
-            default=None,
-            description="How many zones to spread the instances over. Default: as many as the cluster has, up to 3.",
-        )
+    zones: Annotated[int, _between("zones", 1, MAX_ZONES, "the number of zones to spread over")] | None = Field(
+        default=None,
+        description="How many zones to spread the instances over. Default: as many as the cluster has, up to 3.",
     )
     availability_zones: Annotated[
         tuple[ZoneName, ...],
