@@ -7,6 +7,7 @@ is up.
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
 import sys
 import tarfile
@@ -27,7 +28,6 @@ NAMESPACE = "aurora-csi"
 POOL_SIZE = "40Gi"
 _HERE = Path(__file__).resolve().parent
 _KEY = "aurora-csi"  # image label: what it was made from
-_STAMP = "aurorapg.io/csi-installed"  # namespace annotation: what was applied
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,7 @@ def install(context: Context, chosen: Images) -> None:
     with step("CSI driver"):
         for name in sorted(set(astuple(chosen))):
             images.load(name, context.nodes())
-        manifests = render(chosen)
-        stamp = cache.digest(manifests, *sorted((_HERE / "crds").glob("*.yaml")))
-        if _installed() != stamp:
-            _apply(manifests)
-            kubectl("annotate", "--overwrite", "namespace", NAMESPACE, f"{_STAMP}={stamp}")
+        _apply(render(chosen))
         for workload in ("daemonset/node", "deployment/controller"):
             kubectl("--namespace", NAMESPACE, "rollout", "status", workload, "--timeout=180s", timeout=200)
         for worker in context.workers():
@@ -115,20 +111,18 @@ def _our_loops() -> list[str]:
     return sorted(found)
 
 
-def _installed() -> str:
-    key = _STAMP.replace(".", "\\.")
-    try:
-        return kubectl("get", "namespace", NAMESPACE, "--output", f"jsonpath={{.metadata.annotations.{key}}}")
-    except CommandFailed:
-        return ""
-
-
 def _apply(manifests: str) -> None:
     for path in sorted((_HERE / "crds").glob("*.yaml")):
         apply(path.read_text())
     kinds = ("volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots")
     crds = [f"crd/{kind}.snapshot.storage.k8s.io" for kind in kinds]
     kubectl("wait", "--for=condition=Established", *crds, "--timeout=60s")
+    apply((_HERE / "manifests/10-access.yaml").read_text())
+    try:
+        kubectl("--namespace", NAMESPACE, "get", "secret", "peers")
+    except CommandFailed:
+        token = f"--from-literal=token={secrets.token_hex(32)}"
+        kubectl("--namespace", NAMESPACE, "create", "secret", "generic", "peers", token)
     apply(manifests)
     # kind's own class is the default as well, and cannot expand: claims that name none must get ours.
     if "standard" in kubectl("get", "storageclass", "--output", "jsonpath={.items[*].metadata.name}").split():

@@ -8,10 +8,11 @@ from typing import Any
 import grpc
 import pytest
 from tests.kind.csi.driver import csi_pb2 as csi
-from tests.kind.csi.driver.controller import SMALLEST, Controller
+from tests.kind.csi.driver.controller import Controller
 from tests.kind.csi.driver.errors import CsiError
 from tests.kind.csi.driver.pool import Pool
 from tests.kind.csi.driver.store import make_id
+from tests.kind.csi.driver.wishes import SMALLEST
 
 from .conftest import GIB, NODE, Kernel
 

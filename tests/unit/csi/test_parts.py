@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tests.kind.csi.driver import csi_pb2 as csi
 from tests.kind.csi.driver.__main__ import parse_size
 from tests.kind.csi.driver.cluster import topology_of
-from tests.kind.csi.driver.controller import choose_size, fits, page
 from tests.kind.csi.driver.errors import CsiError, out_of_range
 from tests.kind.csi.driver.linux import parse_mounts
 from tests.kind.csi.driver.locks import Locks
 from tests.kind.csi.driver.rpc import handler
+from tests.kind.csi.driver.wishes import choose_size, fits, page
 
 SIZES = st.integers(min_value=0, max_value=1 << 50)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import signal
 import threading
@@ -13,10 +14,11 @@ from pathlib import Path
 import grpc
 
 from . import DRIVER, csi_pb2, registration_pb2
-from .cluster import node_labels, topology_of
+from .cluster import driver_address, node_labels, topology_of
 from .controller import Controller
 from .identity import Identity, Registration
 from .node import Node
+from .peers import PORT, Client, Server
 from .pool import Pool, Settings
 from .rpc import handler
 
@@ -54,12 +56,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def serve(options: argparse.Namespace, pool: Pool | None) -> None:
+def serve(options: argparse.Namespace, pool: Pool | None, peers: Client | None = None) -> None:
     """Answer calls until SIGTERM or SIGINT; calls under way get five seconds to finish."""
     server = grpc.server(ThreadPoolExecutor(_THREADS), options=[("grpc.so_reuseport", 0)])
     services = {
         "Identity": Identity(),
-        "Controller": Controller(pool) if pool else Advertised(),
+        "Controller": Controller(pool, peers) if pool else Advertised(),
         "Node": Node(pool) if pool else Advertised(),
     }
     server.add_generic_rpc_handlers([handler(csi_pb2, name, what) for name, what in services.items()])
@@ -83,6 +85,13 @@ def serve(options: argparse.Namespace, pool: Pool | None) -> None:
         path.unlink(missing_ok=True)
 
 
+def _find_peer(node: str) -> str:
+    address = driver_address(node)
+    if not address:
+        return ""
+    return f"[{address}]:{PORT}" if ":" in address else f"{address}:{PORT}"
+
+
 def main() -> None:
     """Open the pool, if this is a node's driver, and serve."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -93,7 +102,14 @@ def main() -> None:
     topology = topology_of(node_labels(options.node), options.node)
     pool = Pool(Settings(options.node, options.root, options.pool_size, topology))
     pool.open()
-    serve(options, pool)
+    token = os.environ.get("AURORA_CSI_TOKEN")
+    if token:
+        sender = Server(pool, token)
+        sender.start(f"[::]:{PORT}")
+        serve(options, pool, Client(token, _find_peer))
+        sender.stop()
+    else:
+        serve(options, pool)
     if options.close:
         pool.close()
 

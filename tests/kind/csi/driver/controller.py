@@ -5,24 +5,23 @@ Expansion is not here: it is the node service's (and csi-resizer, seeing that, o
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped, unused-ignore]
 
 from . import csi_pb2 as csi
 from . import linux
 from .capabilities import access_modes_complaint, capability_complaint
-from .errors import aborted, exhausted, exists, invalid, not_found, out_of_range, precondition
+from .errors import exhausted, exists, invalid, not_found, out_of_range, precondition
+from .peers import Client
 from .pool import Pool
-from .store import Record, Store, make_id, node_of
-
-MIB = 1024**2
-# mkfs.xfs refuses less than 300 MB.
-SMALLEST = 300 * MIB
-_BLOCK = 4096
+from .store import Record, make_id, node_of
+from .wishes import SMALLEST, choose_size, fits, page
 
 _CAPABILITIES = (
     "CREATE_DELETE_VOLUME",
@@ -35,57 +34,29 @@ _CAPABILITIES = (
 )
 
 
-class CapacityRange(Protocol):
-    """CSI's wish for a size, in bytes; 0 means none was given."""
+class Source(Protocol):
+    """Content for a new volume; ``size`` in bytes."""
 
-    required_bytes: int
-    limit_bytes: int
+    size: int
 
-
-def choose_size(wish: CapacityRange, floor: int, ceiling: int) -> int:
-    """Return the bytes to give a volume that must have at least ``floor`` and cannot have over ``ceiling``.
-
-    Raises CsiError: INVALID_ARGUMENT for a range that is none, OUT_OF_RANGE if no size satisfies it.
-    """
-    required, limit = wish.required_bytes, wish.limit_bytes
-    if required < 0 or limit < 0 or (limit and limit < required):
-        raise invalid(f"no size is at least {required} and at most {limit} bytes")
-    size = -(-max(required, floor) // _BLOCK) * _BLOCK
-    if limit and size > limit:
-        raise out_of_range(f"the smallest size possible here is {size} bytes, over the limit of {limit}")
-    if size > ceiling:
-        raise out_of_range(f"{size} bytes are more than a whole node's pool, {ceiling}")
-    return size
+    def write_to(self, image: Path) -> None:
+        """Make ``image`` have the content."""
 
 
-def fits(size: int, wish: CapacityRange) -> bool:
-    """Whether an existing volume of ``size`` bytes is what is wished for."""
-    return size >= wish.required_bytes and not (wish.limit_bytes and size > wish.limit_bytes)
-
-
-T = TypeVar("T")
-
-
-def page(items: Sequence[T], token: str, most: int) -> tuple[Sequence[T], str]:
-    """Return the page of ``items`` that starts at ``token`` and the next page's token, empty at the end.
-
-    Raises CsiError: ABORTED for a token that was never given out, INVALID_ARGUMENT for a negative ``most``.
-    """
-    if most < 0:
-        raise invalid("max_entries is negative")
-    if token and not (token.isdecimal() and int(token) <= len(items)):
-        raise aborted(f"not a token of a current listing: {token!r}")
-    start = int(token or 0)
-    end = min(len(items), start + most) if most else len(items)
-    return items[start:end], str(end) if end < len(items) else ""
+@dataclass
+class _Local:
+    size: int
+    write_to: Callable[[Path], None]
 
 
 class Controller:
     """The calls of csi.v1.Controller; method names are the protocol's."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, peers: Client | None = None) -> None:
+        """``peers``: how to get at what is in other nodes' pools; without it, only this node's can be copied."""
         self._pool = pool
         self._node = pool.settings.node
+        self._peers = peers
 
     @staticmethod
     def ControllerGetCapabilities(
@@ -112,38 +83,42 @@ class Controller:
         return csi.CreateVolumeResponse(volume=self._describe_volume(volume))
 
     def _make_volume(self, identifier: str, origin: str, request: csi.CreateVolumeRequest) -> Record:
-        source = self._find_source(origin) if origin else None
         wish, ceiling = request.capacity_range, self._pool.settings.pool_bytes
-        if source and 0 < wish.required_bytes < source.size:
-            raise out_of_range(f"the source has {source.size} bytes; a copy cannot be smaller")
-        size = choose_size(wish, source.size if source else SMALLEST, ceiling)
-        volume = Record(identifier, request.name, size, time.time(), origin)
+        with self._source(origin) as source:
+            if source and 0 < wish.required_bytes < source.size:
+                raise out_of_range(f"the source has {source.size} bytes; a copy cannot be smaller")
+            size = choose_size(wish, source.size if source else SMALLEST, ceiling)
+            volume = Record(identifier, request.name, size, time.time(), origin)
 
-        def make_image(image: Path) -> None:
-            if source is None:
-                linux.make_filesystem(image, size)
-            else:
-                self._clone(source, image)
-                linux.grow(image, size, None)  # its file system follows when it is staged
+            def make_image(image: Path) -> None:
+                if source is None:
+                    linux.make_filesystem(image, size)
+                else:
+                    source.write_to(image)
+                    linux.grow(image, size, None)  # its file system follows when it is staged
 
-        self._pool.volumes.create(volume, make_image)
+            self._pool.volumes.create(volume, make_image)
         return volume
 
-    def _find_source(self, origin: str) -> Record:
-        source = self._store_of(origin).get(origin)
-        if source is not None:
-            return source
-        holder = node_of(origin)
-        if holder is not None and holder != self._node:
+    @contextlib.contextmanager
+    def _source(self, origin: str) -> Iterator[Source | None]:
+        """Find what to copy: here, on the node that the id names, or nothing for an empty id."""
+        holder, record = node_of(origin), self._pool.store_of(origin).get(origin)
+        if not origin:
+            yield None
+        elif record is not None:
+            yield _Local(record.size, lambda image: self._clone(record, image))
+        elif holder is None or holder == self._node:
+            raise not_found(f"there is no {origin} to make the volume from")
+        elif self._peers is None:
             raise exhausted(f"the source is in the pool of node {holder}: only there can it be cloned")
-        raise not_found(f"there is no {origin} to make the volume from")
-
-    def _store_of(self, identifier: str) -> Store:
-        return self._pool.snapshots if identifier.startswith("snap-") else self._pool.volumes
+        else:
+            with self._peers.open(holder, origin) as remote:
+                yield remote
 
     def _clone(self, source: Record, image: Path) -> None:
         """Make ``image`` share the blocks of a volume, held still if it is mounted, or of a snapshot."""
-        store = self._store_of(source.id)
+        store = self._pool.store_of(source.id)
         point = self._pool.mounted_at(source) if store is self._pool.volumes else None
         with linux.frozen(point):
             linux.clone_file(store.image(source.id), image)

@@ -9,10 +9,10 @@ from pathlib import Path
 from . import csi_pb2 as csi
 from . import linux
 from .capabilities import capability_complaint
-from .controller import choose_size
 from .errors import exists, invalid, not_found, precondition
 from .pool import Pool
 from .store import Record
+from .wishes import choose_size
 
 _CAPABILITIES = ("STAGE_UNSTAGE_VOLUME", "GET_VOLUME_STATS", "EXPAND_VOLUME", "SINGLE_NODE_MULTI_WRITER")
 _SINGLE_WRITER = csi.VolumeCapability.AccessMode.SINGLE_NODE_SINGLE_WRITER

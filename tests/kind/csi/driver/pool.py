@@ -74,6 +74,10 @@ class Pool:
             return None
         return next(iter(linux.points_of(device)), None)
 
+    def store_of(self, identifier: str) -> Store:
+        """Return the store that an id belongs to by its form."""
+        return self.snapshots if identifier.startswith("snap-") else self.volumes
+
     def available(self) -> int:
         """Return the bytes that are free in the pool. Volumes are thin: their sizes may add up to more."""
         usage = os.statvfs(self.mount_point)
