@@ -97,3 +97,9 @@ def restore_kept(layout: Layout, kept: Path) -> None:
     """Undo a crash between the two renames at the end of `base_backup`: put the former directory back."""
     if not layout.pgdata.exists():
         rename_durably(kept, layout.pgdata)
+
+
+def drop_replaced(layout: Layout) -> None:
+    """Remove the data directories that clones have replaced; call it only while this copy streams."""
+    for path in layout.kept.glob("pgdata-*"):
+        remove_tree(path)

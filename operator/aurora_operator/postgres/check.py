@@ -44,8 +44,7 @@ async def check_parameters(
     rest = {name: value for name, value in parameters.items() if name not in errors}
     with tempfile.TemporaryDirectory(prefix="check-", dir=scratch) as name:
         directory = Path(name)
-        directory.chmod(0o700)
-        like_parent_of_tools(tools, directory)
+        _give_to_tools(tools, directory)
         errors |= await _singly(tools, directory, rest)
         if not errors:
             errors |= _libraries(tools, merge(choices, rest))
@@ -54,7 +53,7 @@ async def check_parameters(
     return errors
 
 
-def like_parent_of_tools(tools: Tools, path: Path) -> None:
+def _give_to_tools(tools: Tools, path: Path) -> None:
     """Let the user that the tools run as read a path of ours (in tests: we are root, they are not)."""
     if tools.user is not None:
         shutil.chown(path, tools.user, tools.user)
@@ -99,9 +98,9 @@ async def _together(
     for name in ("PG_VERSION", "global/pg_control"):
         target = directory / name
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        like_parent_of_tools(tools, target.parent)
+        _give_to_tools(tools, target.parent)
         shutil.copyfile(pgdata / name, target)
-        like_parent_of_tools(tools, target)
+        _give_to_tools(tools, target)
     _write(tools, directory / "postgresql.conf", [setting(c.name, c.value) for c in choices if c.name != "ssl"])
     output: list[str] = []
     said = await _ask(tools, directory, "shared_memory_size", output)
@@ -140,7 +139,7 @@ def split_list(value: str) -> list[str]:
 def _write(tools: Tools, path: Path, lines: list[str]) -> None:
     path.write_text("\n".join(lines) + "\n")
     path.chmod(0o600)
-    like_parent_of_tools(tools, path)
+    _give_to_tools(tools, path)
 
 
 async def _ask(tools: Tools, directory: Path, name: str, output: list[str] | None = None) -> str | None:

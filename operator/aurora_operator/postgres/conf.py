@@ -36,10 +36,10 @@ def setting(name: str, value: str) -> str:
     return f"{name} = {quote_value(value)}"
 
 
-def render_conf(choices: Iterable[Choice], layout: Layout, *, cluster_name: str) -> str:
+def render_conf(choices: Iterable[Choice], layout: Layout, *, cluster_name: str, listen: str = "*") -> str:
     """postgresql.conf: where things are, then each choice with its reason, then what changes at run time."""
     places = (
-        ("listen_addresses", "*"),
+        ("listen_addresses", listen),
         ("port", str(names.POSTGRES_PORT)),
         ("unix_socket_directories", str(layout.run)),
         ("hba_file", str(layout.pgdata / "pg_hba.conf")),

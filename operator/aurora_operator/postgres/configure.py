@@ -25,13 +25,15 @@ def write_base(
     *,
     cluster_name: str,
     os_users: Iterable[str] = ("postgres",),
+    listen: str = "*",
 ) -> bool:
     """Write postgresql.conf and pg_ident.conf, and empty what ALTER SYSTEM may have left.
 
     Returns whether anything changed; a reload is due then.
     """
     pgdata = layout.pgdata
-    changed = write_durably(pgdata / "postgresql.conf", render_conf(choices, layout, cluster_name=cluster_name))
+    text = render_conf(choices, layout, cluster_name=cluster_name, listen=listen)
+    changed = write_durably(pgdata / "postgresql.conf", text)
     changed |= write_durably(pgdata / "pg_ident.conf", render_ident(os_users))
     # Read after postgresql.conf, so whatever is in it would win over what the agents need.
     changed |= write_durably(pgdata / "postgresql.auto.conf", "")

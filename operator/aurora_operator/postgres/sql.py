@@ -118,13 +118,22 @@ async def is_in_recovery(session: Session) -> bool:
     return bool((await session.row("SELECT pg_is_in_recovery()"))[0])
 
 
-async def write_lsn(session: Session) -> tuple[int, int]:
-    """On a writer: (its timeline, the end of what it has written). Raises QueryError on a standby."""
+async def write_position(session: Session) -> tuple[int, int]:
+    """On a writer: (its timeline, the end of what it has flushed). Raises QueryError on a standby."""
     row = await session.row(
-        "SELECT pg_current_wal_insert_lsn(), ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))"
+        "SELECT pg_current_wal_flush_lsn(), ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))"
         "::bit(32)::bigint"
     )
     return int(row[1]), _lsn(row[0])
+
+
+async def flush(session: Session) -> int:
+    """On a writer: flush all that is written so far, and return the LSN after it.
+
+    A commit does it; a message that nobody decodes is the smallest one.
+    """
+    await session.row("SELECT pg_logical_emit_message(true, 'aurora', '')")
+    return (await write_position(session))[1]
 
 
 async def replication(session: Session) -> list[Replica]:

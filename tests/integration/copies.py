@@ -1,0 +1,158 @@
+"""Copies of a cluster on this host, each with an address, a volume and a server of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.integration.certificates import HOST, Authority
+
+from aurora_operator.postgres import configure, parameters, sql, wal
+from aurora_operator.postgres.basebackup import base_backup
+from aurora_operator.postgres.conf import Access, Runtime, Source
+from aurora_operator.postgres.files import make_directory
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.lock import VolumeLock
+from aurora_operator.postgres.server import Server
+from aurora_operator.postgres.session import Session
+from aurora_operator.postgres.standby import Standby
+from aurora_operator.postgres.tools import Tools
+
+SIZES = parameters.Sizes(
+    cpu_millis=1000, memory=512 * parameters.MIB, volume=2 * parameters.GIB, smallest_memory=512 * parameters.MIB
+)
+
+
+def server_user() -> str | None:
+    """Whom the server runs as: PostgreSQL refuses root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise RuntimeError("as root, the tests need a user postgres or nobody to run PostgreSQL as")
+
+
+@dataclass
+class Copy:
+    tools: Tools
+    layout: Layout
+    name: str
+    address: str
+    major: int
+    log: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lock = VolumeLock(self.layout.lock)
+        self.lock.acquire()
+        self.server = Server(self.tools, self.layout, sink=self.log.append, inherit_fds=self.lock.fds)
+        self.session = Session(self.layout.run, timeout=5)
+        self.standby = Standby(self.server, self.session, self.layout, self.name)
+
+    @property
+    def source(self) -> Source:
+        return Source(host=HOST, address=self.address)
+
+    @property
+    def said(self) -> str:
+        return b"".join(self.log).decode()
+
+    def configure(
+        self, runtime: Runtime, *, access: Access = "open", standby: bool = True, user: dict[str, str] | None = None
+    ) -> None:
+        sizes = parameters.Sizes(**{**{k: getattr(SIZES, k) for k in SIZES.__slots__}, "major": self.major})
+        choices = parameters.merge(parameters.compute(sizes), {"log_min_messages": "log", **(user or {})})
+        people = {"postgres", "root", self.tools.user or getpass.getuser()}
+        configure.install_certificates(self.layout)
+        configure.write_base(self.layout, choices, cluster_name=self.name, os_users=sorted(people), listen=self.address)
+        configure.write_runtime(self.layout, runtime, copy=self.name)
+        configure.write_hba(self.layout, access)
+        configure.set_standby(self.layout, standby)
+
+    async def start(self) -> None:
+        await self.server.start()
+        await self.server.wait_ready(20)
+
+    async def restart_clean(self) -> None:
+        """What an agent does to have recovery forget what it aims at."""
+        await self.session.close()
+        await self.server.stop("fast", 5)
+        await wal.clean_future_histories(self.tools, self.layout.pgdata)
+        await self.start()
+
+    async def clone_from(self, other: Copy, **options: bool) -> None:
+        await base_backup(self.tools, self.layout, other.source, copy=self.name, **options)
+
+    async def streams(self, timeline: int, lsn: int, timeout: float = 10) -> float:  # noqa: ASYNC109
+        """Wait until this copy has flushed `lsn` on `timeline`; returns how long it took."""
+        start = time.monotonic()
+        while time.monotonic() - start < timeout:
+            now = await sql.status(self.session)
+            if now.receiver and now.receiver.timeline == timeline and (now.receiver.flushed or 0) >= lsn:
+                return time.monotonic() - start
+            await _nap()
+        raise AssertionError(f"{self.name} does not stream {timeline} to {lsn}: {now}\n{self.said[-3000:]}")
+
+    async def close(self) -> None:
+        await self.session.close()
+        await self.server.stop("immediate", 3)
+        self.lock.release()
+
+
+async def _nap() -> None:
+    import asyncio
+
+    await asyncio.sleep(0.01)
+
+
+@dataclass
+class Cluster:
+    """Makes copies below one directory; the first is a copy of a template that initdb made once."""
+
+    tools: Tools
+    root: Path
+    authority: Authority
+    template: Path
+    network: str
+    major: int
+    copies: list[Copy] = field(default_factory=list)
+
+    def blank(self) -> Copy:
+        number = len(self.copies) + 1
+        volume, run, tls = (self.root / f"{kind}{number}" for kind in ("v", "r", "t"))
+        for path in (volume, run, tls):
+            make_directory(path)
+        self.authority.fill(tls)
+        _give(self.tools, tls)
+        layout = Layout(data=volume, run=run, tls=tls)
+        copy = Copy(self.tools, layout, f"demo-{number}/0000000{number}", f"{self.network}.{number}", self.major)
+        self.copies.append(copy)
+        return copy
+
+    def first(self, **options: object) -> Copy:
+        copy = self.blank()
+        subprocess.run(["cp", "-a", self.template, copy.layout.pgdata], check=True)
+        copy.configure(Runtime(sync=(0, ())), standby=False)
+        return copy
+
+    @contextlib.asynccontextmanager
+    async def closing(self) -> AsyncIterator[Cluster]:
+        try:
+            yield self
+        finally:
+            for copy in self.copies:
+                await copy.close()
+
+
+def _give(tools: Tools, path: Path) -> None:
+    if tools.user is not None:
+        for item in (path, *path.rglob("*")):
+            shutil.chown(item, tools.user, tools.user)

@@ -1,0 +1,212 @@
+"""Epoch = timeline, on real servers: stop receiving, promote onto a chosen number, follow across the gap."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+from tests.integration.copies import Cluster, Copy
+
+from aurora_operator.postgres import configure, roles, sql, wal
+from aurora_operator.postgres.conf import Runtime, slot_name
+from aurora_operator.postgres.errors import DataError, ServerError
+from aurora_operator.postgres.timeline import how_to_follow
+
+PASSWORD = "pass'word\\ %s {x}"
+
+
+async def _first(cluster: Cluster) -> Copy:
+    first = cluster.first()
+    await first.start()
+    await roles.ensure_roles(first.session, master="app", password=PASSWORD, database="app")
+    await first.session.rows("CREATE TABLE public.t (id bigint PRIMARY KEY)")
+    return first
+
+
+async def _reader(cluster: Cluster, source: Copy) -> Copy:
+    reader = cluster.blank()
+    await sql.create_slot(source.session, slot_name(reader.name))
+    await reader.clone_from(source, verify=False)
+    reader.configure(Runtime(source=source.source, slot=slot_name(reader.name)))
+    await reader.start()
+    return reader
+
+
+async def _insert(copy: Copy, number: int) -> int:
+    await copy.session.rows("INSERT INTO public.t VALUES (%s)", [number])
+    return await sql.flush(copy.session)
+
+
+async def _ids(copy: Copy) -> list[int]:
+    return [i for (i,) in await copy.session.rows("SELECT id FROM public.t ORDER BY id")]
+
+
+async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(
+    cluster: Cluster, record_property: pytest.RecordProperty
+) -> None:
+    first = await _first(cluster)
+    second, third = await _reader(cluster, first), await _reader(cluster, first)
+    lsn = await _insert(first, 1)
+    await second.streams(1, lsn)
+    await third.streams(1, lsn)
+    assert {r.application_name for r in await sql.replication(first.session)} == {second.name, third.name}
+
+    start = time.monotonic()
+    position = await second.standby.stop_receiving()
+    record_property("stop_receiving_s", time.monotonic() - start)
+    assert position.timeline == 1 and position.lsn >= lsn
+    unseen = await _insert(first, 2)  # the old leader can still write, but this copy acknowledges nothing
+    await asyncio.sleep(0.3)
+    assert (await second.standby.stop_receiving()) == position
+    assert unseen > position.lsn
+    await third.standby.stop_receiving()
+
+    # The third copy is ahead: the candidate catches up from it, as any standby serves others.
+    await first.server.stop("immediate", 3)
+    furthest = (await third.standby.wait_idle(5)).lsn
+    await second.standby.receive_until(Runtime(source=third.source), furthest, 5)
+    await second.standby.stop_receiving()
+
+    start = time.monotonic()
+    await second.standby.apply(Runtime(sync=(1, (third.name,))))
+    promoted = await second.standby.promote(34)
+    record_property("promote_s", time.monotonic() - start)
+    assert promoted.timeline == 34
+    assert promoted.switch >= lsn
+    history = wal.read_history(second.layout.pgdata, 34)
+    assert history is not None and history.timelines == (1, 34)
+
+    idle = await third.standby.wait_idle(5)
+    local = wal.read_histories(third.layout.pgdata)
+    assert how_to_follow(history, idle.timeline, idle.lsn, local) == "stream"
+    start = time.monotonic()
+    await third.standby.apply(Runtime(source=second.source))
+    await third.streams(34, promoted.start)
+    record_property("follow_s", time.monotonic() - start)
+    assert wal.local_timeline(third.layout.pgdata, promoted.start) == 34
+    assert await _ids(third) == await _ids(second)
+
+    # And again from there, by the copy that followed: 34 -> 66.
+    lsn = await _insert(second, 3)
+    await third.streams(34, lsn)
+    await third.standby.stop_receiving()
+    await second.server.stop("immediate", 3)
+    again = await third.standby.promote(66)
+    history = wal.read_history(third.layout.pgdata, 66)
+    assert again.timeline == 66 and history is not None and history.timelines == (1, 34, 66)
+
+
+async def test_placeholders_of_a_promotion_that_never_was_do_not_hinder(cluster: Cluster) -> None:
+    first = await _first(cluster)
+    second, third = await _reader(cluster, first), await _reader(cluster, first)
+    lsn = await _insert(first, 1)
+    await second.streams(1, lsn)
+    await third.streams(1, lsn)
+    await second.standby.stop_receiving()
+    await third.standby.stop_receiving()
+    await first.server.stop("immediate", 3)
+
+    wal.write_placeholders(third.layout.pgdata, 1, 35)
+    await asyncio.sleep(0.5)  # several rescans
+    assert "new target timeline" not in third.said
+    promoted = await second.standby.promote(34)
+    await third.standby.apply(Runtime(source=second.source))
+    # It holds a placeholder where the leader has the real history, which is never fetched over it.
+    history = wal.read_history(third.layout.pgdata, 34)
+    assert history is not None and history.placeholder
+    with pytest.raises(AssertionError):
+        await third.streams(34, promoted.start, timeout=1)
+    await third.restart_clean()
+    await third.streams(34, promoted.start)
+
+
+async def test_a_real_history_ahead_of_the_wal_is_noticed_before_promoting(cluster: Cluster) -> None:
+    first = await _first(cluster)
+    second, third = await _reader(cluster, first), await _reader(cluster, first)
+    lsn = await _insert(first, 1)
+    await second.streams(1, lsn)
+    await third.streams(1, lsn)
+    await third.standby.stop_receiving()
+    lsn = await _insert(first, 2)
+    await second.streams(1, lsn)
+    await second.standby.stop_receiving()
+    await first.server.stop("immediate", 3)
+    await second.standby.promote(5)
+    # The third copy gets the new leader's history, and none of its WAL.
+    (third.layout.wal / "00000005.history").write_bytes((second.layout.wal / "00000005.history").read_bytes())
+    for number in (2, 3, 4):
+        (third.layout.wal / f"0000000{number}.history").write_text("#\n")
+    await asyncio.sleep(0.4)
+    assert "new target timeline is 5" in third.said
+    with pytest.raises(DataError, match="restart"):
+        await third.standby.promote(9)
+    await third.restart_clean()
+    await third.standby.stop_receiving()
+    promoted = await third.standby.promote(9)
+    history = wal.read_history(third.layout.pgdata, 9)
+    assert promoted.timeline == 9 and history is not None and history.timelines == (1, 9)
+
+
+async def test_a_killed_writer_comes_back_as_a_standby_with_a_position(
+    cluster: Cluster, record_property: pytest.RecordProperty
+) -> None:
+    first = await _first(cluster)
+    lsn = await _insert(first, 1)
+    assert first.server.pid is not None
+    os.kill(first.server.pid, signal.SIGKILL)
+    assert await first.server.wait() == -signal.SIGKILL
+    await first.session.close()
+    first.configure(Runtime())
+    start = time.monotonic()
+    await first.start()
+    position = await first.standby.wait_idle(5)
+    record_property("restart_as_standby_s", time.monotonic() - start)
+    assert position.timeline == 1 and position.lsn >= lsn
+    assert await _ids(first) == [1]
+    first.configure(Runtime(sync=(0, ())))
+    first.server.reload()
+    assert (await first.standby.promote(2)).timeline == 2
+    assert await _insert(first, 2) > lsn
+
+
+async def test_two_copies_of_a_volume_never_run(cluster: Cluster) -> None:
+    first = await _first(cluster)
+    with pytest.raises(ServerError):
+        await first.server.start()
+    other = Copy.__new__(Copy)
+    other.__dict__.update({**first.__dict__, "log": []})
+    with pytest.raises(Exception, match="still uses the volume"):
+        other.__post_init__()
+
+
+async def test_commits_wait_for_the_rule_and_nobody_leads_by_mistake(cluster: Cluster) -> None:
+    first = await _first(cluster)
+    second = await _reader(cluster, first)
+    await second.streams(1, await _insert(first, 1))
+    await first.standby.set_sync(1, (second.name,))
+    insert = "BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO public.t VALUES (2); COMMIT"
+    await first.session.rows(insert)
+    await second.standby.stop_receiving()
+    with pytest.raises(Exception, match="did not answer"):
+        await first.session.rows(insert.replace("2)", "3)"), timeout=0.5)
+    # A standby that was never told a rule acknowledges nothing if it is promoted.
+    await first.server.stop("immediate", 3)
+    await second.standby.promote(2)
+    with pytest.raises(Exception, match="did not answer"):
+        await second.session.rows(insert.replace("2)", "4)"), timeout=0.5)
+    await second.standby.set_sync(0, ())
+    await second.session.rows(insert.replace("2)", "5)"), timeout=2)
+
+
+async def test_configuration_in_force(cluster: Cluster) -> None:
+    first = await _first(cluster)
+    assert await sql.file_errors(first.session) == {}
+    assert await sql.pending_restart(first.session) == ()
+    wanted = await sql.settings_in_force(
+        first.session, ["jit", "shared_buffers", "restart_after_crash", "max_wal_size"]
+    )
+    assert wanted == {"jit": "off", "shared_buffers": "128MB", "restart_after_crash": "off", "max_wal_size": "192MB"}
+    configure.write_base(first.layout, (), cluster_name="x")
