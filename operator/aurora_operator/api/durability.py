@@ -85,6 +85,23 @@ def _given(spec: Any, field: str) -> int | None:
     return value
 
 
+def _quorum_rule(copies: int) -> Rule:
+    """One for each number of copies, so that the sentence can name what would work there."""
+    least = default_write_quorum(copies)
+    what = f"{least}" if least == copies else f"{least} to {copies}"
+    return Rule(
+        cel=_when("writeQuorum") + f"{_COPIES} != {copies} || ({least} <= {_D}.writeQuorum && "
+        f"{_D}.writeQuorum <= {copies})",
+        message=f"durability.writeQuorum must be {what} with {copies} {'copy' if copies == 1 else 'copies'}: with "
+        "more, no commit could ever succeed, and less is no majority, so that two halves could both take writes.",
+        check=lambda s: (
+            s.durability.write_quorum is None
+            or s.voting_copies != copies
+            or least <= s.durability.write_quorum <= copies
+        ),
+    )
+
+
 def quorum_rules() -> tuple[Rule, ...]:
     """Rules between durability and the number of instances; they belong to the spec."""
     return (
@@ -94,32 +111,5 @@ def quorum_rules() -> tuple[Rule, ...]:
             "raise instances, or lower copies.",
             check=lambda s: _given(s, "copies") is None or s.durability.copies <= s.instances,
         ),
-        Rule(
-            cel=_when("writeQuorum") + f"{_D}.writeQuorum <= {_COPIES}",
-            message="durability.writeQuorum is more than there are copies, so no commit could ever succeed: "
-            "lower writeQuorum, or raise instances and copies.",
-            message_cel=f"'durability.writeQuorum ' + string({_D}.writeQuorum) + ' is more than the ' + "
-            f"string({_COPIES}) + ' copies, so no commit could ever succeed: use ' + string({_COPIES} / 2 + 1) + "
-            f"' to ' + string({_COPIES}) + ', or raise instances and copies.'",
-            check=lambda s: _given(s, "write_quorum") is None or s.durability.write_quorum <= s.voting_copies,
-            explain=lambda s: (
-                f"durability.writeQuorum {s.durability.write_quorum} is more than the {s.voting_copies} "
-                f"copies, so no commit could ever succeed: use {default_write_quorum(s.voting_copies)} to "
-                f"{s.voting_copies}, or raise instances and copies."
-            ),
-        ),
-        Rule(
-            cel=_when("writeQuorum") + f"2 * {_D}.writeQuorum > {_COPIES}",
-            message="durability.writeQuorum is not a majority of the copies, so two halves could both take writes: "
-            "raise writeQuorum.",
-            message_cel=f"'durability.writeQuorum ' + string({_D}.writeQuorum) + ' is not a majority of the ' + "
-            f"string({_COPIES}) + ' copies, so two halves could both take writes: use ' + "
-            f"string({_COPIES} / 2 + 1) + ' to ' + string({_COPIES}) + '.'",
-            check=lambda s: _given(s, "write_quorum") is None or 2 * s.durability.write_quorum > s.voting_copies,
-            explain=lambda s: (
-                f"durability.writeQuorum {s.durability.write_quorum} is not a majority of the "
-                f"{s.voting_copies} copies, so two halves could both take writes: use "
-                f"{default_write_quorum(s.voting_copies)} to {s.voting_copies}."
-            ),
-        ),
+        *(_quorum_rule(copies) for copies in range(1, MAX_VOTING + 1)),
     )

@@ -119,12 +119,14 @@ def _cel_list(names: tuple[str, ...]) -> str:
 def _owned_rule(group: OwnedGroup) -> Rule:
     names = _cel_list(group.names)
     advice = f"cannot be set: {group.reason}. Remove it from parameters."
+    # Not filter and join: the API server could not tell how long their text may become, and would refuse the rule.
+    found = " + ".join(f"('{name}' in self ? '{name} ' : '')" for name in group.names)
     return Rule(
         cel=f"{names}.all(p, !(p in self))",
         message=f"One of these parameters {advice}"[:2048],
-        message_cel=f"{names}.filter(p, p in self).join(', ') + \" {advice}\"",
+        message_cel=f'{found} + "{advice}"',
         check=lambda parameters: not any(name in parameters for name in group.names),
-        explain=lambda parameters: f"{', '.join(name for name in group.names if name in parameters)} {advice}",
+        explain=lambda parameters: f"{' '.join(name for name in group.names if name in parameters)} {advice}",
     )
 
 

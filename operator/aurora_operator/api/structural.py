@@ -73,9 +73,12 @@ def _merge(inner: Schema, outer: Schema, without: str) -> Schema:
 
 
 def _default(node: Schema, converted: Schema) -> Any:
-    """The default to declare, or None. An object needs one only so that the defaults inside it apply."""
+    """The default to declare, or None. An object's is made of those inside it, whole: the API server checks the rules
+    on it before it would fill it in.
+    """
     if node.get("default") is None:
         return None
     if converted.get("type") == "object":
-        return {} if any("default" in item for item in converted.get("properties", {}).values()) else None
+        properties = converted.get("properties", {})
+        return {name: item["default"] for name, item in properties.items() if "default" in item} or None
     return None if node["default"] == [] else node["default"]

@@ -36,6 +36,10 @@ def _parameter(name: str, value: str | int, sentence: str) -> Bad:
 
 
 INSTANCES: Final = "instances must be 1 to 16: one writer and up to 15 readers."
+THREE_COPIES: Final = (
+    "durability.writeQuorum must be 2 to 3 with 3 copies: with more, no commit could ever succeed, "
+    "and less is no majority, so that two halves could both take writes."
+)
 
 BAD_SPECS: Final = (
     Bad("no-instances", {"instances": 0}, INSTANCES),
@@ -57,24 +61,22 @@ BAD_SPECS: Final = (
     Bad(
         "quorum-more-than-copies",
         {"instances": 3, "durability": {"copies": 3, "writeQuorum": 4}},
-        "durability.writeQuorum 4 is more than the 3 copies, so no commit could ever succeed: use 2 to 3, "
-        "or raise instances and copies.",
+        THREE_COPIES,
     ),
     Bad(
         "quorum-more-than-instances",
         {"instances": 3, "durability": {"writeQuorum": 5}},
-        "durability.writeQuorum 5 is more than the 3 copies, so no commit could ever succeed: use 2 to 3, "
-        "or raise instances and copies.",
+        THREE_COPIES,
     ),
     Bad(
         "quorum-no-majority",
         {"instances": 4, "durability": {"writeQuorum": 2}},
-        "durability.writeQuorum 2 is not a majority of the 4 copies, so two halves could both take writes: use 3 to 4.",
+        "durability.writeQuorum must be 3 to 4 with 4 copies: with more,",
     ),
     Bad(
         "quorum-no-majority-of-six",
         {"instances": 9, "durability": {"writeQuorum": 3}},
-        "durability.writeQuorum 3 is not a majority of the 6 copies, so two halves could both take writes: use 4 to 6.",
+        "durability.writeQuorum must be 4 to 6 with 6 copies: with more,",
     ),
     Bad("quorum-zero", {"durability": {"writeQuorum": 0}}, "writeQuorum must be 1 to 6: a majority of the copies."),
     Bad(
@@ -223,7 +225,7 @@ BAD_SPECS: Final = (
     Bad(
         "two-parameters",
         {"parameters": {"fsync": "off", "full_page_writes": "off"}},
-        "fsync, full_page_writes cannot be set: it protects acknowledged writes and always has its safe value here. "
+        "fsync full_page_writes cannot be set: it protects acknowledged writes and always has its safe value here. "
         "Remove it from parameters.",
     ),
     Bad(

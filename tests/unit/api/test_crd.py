@@ -78,15 +78,15 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.engineVersion": "17",
         ".spec.instances": 3,
         ".spec.promotionTier": 1,
-        ".spec.storage": {},
+        ".spec.storage": {"size": "10Gi", "volumeRetention": {"whenDeleted": "Retain", "whenScaled": "Delete"}},
         ".spec.storage.size": "10Gi",
-        ".spec.storage.volumeRetention": {},
+        ".spec.storage.volumeRetention": {"whenDeleted": "Retain", "whenScaled": "Delete"},
         ".spec.storage.volumeRetention.whenDeleted": "Retain",
         ".spec.storage.volumeRetention.whenScaled": "Delete",
         ".spec.databaseName": "app",
         ".spec.masterUsername": "app",
         ".spec.deletionProtection": False,
-        ".spec.image": {},
+        ".spec.image": {"pullPolicy": "IfNotPresent"},
         ".spec.image.pullPolicy": "IfNotPresent",
     }
 
@@ -156,7 +156,7 @@ def test_conversion() -> None:
         "type": "object",
         "description": "All that the converter has to turn round.",
         "properties": {
-            "inner": inner | {"default": {}, "description": "What the field says."},
+            "inner": inner | {"default": {"size": 1}, "description": "What the field says."},
             "maybe": inner,
             "kind": {"type": "string", "enum": ["only"], "default": "only"},
             "names": {"type": "array", "items": {"type": "string"}},
