@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,11 +13,18 @@ from pydantic import TypeAdapter, ValidationError
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.types import NO_CONFIG
+from aurora_operator.postgres.files import write_durably
 
 T = TypeVar("T")
 
 _DURABLE: TypeAdapter[Durable] = TypeAdapter(Durable)
 _PARAMETERS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    incarnation: str
+    has_data: bool
 
 
 class StoreError(Exception):
@@ -31,14 +38,18 @@ class Store:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def incarnation(self, *, renew: bool = False) -> str:
-        """The volume's name: 8 hex digits, made on first use, or anew when what it stood for is lost."""
-        kept = None if renew else self._read("identity.json", TypeAdapter(dict[str, str]))
-        if kept is not None:
-            return kept["incarnation"]
-        value = secrets.token_hex(4)
-        self._write("identity.json", {"incarnation": value})
-        return value
+    def incarnation(self, *, has_data: bool) -> str:
+        """The volume's name: 8 hex digits, made on first use, and anew when its data directory has disappeared.
+
+        What a copy promised and acknowledged was worth something because of its data: without, it is another copy.
+        """
+        kept = self._read("identity.json", TypeAdapter(_Identity))
+        if kept is None or (kept.has_data and not has_data):
+            kept = _Identity(secrets.token_hex(4), has_data)
+        else:
+            kept = _Identity(kept.incarnation, has_data)
+        self._write("identity.json", {"incarnation": kept.incarnation, "has_data": kept.has_data})
+        return kept.incarnation
 
     def durable(self) -> Durable:
         """The promise and membership last persisted. Raises StoreError when the file is damaged."""
@@ -75,15 +86,4 @@ class Store:
             raise StoreError(f"{path} is damaged: {error}") from error
 
     def _write(self, name: str, value: Any) -> None:
-        path = self._folder / name
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w") as file:
-            json.dump(value, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(self._folder / name, json.dumps(value))

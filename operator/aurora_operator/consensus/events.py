@@ -37,6 +37,11 @@ class PeerDead:
 
 
 @dataclass(frozen=True, slots=True)
+class Initialise:
+    """This copy holds the one right to initialise the cluster, and is about to: it is the only voter."""
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresUp:
     """PostgreSQL serves as a standby that follows nobody yet; `position` was read with all its WAL replayed."""
 
@@ -128,6 +133,7 @@ Event: TypeAlias = (
     Tick
     | Received
     | PeerDead
+    | Initialise
     | PostgresUp
     | PostgresDown
     | LocalPosition
@@ -230,7 +236,12 @@ class SetSync:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecord:
-    """Compare-and-swap the cluster's record from `before` to `after`, in this epoch; report `RecordWritten`."""
+    """Put `after` into the cluster's record by compare-and-swap, unless a later epoch wrote there; report
+    `RecordWritten`.
+
+    `before` is what the copies hold. The record may differ: its last writer may have died before any copy heard of
+    what it wrote there. No promise quorum knows of that, so it was never in force, and is overwritten.
+    """
 
     epoch: int
     before: ConfigKey

@@ -8,6 +8,7 @@ from aurora_operator.consensus.events import (
     Effect,
     Event,
     Fetched,
+    Initialise,
     LocalPosition,
     PeerDead,
     PostgresDown,
@@ -33,7 +34,7 @@ from aurora_operator.consensus.messages import (
     Resigned,
 )
 from aurora_operator.consensus.state import PROMOTED, State, Timing, Turn
-from aurora_operator.consensus.types import CopyId
+from aurora_operator.consensus.types import CopyId, initial_config
 
 
 def start(me: CopyId, ordinal: int, durable: Durable, now: int, timing: Timing, *, instance: bool = True) -> State:
@@ -54,6 +55,8 @@ def step(state: State, now: int, event: Event) -> tuple[State, list[Effect]]:
             _received(t, sender, message)
         case PeerDead(peer):
             follower.on_peer_dead(t, peer)
+        case Initialise():
+            t.persist(config=initial_config(t.state.me))
         case PostgresUp():
             follower.on_postgres_up(t, event)
         case PostgresDown():

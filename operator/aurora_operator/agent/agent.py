@@ -1,0 +1,291 @@
+"""Puts the parts together, and is the service behind the HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from aurora_operator.agent import hands, status
+from aurora_operator.agent.configuration import Configuration
+from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.driver import Driver, clock
+from aurora_operator.agent.environment import Environment
+from aurora_operator.agent.http import Refused, serve_all
+from aurora_operator.agent.kubeapi import KubeApi, KubeError
+from aurora_operator.agent.leading import Leading
+from aurora_operator.agent.lifecycle import Lifecycle
+from aurora_operator.agent.metrics import Metrics
+from aurora_operator.agent.peers import Peers
+from aurora_operator.agent.reaper import Reaper
+from aurora_operator.agent.store import Store
+from aurora_operator.agent.tls import Certificates
+from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.settings import Settings
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.leader import switchover_refusal
+from aurora_operator.consensus.messages import Heartbeat, Message
+from aurora_operator.consensus.state import PROMOTED, Role, Timing
+from aurora_operator.consensus.step import start
+from aurora_operator.consensus.types import CopyId, name_of
+from aurora_operator.postgres import sql
+from aurora_operator.postgres.errors import PostgresError, VolumeInUse
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.lock import VolumeLock
+from aurora_operator.postgres.server import Server
+from aurora_operator.postgres.session import Session
+from aurora_operator.postgres.tools import Tools
+
+log = logging.getLogger(__name__)
+
+STUCK_MILLISECONDS = 20_000
+"""Without progress of the consensus for this long, the agent is wedged and the kubelet should restart it."""
+REFRESH_SECONDS = 5.0
+HAND_OVER_SECONDS = 15.0
+
+
+class Agent:
+    """The agent of one pod."""
+
+    def __init__(self, environment: Environment, settings: Settings) -> None:
+        layout = Layout(environment.data, environment.run, environment.tls)
+        tools = Tools()
+        store = Store(environment.state)
+        self._lock = VolumeLock(layout.lock)
+        self._lock.acquire()
+        kept = store.settings()
+        if kept is not None and kept.revision > settings.revision:
+            settings = kept
+        certificates = Certificates(layout)
+        self.copy = copy = Copy(
+            environment=environment,
+            layout=layout,
+            tools=tools,
+            store=store,
+            certificates=certificates,
+            kube=KubeApi(environment),
+            server=Server(tools, layout, inherit_fds=self._lock.fds),
+            session=Session(layout.run),
+            incarnation=store.incarnation(has_data=layout.initialised()),
+            settings=settings,
+        )
+        copy.peers = Peers(
+            lambda: copy.id,
+            environment.pod_ip,
+            certificates.server,
+            certificates.client,
+            self._received,
+            lambda peer: copy.driver.post(ev.PeerDead(peer)),
+        )
+        self._configuration = Configuration(copy)
+        self._lifecycle = Lifecycle(copy, self._configuration)
+        self._leading = Leading(copy, self._configuration, lambda: self._lifecycle.stop("immediate"))
+        member = settings.member(environment.instance)
+        timings = settings.timings
+        state = start(
+            copy.id,
+            member.ordinal if member else int(environment.instance.rpartition("-")[2]),
+            store.durable(),
+            clock(),
+            Timing(timings.heartbeat_ms, timings.lease_ms, timings.request_ms),
+            instance=member is None or member.kind == "instance",
+        )
+        copy.driver = Driver(state, store, copy.peers, hands.PostgresHands(copy, self._lifecycle, self._leading))
+        self._metrics = Metrics(copy)
+        self._labelled: str | None = None
+
+    def _received(self, sender: CopyId, message: Message) -> None:
+        if isinstance(message, Heartbeat):
+            self.copy.leader_lsn = max(message.lsn, 0)
+        self.copy.driver.post(ev.Received(sender, message))
+
+    async def run(self) -> None:
+        """Until SIGTERM. A part that fails ends the whole agent: the kubelet starts it again."""
+        copy = self.copy
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._terminate)
+        Reaper().install(loop)
+        self._take(copy.settings)
+        registry = CollectorRegistry()
+        registry.register(self._metrics)
+        lifecycle = asyncio.create_task(self._lifecycle.run(), name="lifecycle")
+        others = [
+            asyncio.create_task(copy.driver.run(), name="driver"),
+            asyncio.create_task(copy.peers.serve(), name="peers"),
+            asyncio.create_task(serve_all(self, registry, copy.certificates.server), name="http"),
+            asyncio.create_task(self._refresh(), name="refresh"),
+            asyncio.create_task(self._label(), name="label"),
+        ]
+        try:
+            done, _ = await asyncio.wait([lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                log.info("%s has ended", task.get_name())
+                task.result()
+        finally:
+            await copy.server.stop("fast", 10)
+            with contextlib.suppress(TimeoutError):
+                # A writer's last message tells the others that they need not wait for its lease.
+                async with asyncio.timeout(1):
+                    await copy.driver.settle()
+            await copy.peers.close()
+            for task in [lifecycle, *others]:
+                task.cancel()
+            await asyncio.gather(lifecycle, *others, return_exceptions=True)
+            await copy.kube.close()
+
+    def _terminate(self) -> None:
+        if not self.copy.closing.is_set():
+            log.info("asked to end")
+            self._closing = asyncio.create_task(self._close(), name="close")
+
+    async def _close(self) -> None:
+        """A writer hands over first; then PostgreSQL stops, and `run` ends with it."""
+        copy = self.copy
+        copy.closing.set()
+        copy.say("Stopping")
+        if copy.driver.state.role == Role.LEADING and switchover_refusal(copy.driver.state, None) is None:
+            copy.driver.post(ev.SwitchoverRequested(None))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HAND_OVER_SECONDS):
+                    while copy.server.alive or copy.driver.state.role in PROMOTED:
+                        await asyncio.sleep(0.02)
+        self._lifecycle.stop("fast")
+
+    def _take(self, settings: Settings) -> None:
+        copy = self.copy
+        copy.settings = settings
+        me = copy.environment.instance
+        copy.peers.set_members({m.name: m.host for m in settings.members if m.name != me})
+        member = settings.member(me)
+        copy.driver.post(
+            ev.Wanted(
+                voters=frozenset(settings.voters),
+                write_quorum=settings.write_quorum,
+                tier=member.promotion_tier if member else 15,
+                size=member.memory_bytes if member else 0,
+            )
+        )
+
+    async def _refresh(self) -> None:
+        """What may change under a running agent: certificates, the password, what waits for a restart."""
+        copy = self.copy
+        password = _read(copy.environment.app / "password")
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                if copy.certificates.refresh():
+                    log.info("certificates renewed, valid until %s", copy.certificates.not_after())
+                    if copy.server.alive:
+                        copy.server.reload()
+                if copy.server.state() == "ready":
+                    copy.pending_restart = await sql.pending_restart(copy.session)
+                    copy.server_version = copy.server_version or await sql.server_version(copy.session)
+                newest = _read(copy.environment.app / "password")
+                if newest != password and copy.role == "writer":
+                    await self._configuration.ensure_roles()
+                    password = newest
+            except (PostgresError, OSError) as error:
+                log.warning("refreshing: %s", error)
+
+    async def _label(self) -> None:
+        """Keep this pod's role label true, for the Services' selectors."""
+        copy = self.copy
+        while True:
+            role = copy.role if copy.role != "none" else None
+            if role != self._labelled:
+                try:
+                    await copy.kube.label_role(role)
+                    self._labelled = role
+                except KubeError as error:
+                    log.warning("labelling this pod %s: %s", role, error)
+                    await asyncio.sleep(1)
+            await asyncio.sleep(0.1)
+
+    # --- the service behind the HTTP API ---
+
+    def status(self) -> AgentStatus:
+        """The copy as it is now."""
+        return status.build(self.copy)
+
+    async def put_settings(self, settings: Settings) -> None:
+        """Take newer settings, and keep them. Raises Refused for older or foreign ones."""
+        copy = self.copy
+        if settings.cluster != copy.environment.cluster or settings.namespace != copy.environment.namespace:
+            raise Refused(f"these settings are for {settings.namespace}/{settings.cluster}")
+        if settings.revision <= copy.settings.revision:
+            if settings == copy.settings:
+                return
+            raise Refused(f"revision {copy.settings.revision} is in use already")
+        await asyncio.to_thread(copy.store.save_settings, settings)
+        self._take(settings)
+        if copy.layout.initialised():
+            try:
+                await self._configuration.take_parameters()
+                if copy.server.state() == "ready":
+                    copy.pending_restart = await sql.pending_restart(copy.session)
+            except PostgresError as error:
+                raise Refused(f"kept, but not yet applied: {error}") from error
+
+    async def check_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
+        """Errors by parameter. Raises Refused when PostgreSQL cannot be asked."""
+        try:
+            return await self._configuration.check(parameters)
+        except PostgresError as error:
+            raise Refused(f"PostgreSQL cannot be asked: {error}") from error
+
+    async def restart(self) -> None:
+        """Restart PostgreSQL of a reader. Raises Refused on the writer."""
+        state = self.copy.driver.state
+        if state.leadership is not None and len(state.durable.config.voters) > 1:
+            raise Refused("this is the writer: switch over first")
+        self._lifecycle.ask_repair("restart")
+
+    def switchover(self, target: str | None) -> None:
+        """Hand over. Raises Refused with the reason when that cannot be now."""
+        state = self.copy.driver.state
+        copy = (
+            None if target is None else next((c for c in state.durable.config.voters if name_of(c) == target), target)
+        )
+        refusal = switchover_refusal(state, copy)
+        if refusal is not None:
+            raise Refused(refusal)
+        self.copy.driver.post(ev.SwitchoverRequested(copy))
+
+    def alive(self) -> bool:
+        """Whether the consensus makes progress."""
+        return clock() - self.copy.driver.progressed < STUCK_MILLISECONDS
+
+    def ready(self) -> bool:
+        """Whether clients are served."""
+        return self.copy.role != "none" and self.copy.server.state() == "ready"
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError:
+        return None
+
+
+async def wait_for_volume(environment: Environment, settings: Settings) -> Agent:
+    """Make the agent once no other container uses the volume: after a forced delete that takes a moment."""
+    said = False
+    while True:
+        try:
+            return Agent(environment, settings)
+        except VolumeInUse as error:
+            if not said:
+                log.warning("%s; waiting", error)
+                said = True
+            await asyncio.sleep(0.2)
+
+
+def read_settings(environment: Environment) -> Settings:
+    """The settings that the pod was started with. Raises OSError or ValueError when the mount is not right."""
+    return Settings.model_validate(json.loads((environment.settings / "settings.json").read_text()))

@@ -1,0 +1,99 @@
+"""This copy's configuration: computed from its resources and the user's parameters, checked, written, reloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from aurora_operator.agent.copy import Copy
+from aurora_operator.postgres import conf, configure, disk, parameters
+from aurora_operator.postgres.check import check_parameters
+from aurora_operator.postgres.control import read_control
+from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.roles import ensure_roles
+
+log = logging.getLogger(__name__)
+
+
+class Configuration:
+    """Writes the files. Nothing that PostgreSQL refuses gets into them: the last good parameters stay."""
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+        self._minimums: Mapping[str, int] = {}
+
+    async def prepare_start(self, source: conf.Source | None) -> None:
+        """Before each start: everything fresh; the server comes up as a standby that follows `source` or nobody."""
+        copy = self._copy
+        control = await read_control(copy.tools, copy.layout.pgdata)
+        copy.system_identifier = control.system_identifier
+        self._minimums = control.standby_minimums
+        await self.take_parameters()
+        configure.set_standby(copy.layout, True)
+        configure.write_runtime(copy.layout, conf.Runtime(source=source), copy=copy.id)
+        configure.write_hba(copy.layout, "open")
+        copy.pending_restart = ()
+
+    async def take_parameters(self) -> None:
+        """Take the settings' parameters if PostgreSQL takes them, else keep the last good ones and say why."""
+        copy = self._copy
+        wanted = dict(copy.settings.parameters)
+        good = copy.store.parameters()
+        if wanted != good:
+            errors = await self.check(wanted)
+            copy.parameters_error = "; ".join(errors.values()) or None
+            if errors:
+                log.warning("parameters refused, the old ones stay: %s", copy.parameters_error)
+            else:
+                await asyncio.to_thread(copy.store.save_parameters, wanted)
+                good = wanted
+        else:
+            copy.parameters_error = None
+        copy.applied_parameters = good
+        changed = await asyncio.to_thread(
+            configure.write_base,
+            copy.layout,
+            self._choices(good),
+            cluster_name=f"{copy.settings.cluster}: {copy.environment.instance}",
+        )
+        if changed and copy.server.alive:
+            copy.server.reload()
+
+    async def check(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        """Errors by parameter, as PostgreSQL sees them; changes nothing."""
+        copy = self._copy
+        return await check_parameters(
+            copy.tools,
+            self._choices(dict(wanted)),
+            wanted,
+            pgdata=copy.layout.pgdata if copy.layout.initialised() else None,
+            memory=copy.environment.memory_bytes,
+        )
+
+    def _choices(self, user: Mapping[str, str]) -> tuple[parameters.Choice, ...]:
+        copy = self._copy
+        memory = [m.memory_bytes for m in copy.settings.members if m.kind == "instance" and m.memory_bytes]
+        sizes = parameters.Sizes(
+            cpu_millis=copy.environment.cpu_millis,
+            memory=copy.environment.memory_bytes,
+            smallest_memory=min(memory, default=copy.environment.memory_bytes),
+            volume=disk.usage(copy.layout.data).size,
+        )
+        return parameters.merge(parameters.compute(sizes), user, self._minimums)
+
+    async def ensure_roles(self) -> None:
+        """Create what a client needs to connect: our roles, the master user with the Secret's password, its database.
+
+        Raises PostgresError."""
+        copy = self._copy
+        try:
+            password = (copy.environment.app / "password").read_text()
+        except OSError as error:
+            raise PostgresError(f"the Secret {copy.settings.cluster}-app cannot be read: {error}") from error
+        await ensure_roles(
+            copy.session,
+            master=copy.settings.master_username,
+            password=password,
+            database=copy.settings.database_name,
+        )

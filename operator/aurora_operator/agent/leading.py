@@ -1,0 +1,218 @@
+"""The writer's side: promotion, opening, the sync rule, slots, and what only a writer may change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+
+from aurora_operator.agent.configuration import Configuration
+from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.kubeapi import Conflict, KubeError, config_status, until_done
+from aurora_operator.api.agent import ReplicaStatus
+from aurora_operator.api.record import Record
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.state import Role
+from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
+from aurora_operator.postgres import configure, sql
+from aurora_operator.postgres.conf import Runtime, slot_name
+from aurora_operator.postgres.errors import PostgresError
+
+log = logging.getLogger(__name__)
+
+OPENING_POLL_SECONDS = 0.03
+LEADING_POLL_SECONDS = 0.25
+HOUSEKEEPING_SECONDS = 2.0
+PROMOTE_SECONDS = 30.0
+
+
+class Leading:
+    """Jobs of an elected copy. `duties` runs from the promotion to the end of the leadership."""
+
+    def __init__(self, copy: Copy, configuration: Configuration, stop_at_once: Callable[[], None]) -> None:
+        self._copy = copy
+        self._stop_at_once = stop_at_once
+        self._configuration = configuration
+        self._chores: set[asyncio.Task[None]] = set()
+
+    async def promote(self, epoch: int, rule: SyncRule) -> None:
+        """See `events.Promote`; then the duties of a leader, until cancelled."""
+        copy = self._copy
+        copy.say("Promoting", f"epoch {epoch}")
+        started = time.monotonic()
+        try:
+            start = await self._promote(epoch, rule)
+        except PostgresError as error:
+            log.error("promotion to epoch %d failed: %s", epoch, error)
+            copy.driver.post(ev.Promoted(epoch, None))
+            self._stop_at_once()
+            return
+        log.info("promoted onto timeline %d in %.0f ms", epoch, (time.monotonic() - started) * 1000)
+        copy.driver.post(ev.Promoted(epoch, start))
+        await self._duties(epoch)
+
+    async def _promote(self, epoch: int, rule: SyncRule) -> int:
+        copy = self._copy
+        copy.role = "none"
+        configure.write_hba(copy.layout, "closed")
+        copy.server.reload()
+        await copy.standby.apply(Runtime(sync=(rule.need, rule.names)))
+        await sql.terminate_clients(copy.session)
+        promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)
+        await self._keep_slots()
+        return promotion.start
+
+    async def _duties(self, epoch: int) -> None:
+        copy = self._copy
+        tidy = time.monotonic()
+        known: set[CopyId] = set()
+        while True:
+            try:
+                await self._report_replication(epoch)
+                peers = self._peers()
+                if peers != known or time.monotonic() - tidy > HOUSEKEEPING_SECONDS:
+                    tidy, known = time.monotonic(), peers
+                    await self._keep_slots()
+            except PostgresError as error:
+                log.warning("leading: %s", error)
+            opening = copy.driver.state.role != Role.LEADING
+            await asyncio.sleep(OPENING_POLL_SECONDS if opening else LEADING_POLL_SECONDS)
+
+    def _peers(self) -> set[CopyId]:
+        led = self._copy.driver.state.leadership
+        return set() if led is None else set(led.peers)
+
+    async def _report_replication(self, epoch: int) -> None:
+        copy = self._copy
+        _, lsn = await sql.write_lsn(copy.session)
+        rows = await sql.replication(copy.session)
+        copy.position_lsn = copy.leader_lsn = lsn
+        voters = copy.driver.state.durable.config.voters
+        flushed = {r.application_name: r.flush_lsn for r in rows if r.state == "streaming"}
+        copy.replicas = tuple(
+            ReplicaStatus(
+                name=name_of(r.application_name),
+                incarnation=r.application_name.partition("/")[2],
+                state=r.state,
+                flush_lsn=r.flush_lsn,
+                replay_lsn=r.replay_lsn,
+                lag_bytes=max(lsn - r.replay_lsn, 0),
+                lag_seconds=r.replay_lag,
+                voting=r.application_name in voters,
+            )
+            for r in rows
+            if "/" in r.application_name
+        )
+        copy.driver.post(ev.Replication(epoch, flushed, lsn))
+
+    async def _keep_slots(self) -> None:
+        """A slot for each member that is there, so that its WAL waits for it; none for anybody else."""
+        copy = self._copy
+        voters = copy.driver.state.durable.config.voters
+        wanted = {slot_name(c) for c in (self._peers() | voters) - {copy.id} if copy.settings.member(name_of(c))}
+        slots = {s.name: s for s in await sql.slots(copy.session)}
+        for name in sorted(wanted - slots.keys()):
+            await sql.create_slot(copy.session, name)
+        for name, slot in slots.items():
+            if not slot.active and name not in wanted:
+                log.info("dropping the replication slot %s: no member uses it", name)
+                await sql.drop_slot(copy.session, name)
+
+    def open(self, epoch: int) -> None:
+        """See `events.Open`: clients first, then the rest of the world, each retried until done."""
+        copy = self._copy
+        configure.write_hba(copy.layout, "open")
+        copy.server.reload()
+        copy.role = "writer"
+        copy.say("Leading")
+        log.info("open for clients as the writer of epoch %d", epoch)
+        self._chore("publish the writer's endpoint", self._publish(epoch))
+        self._chore("create the master user", self._create_roles())
+        self._chore("write the record", self._write_leader(epoch))
+
+    def _chore(self, what: str, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine, name=what)
+        self._chores.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("could not %s: %s", task.get_name(), task.exception())
+
+    def end_chores(self) -> None:
+        """The leadership is over."""
+        for task in self._chores:
+            task.cancel()
+
+    async def _publish(self, epoch: int) -> None:
+        copy = self._copy
+        await until_done("publishing the writer's endpoint", lambda: copy.kube.publish_writer(epoch))
+
+    async def _create_roles(self) -> None:
+        """Idempotent; also takes over a changed password. Retried, since commits may wait for their quorum."""
+        while True:
+            try:
+                await self._configuration.ensure_roles()
+                return
+            except PostgresError as error:
+                log.warning("creating roles: %s", error)
+                await asyncio.sleep(1)
+
+    async def _write_leader(self, epoch: int) -> None:
+        copy = self._copy
+
+        async def attempt() -> None:
+            record, version = await copy.kube.read_record()
+            if record.epoch > epoch:
+                return
+            await copy.kube.write_record(self._record(epoch, copy.driver.state.durable.config, record), version)
+
+        await until_done("writing the record", attempt)
+
+    def _record(self, epoch: int, config: Config, before: Record) -> Record:
+        copy = self._copy
+        return Record(
+            state="initialised",
+            owner=before.owner,
+            system_identifier=copy.system_identifier,
+            epoch=epoch,
+            leader=copy.id,
+            config=config_status(config),
+        )
+
+    def set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
+        """See `events.SetSync`."""
+        self._chore("put the sync rule in force", self._set_sync(key, rule))
+
+    async def _set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
+        copy = self._copy
+        while True:
+            try:
+                lsn = await copy.standby.set_sync(rule.need, rule.names)
+                break
+            except PostgresError as error:
+                log.warning("putting the sync rule in force: %s", error)
+                await asyncio.sleep(1)
+        copy.driver.post(ev.SyncInForce(key, lsn))
+
+    def write_record(self, epoch: int, after: Config) -> None:
+        """See `events.WriteRecord`."""
+        self._chore("write the membership into the record", self._write_record(epoch, after))
+
+    async def _write_record(self, epoch: int, after: Config) -> None:
+        copy = self._copy
+        done = False
+        try:
+            record, version = await copy.kube.read_record()
+            if record.epoch <= epoch:
+                await copy.kube.write_record(self._record(epoch, after, record), version)
+                done = True
+            else:
+                log.warning("the record is of epoch %d, after ours (%d)", record.epoch, epoch)
+        except Conflict as error:
+            log.info("%s; the membership change is tried again", error)
+        except KubeError as error:
+            log.warning("membership changes wait for the Kubernetes API: %s", error)
+        copy.driver.post(ev.RecordWritten(after.key, done))

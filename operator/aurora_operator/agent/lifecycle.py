@@ -1,0 +1,258 @@
+"""PostgreSQL's life on this copy: getting the data, starting as a standby, coming back, shutting down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from aurora_operator.agent.configuration import Configuration
+from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.kubeapi import Conflict, KubeError
+from aurora_operator.agent.remote import leader_history
+from aurora_operator.agent.replication import Repair, Replication
+from aurora_operator.agent.sources import choose_source
+from aurora_operator.api.record import Record
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.types import CopyId, Position, name_of
+from aurora_operator.postgres import conf, configure, sql, wal
+from aurora_operator.postgres.basebackup import base_backup
+from aurora_operator.postgres.errors import DataError, PostgresError, ServerError, Unavailable
+from aurora_operator.postgres.initdb import initdb
+from aurora_operator.postgres.rewind import rewind
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+IDLE_PATIENCE_SECONDS = 2.0
+FAILED_STARTS_BEFORE_CLONE = 3
+
+
+class Lifecycle:
+    """Runs for the whole life of the agent; everything that stops PostgreSQL ends up here."""
+
+    def __init__(self, copy: Copy, configuration: Configuration) -> None:
+        self._copy = copy
+        self._configuration = configuration
+        self._repair: Repair | None = None
+        self._failed_starts = 0
+        self._had_data = copy.layout.initialised()
+        self._stopping: asyncio.Task[object] | None = None
+        self.replication = Replication(copy, self.ask_repair)
+
+    def ask_repair(self, repair: Repair) -> None:
+        """Stop, bring the data directory in order, and start again."""
+        self._repair = repair
+        self.stop("fast")
+
+    def stop(self, mode: str) -> None:
+        """Stop PostgreSQL; `run` brings it back, unless the agent is closing."""
+        copy = self._copy
+        if mode == "immediate":
+            copy.role = "none"
+        self._stopping = asyncio.create_task(self._stop(mode), name=f"stop-{mode}")
+
+    async def _stop(self, mode: str) -> None:
+        server = self._copy.server
+        if mode == "immediate":
+            await server.stop("immediate", 2)
+            return
+        with contextlib.suppress(PostgresError):
+            # What is written now need not be written while clients wait for the next writer.
+            await sql.checkpoint(self._copy.session, 30)
+        self._copy.role = "none"
+        await server.stop("fast", 10)
+
+    async def run(self) -> None:
+        """Until the agent is told to end, and PostgreSQL has ended with it."""
+        copy = self._copy
+        while not copy.closing.is_set():
+            try:
+                await self._life()
+            except (PostgresError, KubeError, OSError) as error:
+                copy.say("Failed" if self._failed_starts > 1 else "Waiting", str(error))
+                log.error("%s", error)
+                await self._pause(RETRY_SECONDS * min(self._failed_starts + 1, 5))
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._copy.closing.wait()
+
+    async def _life(self) -> None:
+        copy = self._copy
+        if not copy.layout.initialised():
+            await self._acquire()
+            if not copy.layout.initialised():
+                return
+        self._had_data = True
+        source = await self._bring_in_order()
+        await self._start(source)
+        self._failed_starts = 0
+        copy.role = "reader"
+        copy.say("Detached")
+        copy.driver.post(ev.PostgresUp(await self._first_position()))
+        try:
+            code = await copy.server.wait()
+        finally:
+            copy.role = "none"
+            await copy.jobs.cancel()
+            await copy.session.close()
+            copy.replicas = ()
+            copy.driver.post(ev.PostgresDown())
+        if self._stopping is None or not self._repair:
+            log.warning("PostgreSQL has ended (%d): %s", code, copy.server.complaint())
+
+    async def _acquire(self) -> None:
+        """An empty volume: initialise the cluster if that is ours to do, else clone a copy."""
+        copy = self._copy
+        if self._had_data:
+            log.critical("the data directory has disappeared; ending, to come back as another copy")
+            copy.closing.set()
+            return
+        leader = self._live_leader()
+        if leader is not None:
+            await self._clone(leader)
+        elif copy.settings.bootstrap == copy.environment.instance and await self._may_initialise():
+            await self._initialise()
+        else:
+            copy.say("Waiting", "no leader yet to clone from")
+            await self._pause(0.3)
+
+    def _live_leader(self) -> CopyId | None:
+        leader = self._copy.leader_id()
+        return None if leader == self._copy.id else leader
+
+    async def _may_initialise(self) -> bool:
+        """Take the one right to run initdb, by compare-and-swap of the record."""
+        copy = self._copy
+        record, version = await copy.kube.read_record()
+        mine = record.owner is not None and name_of(record.owner) == copy.environment.instance
+        if record.state == "empty" or (record.state == "initialising" and mine):
+            with contextlib.suppress(Conflict):
+                await copy.kube.write_record(Record(state="initialising", owner=copy.id), version)
+                return True
+        copy.say("Waiting", "the cluster has data elsewhere; waiting for a leader to clone from")
+        await self._pause(0.5)
+        return False
+
+    async def _initialise(self) -> None:
+        copy = self._copy
+        if errors := await self._configuration.check(copy.settings.parameters):
+            copy.parameters_error = "; ".join(errors.values())
+            raise DataError(f"not initialising with parameters that PostgreSQL refuses: {copy.parameters_error}")
+        copy.parameters_error = None
+        copy.say("Initialising")
+        # First: a data directory without it would never be led by anybody.
+        copy.driver.post(ev.Initialise())
+        while copy.id not in copy.driver.state.durable.config.voters:
+            await asyncio.sleep(0.01)
+        await initdb(copy.tools, copy.layout)
+
+    async def _clone(self, leader: CopyId) -> None:
+        copy = self._copy
+        source = await choose_source(copy, leader)
+        address = copy.peers.address(source)
+        if address is None or address[1] is None:
+            copy.say("Waiting", f"the address of {name_of(source)} is not known yet")
+            await self._pause(0.3)
+            return
+        copy.say("Cloning", f"from {name_of(source)}")
+        started = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            copy.progress("basebackup", source, started, done, total)
+
+        try:
+            await base_backup(
+                copy.tools, copy.layout, conf.Source(address[0], address[1]), copy=copy.id, on_progress=progress
+            )
+        finally:
+            copy.task = None
+        log.info("cloned %s in %.1f s", source, time.monotonic() - started)
+
+    async def _bring_in_order(self) -> conf.Source | None:
+        """Rewind or clone if that was asked for; returns whom the server must follow to become consistent."""
+        copy = self._copy
+        repair = self._repair
+        if self._failed_starts >= FAILED_STARTS_BEFORE_CLONE and self._live_leader() is not None:
+            log.error("PostgreSQL did not start %d times; cloning this copy again", self._failed_starts)
+            repair = "clone"
+        source = self._leader_source()
+        if repair in ("rewind", "clone"):
+            leader = self._live_leader()
+            if leader is None or source is None:
+                copy.say("Waiting", f"for a leader, to {repair} this copy")
+                raise Unavailable(f"no leader is known; waiting for one to {repair} this copy")
+            if repair == "rewind":
+                copy.say("Rewinding", f"to the history of {name_of(leader)}")
+                try:
+                    await self._rewind(leader, source)
+                except DataError as error:
+                    log.warning("cannot rewind: %s; cloning instead", error)
+                    self._repair = repair = "clone"
+            if repair == "clone":
+                await self._clone(leader)
+                self._failed_starts = 0
+            self._repair = None
+            return self._leader_source()
+        self._repair = None
+        await wal.clean_future_histories(copy.tools, copy.layout.pgdata)
+        return None
+
+    async def _rewind(self, leader: CopyId, source: conf.Source) -> None:
+        copy = self._copy
+        started = time.monotonic()
+        history = await leader_history(copy.layout, source, copy.leader_epoch())
+        try:
+            kept = await rewind(
+                copy.tools,
+                copy.layout,
+                source,
+                history,
+                copy=copy.id,
+                on_progress=lambda done, total: copy.progress("rewind", leader, started, done, total),
+            )
+        finally:
+            copy.task = None
+        log.info("rewound to %s in %.1f s; what it discarded is in %s", leader, time.monotonic() - started, kept)
+
+    def _leader_source(self) -> conf.Source | None:
+        leader = self._live_leader()
+        address = self._copy.peers.address(leader) if leader is not None else None
+        return conf.Source(address[0], address[1]) if address is not None and address[1] is not None else None
+
+    async def _start(self, source: conf.Source | None) -> None:
+        """Start as a standby and wait until it takes sessions: that is, until it is consistent."""
+        copy = self._copy
+        copy.say("Recovering")
+        await self._configuration.prepare_start(source)
+        self._failed_starts += 1
+        await copy.server.start()
+        while True:
+            try:
+                await copy.server.wait_ready(2)
+                return
+            except ServerError:
+                if not copy.server.alive:
+                    raise
+            copy.say("Recovering", copy.server.last_words[-1] if copy.server.last_words else "")
+            newest = self._leader_source()
+            if newest is not None and newest != source:
+                # Consistent only with WAL that another copy has: whoever leads now has it.
+                source = newest
+                configure.write_runtime(copy.layout, conf.Runtime(source), copy=copy.id)
+                copy.server.reload()
+
+    async def _first_position(self) -> Position:
+        """Where this standby is; with a moment's patience for what it has but not replayed."""
+        copy = self._copy
+        deadline = time.monotonic() + IDLE_PATIENCE_SECONDS
+        while True:
+            now = await sql.status(copy.session)
+            copy.note_standby(now)
+            if now.waiting_for_wal or now.receiver is not None or time.monotonic() > deadline:
+                timeline = await asyncio.to_thread(wal.local_timeline, copy.layout.pgdata, now.lsn)
+                return Position(timeline, now.lsn)
+            await asyncio.sleep(0.02)

@@ -1,0 +1,32 @@
+"""The agent's metrics, read at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aurora_operator.agent import status
+from aurora_operator.agent.copy import Copy
+
+
+class Metrics(Collector):
+    """A view of the status."""
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+
+    def collect(self) -> Iterable[Metric]:
+        """Gauges of this copy; `AuroraReplicaLag` is in milliseconds, as Aurora's users know it."""
+        now = status.build(self._copy)
+        yield GaugeMetricFamily("aurora_writer", "1 on the open writer", 1.0 if now.role == "writer" else 0.0)
+        yield GaugeMetricFamily("aurora_serving", "1 while clients are let in", 0.0 if now.role == "none" else 1.0)
+        yield CounterMetricFamily("aurora_epoch", "Epoch of the leader that this copy knows", now.epoch)
+        yield GaugeMetricFamily("aurora_wal_position_bytes", "LSN of this copy", now.lsn)
+        if now.lag_bytes is not None:
+            yield GaugeMetricFamily("aurora_replica_lag_bytes", "Bytes not yet replayed here", now.lag_bytes)
+        if now.lag_seconds is not None:
+            yield GaugeMetricFamily("AuroraReplicaLag", "Replication lag in milliseconds", now.lag_seconds * 1000)
+        yield GaugeMetricFamily("aurora_volume_bytes", "Size of the volume", now.volume_bytes)
+        yield GaugeMetricFamily("aurora_volume_used_bytes", "Used bytes of the volume", now.volume_used_bytes)

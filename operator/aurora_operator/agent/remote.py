@@ -1,0 +1,39 @@
+"""What this copy asks of another copy's PostgreSQL, as `aurora_replication`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+
+from aurora_operator.postgres.conf import Source, conninfo
+from aurora_operator.postgres.errors import Unavailable
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.timeline import History, history_name, parse_history
+
+ASK_SECONDS = 2.0
+
+
+async def leader_history(layout: Layout, source: Source, epoch: int) -> History:
+    """The history of timeline `epoch` from its leader. Raises Unavailable when that is not there or no writer."""
+    path = f"pg_wal/{history_name(epoch)}"
+    try:
+        async with (
+            asyncio.timeout(ASK_SECONDS),
+            await psycopg.AsyncConnection.connect(
+                conninfo(source, layout, "aurora-agent", dbname="postgres"), autocommit=True
+            ) as connection,
+        ):
+            cursor = await connection.execute(
+                "SELECT pg_is_in_recovery(), convert_from(pg_read_binary_file(%s), 'UTF8')", [path]
+            )
+            row = await cursor.fetchone()
+    except (psycopg.Error, TimeoutError) as error:
+        why = (str(error).strip().splitlines() or ["no answer in time"])[0]
+        raise Unavailable(f"cannot ask {source.host} for its history: {why}") from error
+    if row is None or row[0]:
+        raise Unavailable(f"{source.host} is no writer")
+    try:
+        return parse_history(epoch, row[1])
+    except ValueError as error:
+        raise Unavailable(f"{source.host} has a damaged history: {error}") from error

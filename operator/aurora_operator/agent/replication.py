@@ -1,0 +1,135 @@
+"""A standby's side: stop receiving, follow the leader, fetch what a candidate lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.remote import leader_history
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.types import CopyId, Position, name_of
+from aurora_operator.postgres import sql, wal
+from aurora_operator.postgres.basebackup import drop_replaced
+from aurora_operator.postgres.conf import Runtime, Source, slot_name
+from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.timeline import how_to_follow
+
+log = logging.getLogger(__name__)
+
+CONNECT_POLL_SECONDS = 0.05
+WATCH_SECONDS = 0.5
+JUDGE_AFTER_SECONDS = 0.5
+FETCH_SECONDS = 10.0
+WAL_GONE = "has already been removed"
+
+Repair = Literal["restart", "rewind", "clone"]
+
+
+class Replication:
+    """Jobs that run one at a time while PostgreSQL is a standby."""
+
+    def __init__(self, copy: Copy, repair: Callable[[Repair], None]) -> None:
+        """`repair` has PostgreSQL stopped and its data brought in order before it starts again."""
+        self._copy = copy
+        self._repair = repair
+
+    async def stop_receiver(self, epoch: int) -> None:
+        """See `events.StopReceiver`."""
+        copy = self._copy
+        copy.say("Electing", f"promised epoch {epoch}")
+        while True:
+            try:
+                position = await copy.standby.stop_receiving()
+                break
+            except PostgresError as error:
+                log.warning("cannot stop receiving WAL yet: %s", error)
+                await asyncio.sleep(CONNECT_POLL_SECONDS)
+        copy.driver.post(ev.ReceiverStopped(epoch, Position(*position)))
+
+    async def follow(self, leader: CopyId, epoch: int) -> None:
+        """See `events.Follow`. Runs until another job takes over."""
+        copy = self._copy
+        copy.say("Following", f"connecting to {name_of(leader)}")
+        lost = time.monotonic()
+        pointed: Source | None = None
+        tidied = False
+        while True:
+            streaming = False
+            try:
+                source = self._source(leader)
+                if source != pointed and source is not None:
+                    await copy.standby.apply(Runtime(source, slot_name(copy.id)))
+                    pointed = source
+                streaming = await self._look(source)
+                if not streaming and time.monotonic() - lost > JUDGE_AFTER_SECONDS:
+                    lost = time.monotonic()
+                    await self._judge(leader, epoch)
+            except PostgresError as error:
+                copy.say("Following", f"cannot stream from {name_of(leader)} yet: {error}")
+            if streaming:
+                lost = time.monotonic()
+                copy.say("Following")
+                if not tidied:
+                    # The replacement is complete and follows: what a clone replaced is not needed any more.
+                    await asyncio.to_thread(drop_replaced, copy.layout)
+                    tidied = True
+            await asyncio.sleep(WATCH_SECONDS if streaming else CONNECT_POLL_SECONDS)
+
+    def _source(self, copy: CopyId) -> Source | None:
+        address = self._copy.peers.address(copy)
+        return Source(address[0], address[1]) if address is not None and address[1] is not None else None
+
+    async def _look(self, source: Source | None) -> bool:
+        """Whether this copy streams from there; the position goes to the consensus on the way."""
+        copy = self._copy
+        now = await sql.status(copy.session)
+        copy.note_standby(now)
+        timeline = await asyncio.to_thread(wal.local_timeline, copy.layout.pgdata, now.lsn)
+        copy.driver.post(ev.LocalPosition(Position(timeline, now.lsn)))
+        receiver = now.receiver
+        return (
+            receiver is not None
+            and receiver.status == "streaming"
+            and source is not None
+            and receiver.sender in (source.host, source.address)
+        )
+
+    async def _judge(self, leader: CopyId, epoch: int) -> None:
+        """Not streaming: wait on, or have the histories brought together. Only the leader itself is believed."""
+        copy = self._copy
+        source = self._source(leader)
+        if source is None:
+            return
+        if any(WAL_GONE in line for line in copy.server.last_words[-10:]):
+            copy.say("Following", f"{name_of(leader)} no longer has the WAL that this copy needs; cloning it again")
+            self._repair("clone")
+            return
+        history = await leader_history(copy.layout, source, epoch)
+        now = await sql.status(copy.session)
+        timeline = await asyncio.to_thread(wal.local_timeline, copy.layout.pgdata, now.replay_lsn)
+        local = await asyncio.to_thread(wal.read_histories, copy.layout.pgdata)
+        verdict = how_to_follow(history, timeline, now.replay_lsn, local)
+        log.info("not streaming from %s; at timeline %d, LSN %d: %s", leader, timeline, now.replay_lsn, verdict)
+        if verdict != "stream":
+            self._repair(verdict)
+
+    async def fetch(self, epoch: int, source: CopyId, target: Position) -> None:
+        """See `events.Fetch`."""
+        copy = self._copy
+        copy.say("Electing", f"fetching from {name_of(source)} up to {target.epoch}/{target.lsn:X}")
+        position: Position | None = None
+        try:
+            where = self._source(source)
+            if where is not None:
+                await copy.standby.receive_until(Runtime(where), target.lsn, FETCH_SECONDS)
+        except PostgresError as error:
+            log.warning("could not fetch from %s: %s", source, error)
+        try:
+            position = Position(*await copy.standby.stop_receiving())
+        except PostgresError as error:
+            log.warning("cannot tell how much came from %s: %s", source, error)
+        copy.driver.post(ev.Fetched(epoch, position))

@@ -1,0 +1,47 @@
+"""Whom to clone from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import httpx
+
+from aurora_operator.agent.copy import Copy
+from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.names import API_PORT
+from aurora_operator.consensus.types import CopyId, name_of
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS = 2.0
+NEAR_BYTES = 64 << 20
+"""A reader further behind than this would hand its lag on."""
+
+
+def nearest(statuses: Iterable[AgentStatus], leader: CopyId, zone: str | None) -> CopyId:
+    """A healthy reader of our own zone; else the leader. Pure."""
+    for status in sorted(statuses, key=lambda s: (s.lag_bytes or 0, s.name)):
+        near = zone is not None and status.zone == zone
+        fresh = status.phase == "Following" and not status.message and (status.lag_bytes or 0) <= NEAR_BYTES
+        if near and fresh and status.leader == name_of(leader):
+            return f"{status.name}/{status.incarnation}"
+    return leader
+
+
+async def choose_source(copy: Copy, leader: CopyId) -> CopyId:
+    """Ask the members how they are, and choose."""
+    others = [m for m in copy.settings.members if m.name != copy.environment.instance and m.kind == "instance"]
+    answers = await asyncio.gather(*(_ask(copy, m.host) for m in others))
+    return nearest([a for a in answers if a is not None], leader, copy.environment.zone)
+
+
+async def _ask(copy: Copy, host: str) -> AgentStatus | None:
+    try:
+        async with httpx.AsyncClient(verify=copy.certificates.client, timeout=ASK_SECONDS) as client:
+            answer = await client.get(f"https://{host}:{API_PORT}/v1/status")
+            return AgentStatus.model_validate_json(answer.content) if answer.is_success else None
+    except (httpx.HTTPError, ValueError) as error:
+        log.debug("no status from %s: %s", host, error)
+        return None

@@ -1,0 +1,48 @@
+"""The copy as the operator sees it."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.kubeapi import config_status
+from aurora_operator.api.agent import AgentStatus
+from aurora_operator.consensus.state import PROMOTED
+from aurora_operator.consensus.types import name_of
+from aurora_operator.postgres import disk
+
+
+def build(copy: Copy) -> AgentStatus:
+    """The status as of now."""
+    state = copy.driver.state
+    leading = state.role in PROMOTED
+    leader = copy.leader_id()
+    usage = disk.usage(copy.layout.data)
+    return AgentStatus(
+        name=copy.environment.instance,
+        incarnation=copy.incarnation,
+        pod_uid=copy.environment.pod_uid,
+        pod_ip=copy.environment.pod_ip,
+        zone=copy.environment.zone,
+        phase=copy.phase,
+        message=copy.message,
+        role=cast(Literal["writer", "reader", "none"], copy.role),
+        epoch=copy.leader_epoch(),
+        leader=name_of(leader) if leader else None,
+        promised=state.durable.promised,
+        lsn=copy.position_lsn,
+        lag_bytes=0 if leading else copy.lag_bytes,
+        lag_seconds=0.0 if leading else copy.lag_seconds,
+        settings_revision=copy.settings.revision,
+        applied_parameters=copy.applied_parameters,
+        parameters_error=copy.parameters_error,
+        pending_restart=copy.pending_restart,
+        server_version=copy.server_version,
+        system_identifier=copy.system_identifier,
+        config=config_status(state.durable.config) if state.durable.config.voters else None,
+        replicas=copy.replicas if leading else (),
+        task=copy.task,
+        volume_bytes=usage.size,
+        volume_used_bytes=usage.used,
+        tls_not_after=copy.certificates.not_after().isoformat(),
+    )
