@@ -85,7 +85,7 @@ class Leading:
 
     async def _report_replication(self, epoch: int) -> None:
         copy = self._copy
-        _, lsn = await sql.write_lsn(copy.session)
+        _, lsn = await sql.write_position(copy.session)
         rows = await sql.replication(copy.session)
         copy.position_lsn = copy.leader_lsn = lsn
         voters = copy.driver.state.durable.config.voters
