@@ -1,0 +1,81 @@
+# Everything that one does with this repository. `make` alone lists it.
+
+PYTHON  := .venv/bin/python
+HARNESS := $(PYTHON) -m tests.kind
+SEEDS   ?= 500
+UV_WANTED := uv>=0.13,<0.14
+
+.DEFAULT_GOAL := help
+.PHONY: help setup cluster images demo test lint unit simulation simulate integration e2e status down clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- getting ready -----------------------------------------------------------------------------------------
+
+setup: .venv/.synced ## Make the Python environment (.venv) from uv.lock
+
+# Synced again only when the lock file or the project's metadata changed.
+.venv/.synced: uv.lock pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "error: Python 3.11 or newer is needed as python3 (here: $$(python3 --version 2>&1 || echo none))" >&2; exit 1; }
+	@set -e; uv=$$(command -v uv || true); \
+	  if [ -n "$$uv" ] && "$$uv" --version | awk '{split($$2, v, "."); exit !(v[1] > 0 || v[2] >= 13)}'; then :; else \
+	    uv=.tools/bin/uv; \
+	    if [ ! -x $$uv ]; then \
+	      echo "installing uv into .tools"; \
+	      python3 -m venv .tools || { echo "error: python3 cannot make a venv (Debian: apt-get install python3-venv)" >&2; exit 1; }; \
+	      .tools/bin/pip install --quiet '$(UV_WANTED)'; \
+	    fi; \
+	  fi; \
+	  "$$uv" sync --frozen --all-extras --all-groups
+	@touch $@
+
+cluster: setup ## Make the kind cluster, or bring it up to date
+	@$(HARNESS) up
+
+images: setup ## Build the project's images and load them into the cluster
+	@$(HARNESS) images
+
+demo: cluster ## Show it: the operator and a database cluster in three zones
+	@$(PYTHON) -m tests.kind.demo
+
+# ---- checking ----------------------------------------------------------------------------------------------
+
+test: lint unit simulation integration e2e ## Run everything that checks
+
+lint: setup ## Check style, types, the direction of imports, and that the CRDs are current
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PYTHON) -m aurora_operator.api.crd --check
+
+unit: setup ## Run the unit tests
+	@.venv/bin/pytest tests/unit
+
+simulation: setup ## Run the consensus simulator's tests
+	@.venv/bin/pytest tests/simulation
+
+simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5000
+	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
+
+integration: setup ## Run the tests against real PostgreSQL processes
+	@.venv/bin/pytest tests/integration
+
+e2e: cluster ## Run the end-to-end tests on the kind cluster
+	@.venv/bin/pytest tests/e2e
+
+bench-%: cluster ## Run one benchmark: make bench-failover runs bench/failover.py
+	@$(PYTHON) -m bench.$*
+
+# ---- looking and leaving -----------------------------------------------------------------------------------
+
+status: setup ## Say what there is of the cluster
+	@$(HARNESS) status
+
+down: setup ## Delete the cluster (what was downloaded and built stays)
+	@$(HARNESS) down
+
+clean: ## Delete what was made in this folder (the cluster and the cache stay: `make down` first)
+	rm -rf build dist .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
