@@ -8,7 +8,10 @@ from aurora_operator.api import names
 from aurora_operator.planning.objects.common import Identity
 
 ANNOTATION_RETIRED: Final = f"{names.GROUP}/retired"
-"""On a claim, `true`: its instance is being removed or is gone. What is on it need not be brought back to life."""
+"""On a claim: `Retain` or `Delete` (what becomes of it) once its instance is being removed; else `No`. An instance
+whose claim says `No` is brought back whenever it is missing."""
+IN_USE: Final = "No"
+RETIRED: Final = frozenset({"Retain", "Delete"})
 
 
 def claim_name(instance: str) -> str:
@@ -17,7 +20,7 @@ def claim_name(instance: str) -> str:
 
 
 def build_claim(
-    identity: Identity, ordinal: int, *, zone: str | None, size: str, storage_class: str | None, retired: bool
+    identity: Identity, ordinal: int, *, zone: str | None, size: str, storage_class: str | None, retired: str = IN_USE
 ) -> dict[str, Any]:
     """The claim. `storage_class` None takes the default class. Later on, only its size and its marks may change."""
     instance = names.instance_name(identity.name, ordinal)
@@ -31,7 +34,7 @@ def build_claim(
         "PersistentVolumeClaim",
         claim_name(instance),
         labels=labels,
-        annotations={ANNOTATION_RETIRED: "true" if retired else "false"},
+        annotations={ANNOTATION_RETIRED: retired},
         owned=False,
         spec=spec,
     )

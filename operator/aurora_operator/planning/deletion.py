@@ -1,0 +1,86 @@
+"""Deleting a cluster: the instances first, then the volumes if that was asked for, then the finalizer. The rest goes
+with its owner.
+
+`deletionProtection` is the business of the admission policy in the chart. Where that is missing, the finalizer stands
+in: nothing is removed, and the cluster goes on, until protection is switched off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from aurora_operator.api import names
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.model import ObjectRef, parse_time
+from aurora_operator.planning.objects.common import is_leaving
+
+FINALIZER: Final = f"{names.GROUP}/cleanup"
+PATIENCE: Final = timedelta(minutes=2)
+"""How long to wait for pods to end. One on a lost node never says that it has."""
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """The next step."""
+
+    delete: tuple[ObjectRef, ...]
+    finalizers: tuple[str, ...] | None
+    message: str
+    why: tuple[str, ...]
+
+
+def is_deleting(facts: Facts) -> bool:
+    """Whether the cluster is to go, and may."""
+    return facts.metadata.get("deletionTimestamp") is not None and not is_protected(facts)
+
+
+def is_protected(facts: Facts) -> bool:
+    """Whether the spec, as it is written now, forbids deletion."""
+    return bool((facts.observed.cluster.get("spec") or {}).get("deletionProtection"))
+
+
+def without_finalizer(facts: Facts) -> tuple[str, ...]:
+    """The resource's finalizers but ours."""
+    return tuple(f for f in facts.metadata.get("finalizers") or () if f != FINALIZER)
+
+
+def plan_deletion(facts: Facts) -> Deletion:
+    """What to remove now."""
+    delete = [_reference("StatefulSet", raw) for raw in _present(facts, "StatefulSet")]
+    if delete or facts.observed.children.get("StatefulSet"):
+        return Deletion(tuple(delete), None, "The instances are shutting down.", _why(delete))
+    pods = facts.observed.children.get("Pod", {})
+    since = facts.now - parse_time(facts.metadata["deletionTimestamp"])
+    if pods and since < PATIENCE:
+        return Deletion((), None, f"The instances are shutting down: {', '.join(sorted(pods))}.", ())
+    if _deletes_volumes(facts):
+        claims = facts.observed.children.get("PersistentVolumeClaim", {})
+        delete = [_reference("PersistentVolumeClaim", raw) for raw in _present(facts, "PersistentVolumeClaim")]
+        if claims:
+            return Deletion(tuple(delete), None, "The volumes are being deleted.", _why(delete))
+    return Deletion((), without_finalizer(facts), "All is removed.", ("let the cluster go",))
+
+
+def _deletes_volumes(facts: Facts) -> bool:
+    """As the spec is written now, even if it is not acceptable otherwise; by default volumes stay."""
+    node = facts.observed.cluster.get("spec") or {}
+    for key in ("storage", "volumeRetention"):
+        node = node.get(key) or {}
+    return bool(node.get("whenDeleted") == "Delete")
+
+
+def _present(facts: Facts, kind: str) -> list[dict[str, object]]:
+    objects = facts.observed.children.get(kind, {})
+    return [dict(raw) for _, raw in sorted(objects.items()) if not is_leaving(raw)]
+
+
+def _reference(kind: str, raw: dict[str, object]) -> ObjectRef:
+    metadata = raw["metadata"]
+    assert isinstance(metadata, dict)  # noqa: S101  for the type checker
+    return ObjectRef(kind, metadata["name"], metadata.get("uid"))
+
+
+def _why(delete: list[ObjectRef]) -> tuple[str, ...]:
+    return tuple(f"delete {ref.kind} {ref.name}: the cluster is being deleted" for ref in delete)

@@ -1,0 +1,64 @@
+"""The writer's EndpointSlice. The leader's agent writes it; we only make it, and repair it when it differs from what
+the open leader says. Never with an epoch below the one that is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aurora_operator.api import names
+from aurora_operator.api.agent import AgentStatus
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.model import Raw
+from aurora_operator.planning.objects.common import annotation, is_leaving, label
+from aurora_operator.planning.objects.network import SLICE_MANAGER, build_endpointslice
+
+
+def new_slice(facts: Facts) -> dict[str, Any] | None:
+    """The slice to create, if there is none. It is created, not applied: whatever an agent makes first stays."""
+    if facts.observed.child("EndpointSlice", names.writer_endpointslice(facts.name)) is not None:
+        return None
+    leader = facts.leader if facts.leader is not None and facts.leader.pod_ip else None
+    return build_endpointslice(facts.identity, leader, node=_node(facts, leader))
+
+
+def repaired_slice(facts: Facts) -> dict[str, Any] | None:
+    """The slice to apply, if the one there is wrong. It has a resourceVersion, so that an agent's newer one wins."""
+    there, leader = facts.observed.child("EndpointSlice", names.writer_endpointslice(facts.name)), facts.leader
+    if there is None or is_leaving(there) or leader is None or not leader.pod_ip:
+        return None
+    if _epoch(there) > leader.epoch or _says(there, facts, leader):
+        return None
+    version = there["metadata"].get("resourceVersion")
+    return build_endpointslice(facts.identity, leader, node=_node(facts, leader), resource_version=version)
+
+
+def _epoch(there: Raw) -> int:
+    text = annotation(there, names.ANNOTATION_EPOCH) or "0"
+    return int(text) if text.isdigit() else 0
+
+
+def _says(there: Raw, facts: Facts, leader: AgentStatus) -> bool:
+    """Whether the slice leads clients to the leader; how the agent words the rest is its own business."""
+    endpoints, ports = there.get("endpoints") or [], there.get("ports") or []
+    return (
+        _epoch(there) == leader.epoch
+        and label(there, "kubernetes.io/service-name") == names.writer_service(facts.name)
+        and label(there, "endpointslice.kubernetes.io/managed-by") == SLICE_MANAGER
+        and [p.get("port") for p in ports] == [names.POSTGRES_PORT]
+        and [p.get("name") for p in ports] == ["postgres"]
+        and [e.get("addresses") for e in endpoints] == [[leader.pod_ip]]
+        and (endpoints[0].get("conditions") or {}).get("ready", True)
+    )
+
+
+def _node(facts: Facts, leader: AgentStatus | None) -> str | None:
+    if leader is None:
+        return None
+    pod = facts.observed.child("Pod", names.pod_name(leader.name))
+    node: str | None = ((pod or {}).get("spec") or {}).get("nodeName")
+    return node
+
+
+def has_reader(facts: Facts) -> bool:
+    """Whether some pod serves as a reader, as Kubernetes sees it: then the readers' Service leads there."""
+    return any(copy.pod_ready and label(copy.pod, names.LABEL_ROLE) == "reader" for copy in facts.copies.values())

@@ -1,0 +1,71 @@
+"""Events: what changed between two statuses, told once, with reasons that stay the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from aurora_operator.api.conditions import SPEC_ACCEPTED, Condition, get_condition
+from aurora_operator.api.status import AuroraClusterStatus
+from aurora_operator.planning.model import EventSpec
+
+_PHASES = {
+    "Creating": ("Normal", "Creating"),
+    "Ready": ("Normal", "Ready"),
+    "Updating": ("Normal", "Updating"),
+    "SwitchingOver": ("Normal", "SwitchingOver"),
+    "FailingOver": ("Warning", "FailingOver"),
+    "Degraded": ("Warning", "Degraded"),
+    "Unavailable": ("Warning", "Unavailable"),
+    "Deleting": ("Normal", "Deleting"),
+}
+
+
+def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple[EventSpec, ...]:
+    """What to tell about the change from `before` to `status`."""
+    try:
+        after = AuroraClusterStatus.model_validate(status)
+    except ValidationError as error:  # our own status always fits its model
+        raise ValueError("the status does not fit its model") from error
+    events: list[EventSpec] = []
+    events += _spec(get_condition(before.conditions, SPEC_ACCEPTED), get_condition(after.conditions, SPEC_ACCEPTED))
+    events += _writer(before, after)
+    events += _instances(before, after)
+    if after.phase != before.phase and after.phase in _PHASES:
+        kind, reason = _PHASES[after.phase]
+        events.append(EventSpec(kind, reason, after.message or after.phase))
+    return tuple(events)
+
+
+def _spec(before: Condition | None, after: Condition | None) -> list[EventSpec]:
+    if after is None or (before is not None and (before.status, before.message) == (after.status, after.message)):
+        return []
+    if after.status == "False":
+        return [EventSpec("Warning", "SpecRejected", after.message)]
+    if after.status == "True" and before is not None:
+        return [EventSpec("Normal", "SpecAccepted", after.message)]
+    return []
+
+
+def _writer(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:
+    if after.writer is None or after.epoch is None or after.epoch == (before.epoch or 0):
+        return []
+    if not before.epoch:
+        return [EventSpec("Normal", "WriterOpened", f"{after.writer} is the first writer, in epoch {after.epoch}.")]
+    planned = before.phase in ("SwitchingOver", "Updating")
+    reason = "SwitchedOver" if planned else "FailedOver"
+    return [
+        EventSpec("Normal" if planned else "Warning", reason, f"{after.writer} is the writer, in epoch {after.epoch}.")
+    ]
+
+
+def _instances(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:
+    old, new = {m.name for m in before.members}, {m.name: m for m in after.members}
+    events = [
+        EventSpec("Normal", "InstanceAdded", f"{name} is being made" + (f" in {m.zone}." if m.zone else "."))
+        for name, m in new.items()
+        if name not in old
+    ]
+    events += [EventSpec("Normal", "InstanceRemoved", f"{name} is removed.") for name in sorted(old - new.keys())]
+    return events

@@ -1,0 +1,293 @@
+"""What `Observed` means: copies with their objects and agents, the open leader, who is healthy.
+
+Everything here answers from what was seen. "Not seen" is never taken for "not there": an agent that did not answer is
+neither healthy nor dead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from aurora_operator.api import names
+from aurora_operator.api.agent import AgentStatus, ConfigStatus, ReplicaStatus
+from aurora_operator.api.record import RECORD_KEY, Record
+from aurora_operator.api.settings import Settings
+from aurora_operator.planning.model import Node, Observed, Raw, Unreachable
+from aurora_operator.planning.objects.common import Identity, annotation, is_leaving, label
+from aurora_operator.planning.objects.config import ACCEPTED_KEY, SETTINGS_KEY
+from aurora_operator.planning.objects.instance import ANNOTATION_TEMPLATE
+from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED, RETIRED, claim_name
+
+CAUGHT_UP_BYTES: Final = 16 << 20
+"""A copy that is behind by no more than a WAL segment is up to date enough to count, and to take over."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One instance that is there in some form: its objects, and what its agent says."""
+
+    ordinal: int
+    name: str
+    statefulset: Raw | None
+    pod: Raw | None
+    claim: Raw | None
+    agent: AgentStatus | None
+    """None: its agent did not answer, or was not asked."""
+    error: str | None = None
+    """Why its agent did not answer."""
+
+    @property
+    def retired(self) -> bool:
+        """Whether it was decided before that it goes (or has gone)."""
+        return annotation(self.claim, ANNOTATION_RETIRED) in RETIRED
+
+    @property
+    def zone(self) -> str | None:
+        """Where it was placed."""
+        if self.statefulset is not None:
+            selector = self.statefulset["spec"]["template"]["spec"].get("nodeSelector") or {}
+            zone: str | None = selector.get(names.LABEL_ZONE)
+            return zone
+        return label(self.claim, names.LABEL_ZONE)
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is an instance of the cluster: it has a StatefulSet, or a volume that awaits one."""
+        if self.statefulset is not None and not is_leaving(self.statefulset):
+            return True
+        return self.claim is not None and not self.retired and not is_leaving(self.claim)
+
+    @property
+    def pod_ready(self) -> bool:
+        """Whether Kubernetes sees its pod as ready and staying."""
+        if self.pod is None or is_leaving(self.pod):
+            return False
+        conditions = (self.pod.get("status") or {}).get("conditions") or []
+        return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+    @property
+    def stuck(self) -> str | None:
+        """Why its pod cannot run as it is (its image, its size…), or None. Replacing such a pod disturbs nobody."""
+        if self.pod is None or is_leaving(self.pod):
+            return None
+        status = self.pod.get("status") or {}
+        for condition in status.get("conditions") or []:
+            if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+                return f"{names.pod_name(self.name)} finds no node: {condition.get('message', '')}"
+        for container in status.get("containerStatuses") or []:
+            waiting = (container.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") in _STUCK:
+                return f"{names.pod_name(self.name)}: {waiting['reason']}: {waiting.get('message', '')}"
+        return None
+
+    @property
+    def template(self) -> str | None:
+        """The fingerprint of the template that its pod was made from."""
+        return annotation(self.pod, ANNOTATION_TEMPLATE)
+
+    @property
+    def phase(self) -> str | None:
+        """Its agent's phase, or None if unknown."""
+        return self.agent.phase if self.agent is not None else None
+
+
+_STUCK: Final = frozenset(
+    {
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "CrashLoopBackOff",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`Observed`, understood."""
+
+    observed: Observed
+    now: datetime
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """The AuroraCluster's metadata."""
+        value: Mapping[str, Any] = self.observed.cluster["metadata"]
+        return value
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The cluster's name, namespace and uid."""
+        return Identity(self.metadata["name"], self.metadata.get("namespace", "default"), self.metadata.get("uid", ""))
+
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+        return self.identity.name
+
+    @cached_property
+    def copies(self) -> Mapping[int, Copy]:
+        """By ordinal: all that has a StatefulSet, a pod or a volume."""
+        form = re.compile(rf"{re.escape(self.name)}-([1-9]\d?)")
+        found: set[int] = set()
+        for kind, pattern in (("StatefulSet", "{}"), ("Pod", "{}-0"), ("PersistentVolumeClaim", "data-{}")):
+            for name in self.observed.children.get(kind, {}):
+                prefix, suffix = pattern.split("{}")
+                match = form.fullmatch(name.removeprefix(prefix).removesuffix(suffix))
+                if match is not None and pattern.format(match[0]) == name:
+                    found.add(int(match[1]))
+        return {ordinal: self._copy(ordinal) for ordinal in sorted(found)}
+
+    def _copy(self, ordinal: int) -> Copy:
+        name, seen = names.instance_name(self.name, ordinal), self.observed
+        agent = seen.agents.get(name)
+        return Copy(
+            ordinal=ordinal,
+            name=name,
+            statefulset=seen.child("StatefulSet", name),
+            pod=seen.child("Pod", names.pod_name(name)),
+            claim=seen.child("PersistentVolumeClaim", claim_name(name)),
+            agent=agent if isinstance(agent, AgentStatus) else None,
+            error=agent.error if isinstance(agent, Unreachable) else None,
+        )
+
+    @cached_property
+    def existing(self) -> tuple[int, ...]:
+        """Ordinals of the instances that are there."""
+        return tuple(ordinal for ordinal, copy in self.copies.items() if copy.exists)
+
+    @cached_property
+    def answering(self) -> tuple[AgentStatus, ...]:
+        """The agents that answered."""
+        return tuple(a for a in self.observed.agents.values() if isinstance(a, AgentStatus))
+
+    @cached_property
+    def blind(self) -> bool:
+        """Whether there are agents and none of them answered: then it may well be us."""
+        return bool(self.observed.agents) and not self.answering
+
+    @cached_property
+    def leader(self) -> AgentStatus | None:
+        """The open writer, or None if there is none or it is not known for sure.
+
+        An agent that follows a later epoch proves that a leader which says it is open has not heard the news yet.
+        """
+        open_ones = [a for a in self.answering if a.phase == "Leading" and a.role == "writer"]
+        newest = max((a.epoch for a in self.answering), default=0)
+        current = [a for a in open_ones if a.epoch == newest]
+        return current[0] if len(current) == 1 else None
+
+    @property
+    def leader_ordinal(self) -> int | None:
+        """The leader's ordinal."""
+        leader = self.leader
+        return None if leader is None else self.ordinal_of(leader.name)
+
+    def ordinal_of(self, instance: str) -> int | None:
+        """The ordinal in an instance's name, or None if it is not one of ours."""
+        return next((o for o, copy in self.copies.items() if copy.name == instance), None)
+
+    @cached_property
+    def config(self) -> ConfigStatus | None:
+        """The membership in force, from the leader."""
+        return None if self.leader is None else self.leader.config
+
+    @cached_property
+    def replicas(self) -> Mapping[str, ReplicaStatus]:
+        """What the leader sees of the others, by instance; of two incarnations, the one that is further."""
+        found: dict[str, ReplicaStatus] = {}
+        for replica in self.leader.replicas if self.leader is not None else ():
+            if replica.name not in found or found[replica.name].flush_lsn < replica.flush_lsn:
+                found[replica.name] = replica
+        return found
+
+    def streaming(self, instance: str) -> bool:
+        """Whether the leader says that the instance receives what it writes, without much delay."""
+        if self.leader is not None and self.leader.name == instance:
+            return True
+        replica = self.replicas.get(instance)
+        return replica is not None and replica.state == "streaming" and replica.lag_bytes <= CAUGHT_UP_BYTES
+
+    def healthy(self, copy: Copy) -> bool:
+        """Whether everybody agrees that it works: Kubernetes, its agent, and the leader."""
+        if copy.agent is None or not copy.pod_ready or self.leader is None:
+            return False
+        return copy.agent.phase in ("Leading", "Following") and self.streaming(copy.name)
+
+    def is_member(self, instance: str) -> bool | None:
+        """Whether the membership in force, or the one that is coming, has the instance; None if it is not known."""
+        if self.config is None:
+            return None
+        voters = (*self.config.voters, *self.config.next_voters)
+        return any(voter.rpartition("/")[0] == instance or voter == instance for voter in voters)
+
+    @cached_property
+    def quorum_streams(self) -> bool:
+        """Whether the leader is open and as many voters as a commit needs are up to date, itself included."""
+        config = self.config
+        if config is None or config.next_voters:
+            return False
+        present = sum(self.streaming(voter.rpartition("/")[0] or voter) for voter in config.voters)
+        return present >= config.write_quorum
+
+    @cached_property
+    def settings(self) -> Settings | None:
+        """The settings in force, from their ConfigMap."""
+        return _parse(Settings, self._data(names.settings_configmap(self.name)).get(SETTINGS_KEY))
+
+    @cached_property
+    def accepted(self) -> Raw | None:
+        """The last spec that was accepted, as it was written."""
+        try:
+            value = json.loads(self._data(names.settings_configmap(self.name)).get(ACCEPTED_KEY, ""))
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
+    @cached_property
+    def record(self) -> Record | None:
+        """The cluster's record."""
+        return _parse(Record, self._data(names.record_configmap(self.name)).get(RECORD_KEY))
+
+    @cached_property
+    def initialised(self) -> bool:
+        """Whether there may be data: unless the record says that there is none, or nothing was ever made."""
+        if self.record is not None:
+            return self.record.state == "initialised"
+        return any(copy.claim is not None for copy in self.copies.values())
+
+    def _data(self, configmap: str) -> Mapping[str, str]:
+        return (self.observed.child("ConfigMap", configmap) or {}).get("data") or {}
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes that pods may go to."""
+        return tuple(node for node in self.observed.nodes if node.schedulable)
+
+    @cached_property
+    def zones(self) -> tuple[str, ...]:
+        """The zones of those nodes, sorted."""
+        return tuple(sorted({node.zone for node in self.nodes if node.zone is not None}))
+
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def _parse(model: type[_M], text: str | None) -> _M | None:
+    if text is None:
+        return None
+    try:
+        return model.model_validate_json(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,158 @@
+"""The state of a cluster in one word, in a sentence, and in conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aurora_operator.api.conditions import AVAILABLE, DEGRADED, DURABILITY_MET, PROGRESSING, READY, ConditionStatus
+from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.validation import Verdict
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What planning decided, as far as the status tells of it."""
+
+    verdict: Verdict
+    wanted: tuple[int, ...] = ()
+    present: tuple[int, ...] = ()
+    zones: Mapping[int, str | None] = field(default_factory=dict)
+    voters: tuple[str, ...] = ()
+    progress: tuple[str, ...] = ()
+    """What is under way, a sentence each."""
+    switching: bool = False
+    """A switchover is being asked for right now."""
+    faults: tuple[str, ...] = ()
+    """What does not work, a sentence each."""
+    deleting: str | None = None
+    """How far deletion is."""
+    protected: bool = False
+    """Deletion was asked for, and is refused."""
+
+
+Said = tuple[str, ConditionStatus, str, str]
+"""A condition: type, status, reason, message."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict on the state."""
+
+    phase: ClusterPhase
+    message: str
+    conditions: tuple[Said, ...]
+
+
+_MOVING: frozenset[ClusterPhase] = frozenset({"Creating", "Updating", "SwitchingOver", "Deleting"})
+_ILL: frozenset[ClusterPhase] = frozenset({"Degraded", "FailingOver", "Unavailable"})
+_HANDING_OVER = frozenset({"Resigning", "Electing", "Promoting", "Recovering"})
+
+
+def judge_state(
+    facts: Facts, picture: Picture, before: AuroraClusterStatus, durability: DurabilityStatus | None
+) -> Judgement:
+    """Phase, message and conditions (all but SpecAccepted)."""
+    phase, message = _phase(facts, picture, before, durability)
+    if picture.protected:
+        message = (
+            "Deletion was asked for, and is refused while deletionProtection is true: set it to false to let the "
+            f"cluster go. {message}"
+        )
+    unknown = facts.blind and picture.deleting is None
+    writes = facts.leader is not None and durability is not None and durability.write_available
+    ill = phase in _ILL or bool(picture.faults)
+    why_ill = " ".join(picture.faults) or message
+    said: list[Said] = [
+        _said(READY, phase == "Ready", "AsSpecified" if phase == "Ready" else phase, message, unknown),
+        _said(AVAILABLE, writes, "WriterOpen" if writes else phase, _writer(facts) if writes else message, unknown),
+        _said(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else "Settled", message, unknown),
+        _said(
+            DEGRADED, ill, phase if phase in _ILL else "Fault" if ill else "AllWell", why_ill if ill else "", unknown
+        ),
+        _durability(facts, picture, durability),
+    ]
+    return Judgement(phase, message, tuple(said))
+
+
+def _said(type_: str, holds: bool, reason: str, message: str, unknown: bool) -> Said:
+    if unknown:
+        return (type_, "Unknown", "AgentsUnreachable", "No agent can be reached, so the state is not known.")
+    return (type_, "True" if holds else "False", reason, message)
+
+
+def _phase(
+    facts: Facts, picture: Picture, before: AuroraClusterStatus, durability: DurabilityStatus | None
+) -> tuple[ClusterPhase, str]:
+    new = before.phase in (None, "Creating") or (before.phase == "Blocked" and not facts.initialised)
+    if picture.deleting is not None:
+        return "Deleting", picture.deleting
+    if picture.verdict.spec is None:
+        return "Blocked", picture.verdict.message
+    if facts.blind:
+        errors = "; ".join(sorted({copy.error for copy in facts.copies.values() if copy.error is not None}))
+        return before.phase or "Creating", f"No agent can be reached, so the state is not known: {errors}"
+    if facts.leader is None:
+        return _without_leader(facts, picture, before, new)
+    assert durability is not None  # noqa: S101  there is an accepted spec
+    if not durability.write_available and not new:
+        return "Unavailable", (
+            f"Writes wait: {durability.alive_copies} copies are up to date, and a commit needs "
+            f"{durability.write_quorum}. Reads go on."
+        )
+    if picture.verdict.status == "False":
+        return "Blocked", picture.verdict.message
+    if picture.switching:
+        return "SwitchingOver", " ".join(picture.progress)
+    ill = tuple(c.name for c in facts.copies.values() if c.ordinal in picture.wanted and not facts.healthy(c))
+    missing = [o for o in picture.wanted if o not in facts.copies]
+    if not ill and not missing and not picture.progress and not picture.faults:
+        count = len(picture.wanted)
+        return "Ready", f"{_writer(facts)} {count} of {count} instances are ready."
+    text = " ".join((*picture.faults, *picture.progress)) or f"Not up to date: {', '.join(ill)}."
+    if new:
+        return "Creating", text
+    if picture.faults:
+        return "Degraded", text
+    failed = any(facts.copies[o].phase == "Failed" for o in picture.wanted if o in facts.copies)
+    if not failed and (picture.progress or before.phase in ("Updating", "SwitchingOver")):
+        return "Updating", text
+    return "Degraded", f"Not up to date: {', '.join(ill)}." if ill else text
+
+
+def _without_leader(facts: Facts, picture: Picture, before: AuroraClusterStatus, new: bool) -> tuple[ClusterPhase, str]:
+    spec = picture.verdict.spec
+    assert spec is not None  # noqa: S101  checked by the caller
+    progress = " ".join((*picture.faults, *picture.progress))
+    if new:
+        return "Creating", progress or "The first writer is being prepared."
+    phases = {agent.phase for agent in facts.answering}
+    if "Resigning" in phases or (before.phase == "SwitchingOver" and phases & _HANDING_OVER):
+        return "SwitchingOver", "The writer is handing over."
+    running = sum(agent.phase not in ("Initialising", "Cloning", "Failed", "Stopping") for agent in facts.answering)
+    needed = spec.read_quorum
+    if running < needed:
+        return "Unavailable", (
+            f"There is no writer, and a new one needs {needed} copies, of which {running} can be reached. {progress}"
+        ).rstrip()
+    return "FailingOver", "There is no open writer; the instances are electing one."
+
+
+def _writer(facts: Facts) -> str:
+    leader = facts.leader
+    return f"{leader.name} is the writer, in epoch {leader.epoch}." if leader is not None else ""
+
+
+def _durability(facts: Facts, picture: Picture, durability: DurabilityStatus | None) -> Said:
+    if durability is None or facts.leader is None:
+        return (DURABILITY_MET, "Unknown", "WriterUnknown", "Only the writer knows which copies are up to date.")
+    ordinals = {facts.ordinal_of(name) for name in picture.voters}
+    wanted_zones = {zone for o, zone in picture.zones.items() if o in ordinals and zone is not None}
+    lost = wanted_zones - set(durability.zones)
+    copies = f"{durability.alive_copies} of {durability.copies} copies are up to date"
+    if durability.alive_copies < durability.copies:
+        return (DURABILITY_MET, "False", "CopiesMissing", f"{copies}.")
+    if lost:
+        return (DURABILITY_MET, "False", "ZonesMissing", f"{copies}, but none in {', '.join(sorted(lost))}.")
+    return (DURABILITY_MET, "True", "AllCopies", f"{copies}.")

@@ -1,0 +1,227 @@
+"""`plan`: everything that the operator decides, as one function of what was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from aurora_operator.api import names
+from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.planning import endpoint, progress
+from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
+from aurora_operator.planning.compare import matches
+from aurora_operator.planning.deletion import FINALIZER, is_deleting, is_protected, plan_deletion
+from aurora_operator.planning.events import events_between
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.judgement import Picture
+from aurora_operator.planning.members import Members, choose_members
+from aurora_operator.planning.model import AgentCall, ObjectRef, Observed, Plan, PushSettings, Supplies
+from aurora_operator.planning.objects.access import build_access, build_disruption_budget
+from aurora_operator.planning.objects.common import decode_data
+from aurora_operator.planning.objects.config import build_record, build_settings
+from aurora_operator.planning.objects.instance import Instance, build_statefulset, template_of
+from aurora_operator.planning.objects.network import build_network_policy, build_services
+from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
+from aurora_operator.planning.placement import place
+from aurora_operator.planning.rollout import Rollout, plan_rollout
+from aurora_operator.planning.settings import choose_settings
+from aurora_operator.planning.status import make_status, old_status
+from aurora_operator.planning.storage import Volumes, may_remove, plan_volumes
+from aurora_operator.planning.switchover import Request, read_request
+from aurora_operator.planning.validation import Verdict, judge
+
+STEADY_SECONDS: Final = 10.0
+BUSY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """The parts of the decision about a cluster that stays."""
+
+    spec: AuroraClusterSpec
+    members: Members
+    zones: Mapping[int, str | None]
+    statefulsets: Mapping[int, dict[str, Any]]
+    volumes: Volumes
+    rollout: Rollout
+    request: Request
+
+
+def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
+    """What to do about a cluster. Equal arguments give equal plans; see `planning.model` for how to carry one out."""
+    facts = Facts(observed, now)
+    verdict = judge(facts)
+    if is_deleting(facts):
+        return _going(facts, verdict)
+    if verdict.spec is None:
+        calls = () if verdict.check is None else (verdict.check,)
+        made = _report(facts, Picture(verdict, protected=_refused(facts)), Plan(status={}, calls=calls))
+        return replace(made, requeue_seconds=BUSY_SECONDS if calls else STEADY_SECONDS)
+    return _staying(facts, verdict, verdict.spec, supplies)
+
+
+def _going(facts: Facts, verdict: Verdict) -> Plan:
+    step = plan_deletion(facts)
+    made = Plan(status={}, delete=step.delete, finalizers=step.finalizers, why=step.why, requeue_seconds=BUSY_SECONDS)
+    return _report(facts, Picture(verdict, deleting=step.message), made)
+
+
+def _refused(facts: Facts) -> bool:
+    return facts.metadata.get("deletionTimestamp") is not None and is_protected(facts)
+
+
+def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: Supplies) -> Plan:
+    decided = _decide(facts, spec)
+    members, rollout, volumes, request = decided.members, decided.rollout, decided.volumes, decided.request
+    settings = choose_settings(spec, members, decided.zones, facts)
+    certificates = _certificates(facts, supplies)
+    wanted = _objects(facts, decided, certificates, supplies)
+    if settings is not None and verdict.raw is not None:
+        wanted.append(build_settings(facts.identity, settings, verdict.raw))
+    create = [obj for obj in (_new_record(facts), endpoint.new_slice(facts)) if obj is not None]
+    wanted += _instances(facts, decided)
+    repaired = endpoint.repaired_slice(facts)
+    apply = [obj for obj in wanted if not matches(facts.observed.child(obj["kind"], obj["metadata"]["name"]), obj)]
+    why = [*certificates.why, *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply)]
+    if repaired is not None:
+        apply.append(repaired)
+        why.append(f"lead the writer endpoint to {facts.leader.name if facts.leader else 'nobody'}")
+    delete = [*volumes.delete, *_removed(facts, members)]
+    calls: list[AgentCall] = []
+    if verdict.check is not None:
+        calls.append(verdict.check)
+    if settings is not None:
+        calls += [PushSettings(a.name, settings) for a in facts.answering if a.settings_revision < settings.revision]
+    if rollout.now is not None:
+        delete += [rollout.now.delete] if rollout.now.delete is not None else []
+        calls += [rollout.now.call] if rollout.now.call is not None else []
+        why.append(rollout.now.why)
+    why += [*(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create), *volumes.why, *request.why]
+    finalizers = tuple(facts.metadata.get("finalizers") or ())
+    adds = FINALIZER not in finalizers and facts.metadata.get("deletionTimestamp") is None
+    picture = Picture(
+        verdict=verdict,
+        wanted=members.wanted,
+        present=members.present,
+        zones=decided.zones,
+        voters=settings.voters if settings is not None else (),
+        progress=progress.under_way(facts, members, settings, rollout, volumes, verdict),
+        switching=rollout.now is not None and rollout.now.kind == "switchover",
+        faults=progress.faults(facts, spec, members, volumes),
+        protected=_refused(facts),
+    )
+    made = Plan(
+        status={},
+        apply=tuple(apply),
+        create=tuple(create),
+        delete=tuple(delete),
+        calls=tuple(calls),
+        annotations=request.annotations,
+        finalizers=(*finalizers, FINALIZER) if adds else None,
+        events=request.events,
+        why=tuple(why),
+    )
+    return _report(facts, picture, made)
+
+
+def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
+    """The plan, with status and events, and when to look again."""
+    status = make_status(facts, picture)
+    events = (*made.events, *events_between(old_status(facts), status))
+    calm = status["phase"] in ("Ready", "Blocked") and not made.changes
+    return replace(made, status=status, events=events, requeue_seconds=STEADY_SECONDS if calm else BUSY_SECONDS)
+
+
+def _decide(facts: Facts, spec: AuroraClusterSpec) -> _Decided:
+    members = choose_members(spec, facts)
+    placed = {o: facts.copies[o].zone for o in facts.existing}
+    zones = place(spec, members.present, placed, facts.zones, leaving=members.leaving)
+    statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
+    templates = {ordinal: template_of(obj) for ordinal, obj in statefulsets.items()}
+    request = read_request(spec, members, facts)
+    rollout = plan_rollout(spec, members, templates, facts, requested=request.target)
+    volumes = plan_volumes(spec, members, zones, facts)
+    return _Decided(spec, members, zones, statefulsets, volumes, rollout, request)
+
+
+def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None) -> Instance:
+    return Instance(
+        ordinal=ordinal,
+        image=spec.image.name or facts.observed.operator.default_image,
+        zone=zone,
+        resources=spec.resources_of(ordinal),
+        image_settings=spec.image,
+        scheduling=spec.scheduling,
+    )
+
+
+def _certificates(facts: Facts, supplies: Supplies) -> Certificates:
+    seen, name = facts.observed, facts.name
+    hosts = server_hosts(name, facts.identity.namespace, seen.operator.cluster_domain)
+    ca = decode_data(seen.child("Secret", names.ca_secret(name)))
+    tls = decode_data(seen.child("Secret", names.tls_secret(name)))
+    return plan_certificates(name, hosts, ca, tls, supplies.private_keys, facts.now)
+
+
+def _new_record(facts: Facts) -> dict[str, Any] | None:
+    if facts.observed.child("ConfigMap", names.record_configmap(facts.name)) is not None:
+        return None
+    volumes = bool(facts.observed.children.get("PersistentVolumeClaim"))
+    return build_record(facts.identity, volumes=volumes)
+
+
+def _objects(facts: Facts, decided: _Decided, certificates: Certificates, supplies: Supplies) -> list[dict[str, Any]]:
+    """All objects but the settings, the record, the slice, and those of single instances."""
+    identity, spec = facts.identity, decided.spec
+    instances = [names.instance_name(facts.name, ordinal) for ordinal in decided.members.present]
+    app = decode_data(facts.observed.child("Secret", names.app_secret(facts.name)))
+    return [
+        *build_certificates(identity, certificates),
+        build_app_secret(
+            identity,
+            database=spec.database_name,
+            username=spec.master_username,
+            password=app.get("password") or supplies.password,
+            instances=instances,
+            ca=certificates.tls["ca.crt"],
+        ),
+        *build_access(identity, instances),
+        *build_services(identity, readers=endpoint.has_reader(facts)),
+        build_network_policy(identity, facts.observed.operator),
+        build_disruption_budget(identity),
+    ]
+
+
+def _instances(facts: Facts, decided: _Decided) -> list[dict[str, Any]]:
+    """Claims and StatefulSets; only once the record is there, which must say whether there were volumes before us,
+    and only once their pods would find all that they mount."""
+    seen, name = facts.observed, facts.name
+    needed = [
+        ("ConfigMap", names.record_configmap(name)),
+        ("ConfigMap", names.settings_configmap(name)),
+        ("Secret", names.tls_secret(name)),
+        ("Secret", names.app_secret(name)),
+        ("ServiceAccount", name),
+        ("Service", names.pods_service(name)),
+    ]
+    if any(seen.child(kind, wanted) is None for kind, wanted in needed):
+        return []
+    claims = {obj["metadata"]["name"] for obj in decided.volumes.claims}
+    built = list(decided.volumes.claims)
+    for ordinal, statefulset in decided.statefulsets.items():
+        there = ordinal in facts.copies and facts.copies[ordinal].statefulset is not None
+        # A claim that is on its way out must be gone before a pod could hold on to it.
+        if there or f"data-{names.instance_name(name, ordinal)}" in claims:
+            built.append(statefulset)
+    return built
+
+
+def _removed(facts: Facts, members: Members) -> list[ObjectRef]:
+    removed = []
+    for ordinal in members.leaving:
+        copy = facts.copies[ordinal]
+        if copy.statefulset is not None and may_remove(copy, facts):
+            removed.append(ObjectRef("StatefulSet", copy.name, copy.statefulset["metadata"].get("uid")))
+    return removed

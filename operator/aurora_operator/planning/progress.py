@@ -1,0 +1,84 @@
+"""What is under way and what does not work, in sentences."""
+
+from __future__ import annotations
+
+from aurora_operator.api import names
+from aurora_operator.api.settings import Settings
+from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.members import Members
+from aurora_operator.planning.rollout import Rollout
+from aurora_operator.planning.storage import Volumes
+from aurora_operator.planning.validation import Verdict
+
+
+def under_way(
+    facts: Facts,
+    members: Members,
+    settings: Settings | None,
+    rollout: Rollout,
+    volumes: Volumes,
+    verdict: Verdict,
+) -> tuple[str, ...]:
+    """What the operator or an agent is changing, towards what was asked for."""
+    found: list[str] = []
+    if verdict.status == "Unknown":
+        found.append(verdict.message)
+    if settings is not None:
+        late = [a.name for a in facts.answering if a.settings_revision < settings.revision]
+        if late:
+            found.append(f"New settings are on their way to {', '.join(sorted(late))}.")
+    found += _membership(facts, members, settings)
+    if rollout.now is not None:
+        found.append(f"{rollout.now.why[0].upper()}{rollout.now.why[1:]}.")
+    elif rollout.outdated:
+        found.append(f"To be restarted: {', '.join(rollout.outdated)}.")
+    if rollout.waits_for is not None:
+        found.append(f"Waiting: {rollout.waits_for}.")
+    if volumes.growing:
+        found.append(f"Volumes are growing: {', '.join(volumes.growing)}.")
+    return tuple(found)
+
+
+def _membership(facts: Facts, members: Members, settings: Settings | None) -> list[str]:
+    found = []
+    if members.leaving:
+        leaving = ", ".join(names.instance_name(facts.name, o) for o in members.leaving)
+        found.append(f"Being removed: {leaving}.")
+    if settings is None or facts.config is None:
+        return found
+    voting = {voter.rpartition("/")[0] for voter in facts.config.voters}
+    joining = sorted(set(settings.voters) - voting)
+    if joining:
+        found.append(f"Joining: {', '.join(joining)}.")
+    elif facts.config.next_voters or voting != set(settings.voters):
+        found.append("The membership is changing.")
+    return found
+
+
+def faults(facts: Facts, spec: AuroraClusterSpec, members: Members, volumes: Volumes) -> tuple[str, ...]:
+    """What does not work, and will not by itself."""
+    found: list[str] = []
+    for ordinal in members.wanted:
+        copy = facts.copies.get(ordinal)
+        if copy is None:
+            continue
+        if copy.stuck is not None:
+            found.append(f"{copy.stuck}.".replace("..", "."))
+        elif copy.agent is not None and copy.agent.phase == "Failed":
+            found.append(f"{copy.name}: {copy.agent.message or 'it failed'}")
+        version = copy.agent.server_version if copy.agent is not None else None
+        if version is not None and not _is_release(version, spec.engine_version):
+            found.append(
+                f"{copy.name} runs PostgreSQL {version}, and engineVersion is {spec.engine_version}: "
+                "choose an image that holds it, or change engineVersion."
+            )
+    if volumes.stuck is not None:
+        found.append(volumes.stuck)
+    return tuple(found)
+
+
+def _is_release(version: str, wanted: str) -> bool:
+    """Whether PostgreSQL's `version` (such as `17.12 (Debian 17.12-1)`) is `wanted` (`17` or `17.12`)."""
+    number = version.split()[0] if version.split() else ""
+    return number == wanted or number.startswith(f"{wanted}.")

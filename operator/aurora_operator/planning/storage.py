@@ -1,0 +1,129 @@
+"""Volumes: made, grown, marked as retired, and at last deleted, each only when nothing can be lost by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aurora_operator.api import names
+from aurora_operator.api.quantity import to_bytes
+from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.planning.facts import Copy, Facts
+from aurora_operator.planning.members import Members
+from aurora_operator.planning.model import ObjectRef, Raw, StorageClass
+from aurora_operator.planning.objects.common import annotation, is_leaving, label
+from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED, IN_USE, RETIRED, build_claim
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """What is to be done about volumes."""
+
+    claims: tuple[dict[str, Any], ...]
+    """How the claims should be."""
+    delete: tuple[ObjectRef, ...]
+    why: tuple[str, ...]
+    growing: tuple[str, ...]
+    """Instances whose volume is not yet as large as it was asked to be."""
+    stuck: str | None = None
+    """Why a volume cannot grow."""
+
+
+def plan_volumes(spec: AuroraClusterSpec, members: Members, zones: Mapping[int, str | None], facts: Facts) -> Volumes:
+    """Claims of all that are present; retirement of those that leave; deletion of what is safely gone."""
+    claims: list[dict[str, Any]] = []
+    delete: list[ObjectRef] = []
+    why: list[str] = []
+    growing: list[str] = []
+    stuck = None
+    for ordinal in sorted({*members.present, *facts.copies}):
+        copy = facts.copies.get(ordinal)
+        claim = copy.claim if copy is not None else None
+        if claim is not None and is_leaving(claim):
+            continue
+        if ordinal in members.present:
+            retired = spec.storage.volume_retention.when_scaled if ordinal in members.leaving else IN_USE
+            size, blocked = _size(spec, claim, facts)
+            stuck = stuck or blocked
+            claims.append(_claim(spec, facts, ordinal, zones[ordinal], claim, size, retired))
+            if claim is not None and _growing(claim):
+                growing.append(names.instance_name(facts.name, ordinal))
+        elif copy is not None and claim is not None and may_delete(copy, facts):
+            why.append(f"delete the volume of {copy.name}, which is gone from the cluster")
+            metadata = claim["metadata"]
+            delete.append(ObjectRef("PersistentVolumeClaim", metadata["name"], metadata.get("uid")))
+    return Volumes(tuple(claims), tuple(delete), tuple(why), tuple(growing), stuck)
+
+
+def may_delete(copy: Copy, facts: Facts) -> bool:
+    """Whether a retired volume can go: nothing uses it, an open leader says that its copy is no member, and a write
+    quorum of the members is up to date."""
+    return (
+        annotation(copy.claim, ANNOTATION_RETIRED) == "Delete"
+        and copy.statefulset is None
+        and copy.pod is None
+        and facts.is_member(copy.name) is False
+        and facts.quorum_streams
+    )
+
+
+def may_remove(copy: Copy, facts: Facts) -> bool:
+    """Whether the StatefulSet of an instance that leaves can go: the same, and that it leaves is on record."""
+    leader, settings = facts.leader, facts.settings
+    if leader is None or settings is None or copy.statefulset is None or is_leaving(copy.statefulset):
+        return False
+    recorded = copy.claim is None or annotation(copy.claim, ANNOTATION_RETIRED) in RETIRED
+    known = copy.name not in settings.voters and leader.settings_revision >= settings.revision
+    return (
+        recorded and known and leader.name != copy.name and facts.is_member(copy.name) is False and facts.quorum_streams
+    )
+
+
+def _claim(
+    spec: AuroraClusterSpec,
+    facts: Facts,
+    ordinal: int,
+    zone: str | None,
+    claim: Raw | None,
+    size: str,
+    retired: str,
+) -> dict[str, Any]:
+    if claim is None:
+        storage_class = spec.storage.storage_class_name
+    else:
+        # It cannot change, and whoever chose it (the default class at that time) goes on owning the field.
+        storage_class = None
+        zone = label(claim, names.LABEL_ZONE) or zone
+    return build_claim(facts.identity, ordinal, zone=zone, size=size, storage_class=storage_class, retired=retired)
+
+
+def _size(spec: AuroraClusterSpec, claim: Raw | None, facts: Facts) -> tuple[str, str | None]:
+    """The size to ask for, never less than was asked before, and why it cannot be more."""
+    if claim is None:
+        return spec.storage.size, None
+    before = str(claim["spec"]["resources"]["requests"]["storage"])
+    if to_bytes(before) >= spec.storage.size_bytes:
+        return before, None
+    used = class_of(claim, facts.observed.storage_classes)
+    if used is None or not used.expandable:
+        name = used.name if used is not None else "of the volume"
+        text = f"StorageClass {name} does not allow volume expansion: {claim['metadata']['name']} stays at {before}."
+        return before, text
+    return spec.storage.size, None
+
+
+def _growing(claim: Raw) -> bool:
+    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    return capacity is not None and to_bytes(str(capacity)) < requested_bytes(claim)
+
+
+def class_of(claim: Raw, classes: tuple[StorageClass, ...]) -> StorageClass | None:
+    """The StorageClass of a claim, if it is known."""
+    name = (claim.get("spec") or {}).get("storageClassName")
+    return next((c for c in classes if c.name == name), None)
+
+
+def requested_bytes(claim: Raw) -> int:
+    """What a claim asks for."""
+    return to_bytes(str(claim["spec"]["resources"]["requests"]["storage"]))
