@@ -1,0 +1,114 @@
+"""Fixtures of the end-to-end tests: the cluster must be ours, the operator must run, failures leave a trace."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e import diagnosis, kube, operating
+from tests.e2e.aurora import AuroraCluster
+from tests.e2e.client import Client
+from tests.kind import tools
+from tests.kind.context import require_own_context
+from tests.kind.shell import HarnessError
+
+_measurements: dict[str, Any] = {}
+_namespaces: list[str] = []
+
+Measure = Callable[[str, Any], None]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def surroundings() -> None:
+    """The kind cluster is ours, and up."""
+    tools.use("kubectl")
+    try:
+        require_own_context()
+    except HarnessError as error:
+        pytest.exit(f"{error}\nRun `make cluster` first, or `make test`, which does.", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def operator(surroundings: None) -> None:
+    """One operator runs."""
+    try:
+        operating.deployment()
+        operating.scale(1)
+    except (AssertionError, HarnessError) as error:
+        pytest.exit(f"The operator does not run: {error}\nRun `make demo` first, or `make test`.", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def measure() -> Measure:
+    """Note a figure; all are printed at the end, and kept in build/e2e/measurements.json."""
+
+    def note(name: str, value: Any) -> None:
+        _measurements[name] = round(value, 3) if isinstance(value, float) else value
+
+    return note
+
+
+@pytest.fixture(scope="module")
+def namespace(operator: None, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the module's own, in which only restricted pods may run."""
+    yield from _namespace(f"e2e-{request.module.__name__.rpartition('.')[2].removeprefix('test_').replace('_', '-')}")
+
+
+@pytest.fixture(scope="session")
+def _shared(operator: None) -> Iterator[AuroraCluster]:
+    for name in _namespace("e2e-shared"):
+        cluster = AuroraCluster("demo", name)
+        begun = time.monotonic()
+        cluster.create()
+        cluster.wait_ready(300)
+        cluster.seconds_to_ready = time.monotonic() - begun
+        yield cluster
+        cluster.delete()
+
+
+@pytest.fixture
+def cluster(_shared: AuroraCluster) -> AuroraCluster:
+    """The cluster of three instances that the modules share, found Ready by each test and to be left so."""
+    _shared.wait_ready(120)
+    return _shared
+
+
+@pytest.fixture
+def client(cluster: AuroraCluster) -> Client:
+    """psql in a pod beside the shared cluster."""
+    client = Client(cluster)
+    client.start()
+    return client
+
+
+def _namespace(name: str) -> Iterator[str]:
+    kube.delete_namespace(name)
+    kube.make_namespace(name)
+    _namespaces.append(name)
+    yield name
+    _namespaces.remove(name)
+    kube.delete_namespace(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what there is to see of a failed test."""
+    report = yield
+    if report.failed and _namespaces:
+        folder: Path = diagnosis.dump(item.name, _namespaces)
+        report.sections.append(("diagnosis", f"pods, events, statuses and logs are in {folder}"))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    if _measurements:
+        terminalreporter.section("measured")
+        for name, value in _measurements.items():
+            terminalreporter.write_line(f"{name}: {json.dumps(value)}")
+        diagnosis.FOLDER.mkdir(parents=True, exist_ok=True)
+        (diagnosis.FOLDER / "measurements.json").write_text(json.dumps(_measurements, indent=1))

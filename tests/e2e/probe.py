@@ -1,0 +1,296 @@
+"""Clients that write through a Service without pause while something is done to the cluster; then the account.
+
+    with Probe(cluster) as probe:
+        at = faults.kill_postmaster(...)
+        ...
+        report = probe.stop()
+    assert report.lost == 0
+    print(report.longest_gap(at))
+
+The clients are `prober.py`, in a pod of the cluster's namespace. Times are of time.time(): test and nodes share a
+clock, as kind's nodes are containers of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import BaseModel, Field
+from tests.e2e import kube
+from tests.e2e.aurora import AuroraCluster
+from tests.e2e.kube import until
+
+from aurora_operator.api import names
+
+IMAGE = "aurora-instance:dev"
+_SCRIPT = Path(__file__).with_name("prober.py")
+LEAST_GAP = 0.02  # prober.py reports no shorter ones
+
+
+class Stale(BaseModel):
+    """A read through the endpoint that did not see a row acknowledged before it began."""
+
+    row: tuple[int, int]
+    begun: float
+    age: float = Field(description="Seconds between the row's acknowledgement and the beginning of the read.")
+    client: int
+
+
+class Report(BaseModel):
+    """What the clients saw, compared with the table."""
+
+    acknowledged: int
+    unknown: int
+    refused: int
+    first: float
+    stopped: float
+    gaps: list[tuple[float, float]]
+    reads: int
+    stale: list[Stale]
+    errors: dict[str, int]
+    lost: int
+    lost_rows: list[tuple[float, tuple[int, int]]]
+    doubly: int
+    phantoms: list[tuple[int, int]]
+    unknown_present: int
+    present: int
+
+    def longest_gap(self, since: float = 0.0, until: float = float("inf")) -> float:
+        """The longest time, in seconds, without an acknowledged write of any client that overlaps the window."""
+        return max((b - a for a, b in self.gaps if b > since and a < until), default=LEAST_GAP)
+
+    def require_nothing_lost(self) -> None:
+        """Raise AssertionError unless every acknowledged row is there, once, and no read was stale."""
+        assert self.acknowledged > 0, "no write was acknowledged at all"
+        assert self.lost == 0, f"{self.lost} acknowledged rows are missing, such as {self.lost_rows}"
+        assert self.doubly == 0, f"{self.doubly} rows were acknowledged twice"
+        assert not self.phantoms, f"rows that were refused are there: {self.phantoms}"
+        assert not self.stale, f"reads that missed acknowledged rows: {self.stale[:5]}"
+
+    def summary(self) -> dict[str, Any]:
+        """The figures for a line of output."""
+        return {
+            "acknowledged": self.acknowledged,
+            "lost": self.lost,
+            "unknown": self.unknown,
+            "stale": len(self.stale),
+            "longest_gap": round(self.longest_gap(), 3),
+        }
+
+
+class Probe:
+    """The clients, from start to account. As a context manager it starts them, and removes them at the end."""
+
+    def __init__(
+        self,
+        cluster: AuroraCluster,
+        *,
+        name: str = "probe",
+        service: str | None = None,
+        held: int = 2,
+        fresh: int = 2,
+        pause: float = 0.0,
+        avoid_node: str | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._name = name
+        self._service = service or names.writer_service(cluster.name)
+        self._avoid_node = avoid_node
+        self._options = {"PROBE_HELD": str(held), "PROBE_FRESH": str(fresh), "PROBE_PAUSE": str(pause)}
+        self._lines: list[dict[str, Any]] = []
+        self._other: list[str] = []
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def start(self, *, timeout: float = 60) -> None:
+        """Start the clients and wait until they write."""
+        self._remove(wait=True)
+        self._over.clear()
+        namespace = self._cluster.namespace
+        kube.apply(self._configmap())
+        kube.apply(self._pod())
+        until("the probe runs", lambda: self._phase() in ("Running", "Failed"), timeout=timeout, every=0.2)
+        threading.Thread(target=self._follow, args=(namespace,), daemon=True).start()
+        self.wait_acknowledged(100, timeout=timeout)
+
+    def acknowledged(self) -> int:
+        """Writes acknowledged so far, a quarter of a second ago at most."""
+        tick = self._tick()
+        return int(tick["acknowledged"]) if tick else 0
+
+    def last_acknowledged(self) -> float:
+        """When a write was last acknowledged; 0 before the first."""
+        tick = self._tick()
+        return float(tick["last"]) if tick else 0.0
+
+    def wait_acknowledged(self, more: int = 100, *, timeout: float = 60) -> None:
+        """Wait until that many more writes are acknowledged than are now."""
+        before = self.acknowledged()
+
+        def look() -> bool:
+            failed = next((line["failed"] for line in self._lines if "failed" in line), None)
+            assert failed is None and not self._over.is_set(), f"the probe has ended: {failed} {self._other[-5:]}"
+            return self.acknowledged() >= before + more
+
+        until(f"{more} more writes are acknowledged ({self._other[-3:]})", look, timeout=timeout, every=0.1)
+
+    def stop(self, *, timeout: float = 180) -> Report:
+        """Stop the clients; return their account, for which every acknowledged row was looked up."""
+        self.wait_acknowledged(1, timeout=timeout)
+        kube.execute(self._cluster.namespace, self._name, "probe", "kill", "-TERM", "1")
+
+        def look() -> Report | None:
+            failed = next((line["failed"] for line in self._lines if "failed" in line), None)
+            if failed is not None:
+                raise RuntimeError(f"the probe failed: {failed}")
+            return next((Report.model_validate(line["report"]) for line in self._lines if "report" in line), None)
+
+        report = until("the probe's account", look, timeout=timeout, every=0.1)
+        assert report is not None
+        return report
+
+    def _tick(self) -> dict[str, Any] | None:
+        return next((line["tick"] for line in reversed(self._lines) if "tick" in line), None)
+
+    def _phase(self) -> str:
+        phase: str = kube.need("pod", self._name, self._cluster.namespace)["status"]["phase"]
+        return phase
+
+    def _follow(self, namespace: str) -> None:
+        """Read the pod's log as it grows; read it anew when the connection to it ends."""
+        while not self._over.is_set():
+            process = kube.stream("--namespace", namespace, "logs", "--follow", self._name)
+            assert process.stdout is not None
+            lines: list[dict[str, Any]] = []
+            for line in process.stdout:
+                if self._over.is_set():
+                    break
+                try:
+                    lines.append(json.loads(line))
+                except ValueError:
+                    self._other.append(line.rstrip())
+                    continue
+                if len(lines) > len(self._lines):
+                    self._lines.append(lines[-1])
+            process.kill()
+            process.wait()
+            if any("report" in line or "failed" in line for line in self._lines):
+                return
+            time.sleep(0.5)
+
+    def _remove(self, *, wait: bool = False) -> None:
+        self._over.set()
+        namespace = self._cluster.namespace
+        kube.delete("pod", self._name, namespace, "--grace-period=0", "--force", wait=wait)
+
+    def _configmap(self) -> kube.Object:
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": self._name, "namespace": self._cluster.namespace},
+            "data": {_SCRIPT.name: _SCRIPT.read_text()},
+        }
+
+    def _pod(self) -> kube.Object:
+        namespace, secret = self._cluster.namespace, self._cluster.secret()
+        # The Service's address, which never changes: the DNS is not what is measured here.
+        address = kube.need("service", self._service, namespace)["spec"]["clusterIP"]
+        conninfo = (
+            f"host={self._service}.{namespace}.svc hostaddr={address} port={names.POSTGRES_PORT} "
+            f"dbname={secret['dbname']} user={secret['username']} password=$(PROBE_PASSWORD) "
+            f"sslmode=verify-full sslrootcert=/ca/ca.crt application_name={self._name}"
+        )
+        password = {"secretKeyRef": {"name": names.app_secret(self._cluster.name), "key": "password"}}
+        env = [{"name": key, "value": value} for key, value in self._options.items()]
+        env.append({"name": "PROBE_PASSWORD", "valueFrom": password})  # type: ignore[dict-item]
+        env.append({"name": "PROBE_CONNINFO", "value": conninfo})
+        env.append({"name": "PROBE_TABLE", "value": self._name.replace("-", "_")})
+        # Only nodes with a zone have the image.
+        place: list[kube.Object] = [{"key": names.LABEL_ZONE, "operator": "Exists"}]
+        if self._avoid_node is not None:
+            place.append({"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [self._avoid_node]})
+        required = {"nodeSelectorTerms": [{"matchExpressions": place}]}
+        return restricted_pod(
+            self._name,
+            namespace,
+            command=["python3", "-u", f"/probe/{_SCRIPT.name}"],
+            container="probe",
+            env=env,
+            mounts={
+                "/probe": {"configMap": {"name": self._name}},
+                "/ca": {
+                    "secret": {
+                        "secretName": names.app_secret(self._cluster.name),
+                        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                    }
+                },
+            },
+            affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
+        )
+
+
+def restricted_pod(
+    name: str,
+    namespace: str,
+    *,
+    command: list[str],
+    container: str,
+    env: list[dict[str, Any]] | None = None,
+    mounts: dict[str, dict[str, Any]] | None = None,
+    affinity: dict[str, Any] | None = None,
+) -> kube.Object:
+    """A pod of the instance image, which has Python, psycopg and psql, that meets the `restricted` standard."""
+    volumes = [{"name": f"v{number}", **source} for number, source in enumerate((mounts or {}).values())]
+    at = [{"name": f"v{number}", "mountPath": path, "readOnly": True} for number, path in enumerate(mounts or {})]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": names.POSTGRES_UID,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "tolerations": [{"operator": "Exists"}],
+            "affinity": affinity or {},
+            "containers": [
+                {
+                    "name": container,
+                    "image": IMAGE,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": command,
+                    "env": env or [],
+                    "volumeMounts": at,
+                    "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "384Mi"}},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+            "volumes": volumes,
+        },
+    }
