@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.unit.agent.conftest import write_certificates
+
+from aurora_operator.agent import peers as module
+from aurora_operator.agent.peers import Peers
+from aurora_operator.agent.tls import Certificates
+from aurora_operator.consensus.messages import Message, PreVote
+from aurora_operator.postgres.layout import Layout
+
+Got = list[tuple[str, Message]]
+
+
+def make(name: str, certificates: Certificates, got: Got, dead: list[str]) -> Peers:
+    return Peers(
+        lambda: f"{name}/00000001",
+        "127.0.0.1",
+        certificates.server,
+        certificates.client,
+        lambda sender, message: got.append((sender, message)),
+        dead.append,
+    )
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture(autouse=True)
+def free_ports(unused_tcp_port_factory: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PEER_PORT", unused_tcp_port_factory())
+    monkeypatch.setattr(module, "POSTGRES_PORT", unused_tcp_port_factory())
+
+
+async def test_a_message_arrives_with_its_sender(certificates: Certificates) -> None:
+    got: Got = []
+    there = make("demo-2", certificates, got, [])
+    here = make("demo-1", certificates, [], [])
+    serving = asyncio.create_task(there.serve())
+    there.set_members({"demo-1": "localhost"})
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    here.send("demo-2/00000001", PreVote(7))
+    here.send("demo-9/00000001", PreVote(8))
+    await until(lambda: got)
+    assert got == [("demo-1/00000001", PreVote(7))]
+    assert there.address("demo-1/00000001") == ("localhost", "127.0.0.1")
+    await here.close()
+    await there.close()
+    serving.cancel()
+
+
+async def test_a_peer_whose_ports_both_refuse_is_dead(certificates: Certificates) -> None:
+    dead: list[str] = []
+    here = make("demo-1", certificates, [], dead)
+    there = make("demo-2", certificates, [], [])
+    here_serving = asyncio.create_task(here.serve())
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: here_serving)
+    # Both listen on one port here, so the one that "dies" is played by a server that we close.
+    await asyncio.sleep(0)
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    here._links["demo-2"].copy = "demo-2/00000001"
+    here_serving.cancel()
+    await asyncio.gather(here_serving, return_exceptions=True)
+    for task in list(here._incoming):
+        task.cancel()
+    await until(lambda: dead)
+    assert dead == ["demo-2/00000001"]
+    await here.close()
+    await there.close()
+
+
+async def test_who_shows_no_agents_certificate_is_not_heard(certificates: Certificates, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    write_certificates(folder / "tls", agent_name="somebody")
+    other = Certificates(Layout(folder, folder / "run", folder / "tls"))
+    got: Got = []
+    there = make("demo-2", other, got, [])
+    serving = asyncio.create_task(there.serve())
+    there.set_members({"demo-1": "localhost"})
+    await asyncio.sleep(0.05)
+    reader, writer = await asyncio.open_connection(
+        "localhost", vars(module)["PEER_PORT"], ssl=other.client, server_hostname="localhost"
+    )
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    assert got == []
+    await there.close()
+    serving.cancel()

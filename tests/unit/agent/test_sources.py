@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+from aurora_operator.agent.sources import nearest
+from aurora_operator.api.agent import AgentStatus
+
+
+def reader(name: str, **more: Any) -> AgentStatus:
+    values: dict[str, Any] = {
+        "name": name,
+        "incarnation": "0a0b0c0d",
+        "zone": "zone-b",
+        "phase": "Following",
+        "role": "reader",
+        "leader": "demo-1",
+        "lag_bytes": 0,
+    }
+    return AgentStatus.model_validate(values | more)
+
+
+LEADER = "demo-1/11111111"
+
+
+def test_a_healthy_reader_of_the_own_zone_spares_the_writer() -> None:
+    assert nearest([reader("demo-2")], LEADER, "zone-b") == "demo-2/0a0b0c0d"
+
+
+def test_else_the_writer() -> None:
+    assert nearest([reader("demo-2")], LEADER, "zone-c") == LEADER
+    assert nearest([reader("demo-2")], LEADER, None) == LEADER
+    assert nearest([], LEADER, "zone-b") == LEADER
+
+
+def test_nobody_clones_from_a_reader_that_is_behind_or_follows_somebody_else() -> None:
+    unfit = [
+        reader("demo-2", lag_bytes=1 << 30),
+        reader("demo-3", phase="Cloning"),
+        reader("demo-4", message="connecting"),
+        reader("demo-5", leader="demo-9"),
+    ]
+    assert nearest(unfit, LEADER, "zone-b") == LEADER
