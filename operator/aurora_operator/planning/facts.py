@@ -20,97 +20,14 @@ from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus, ConfigStatus, ReplicaStatus
 from aurora_operator.api.record import RECORD_KEY, Record
 from aurora_operator.api.settings import Settings
+from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.model import Node, Observed, Raw, Unreachable
-from aurora_operator.planning.objects.common import Identity, annotation, is_leaving, label
+from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.config import ACCEPTED_KEY, SETTINGS_KEY
-from aurora_operator.planning.objects.instance import ANNOTATION_TEMPLATE
-from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED, RETIRED, claim_name
+from aurora_operator.planning.objects.volume import claim_name
 
 CAUGHT_UP_BYTES: Final = 16 << 20
 """A copy that is behind by no more than a WAL segment is up to date enough to count, and to take over."""
-
-
-@dataclass(frozen=True)
-class Copy:
-    """One instance that is there in some form: its objects, and what its agent says."""
-
-    ordinal: int
-    name: str
-    statefulset: Raw | None
-    pod: Raw | None
-    claim: Raw | None
-    agent: AgentStatus | None
-    """None: its agent did not answer, or was not asked."""
-    error: str | None = None
-    """Why its agent did not answer."""
-
-    @property
-    def retired(self) -> bool:
-        """Whether it was decided before that it goes (or has gone)."""
-        return annotation(self.claim, ANNOTATION_RETIRED) in RETIRED
-
-    @property
-    def zone(self) -> str | None:
-        """Where it was placed."""
-        if self.statefulset is not None:
-            selector = self.statefulset["spec"]["template"]["spec"].get("nodeSelector") or {}
-            zone: str | None = selector.get(names.LABEL_ZONE)
-            return zone
-        return label(self.claim, names.LABEL_ZONE)
-
-    @property
-    def exists(self) -> bool:
-        """Whether it is an instance of the cluster: it has a StatefulSet, or a volume that awaits one."""
-        if self.statefulset is not None and not is_leaving(self.statefulset):
-            return True
-        return self.claim is not None and not self.retired and not is_leaving(self.claim)
-
-    @property
-    def pod_ready(self) -> bool:
-        """Whether Kubernetes sees its pod as ready and staying."""
-        if self.pod is None or is_leaving(self.pod):
-            return False
-        conditions = (self.pod.get("status") or {}).get("conditions") or []
-        return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-    @property
-    def stuck(self) -> str | None:
-        """Why its pod cannot run as it is (its image, its size…), or None. Replacing such a pod disturbs nobody."""
-        if self.pod is None or is_leaving(self.pod):
-            return None
-        status = self.pod.get("status") or {}
-        for condition in status.get("conditions") or []:
-            if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
-                return f"{names.pod_name(self.name)} finds no node: {condition.get('message', '')}"
-        for container in status.get("containerStatuses") or []:
-            waiting = (container.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") in _STUCK:
-                return f"{names.pod_name(self.name)}: {waiting['reason']}: {waiting.get('message', '')}"
-        return None
-
-    @property
-    def template(self) -> str | None:
-        """The fingerprint of the template that its pod was made from."""
-        return annotation(self.pod, ANNOTATION_TEMPLATE)
-
-    @property
-    def phase(self) -> str | None:
-        """Its agent's phase, or None if unknown."""
-        return self.agent.phase if self.agent is not None else None
-
-
-_STUCK: Final = frozenset(
-    {
-        "ImagePullBackOff",
-        "ErrImagePull",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-        "CrashLoopBackOff",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -229,8 +146,12 @@ class Facts:
         """Whether the membership in force, or the one that is coming, has the instance; None if it is not known."""
         if self.config is None:
             return None
-        voters = (*self.config.voters, *self.config.next_voters)
-        return any(voter.rpartition("/")[0] == instance or voter == instance for voter in voters)
+        return instance in self.voting or instance in map(member_name, self.config.next_voters)
+
+    @cached_property
+    def voting(self) -> frozenset[str]:
+        """The instances that vote now, as far as it is known."""
+        return frozenset(map(member_name, self.config.voters)) if self.config is not None else frozenset()
 
     @cached_property
     def quorum_streams(self) -> bool:
@@ -238,8 +159,7 @@ class Facts:
         config = self.config
         if config is None or config.next_voters:
             return False
-        present = sum(self.streaming(voter.rpartition("/")[0] or voter) for voter in config.voters)
-        return present >= config.write_quorum
+        return sum(map(self.streaming, self.voting)) >= config.write_quorum
 
     @cached_property
     def settings(self) -> Settings | None:
@@ -279,6 +199,11 @@ class Facts:
     def zones(self) -> tuple[str, ...]:
         """The zones of those nodes, sorted."""
         return tuple(sorted({node.zone for node in self.nodes if node.zone is not None}))
+
+
+def member_name(copy_id: str) -> str:
+    """The instance in a copy id `name/incarnation`."""
+    return copy_id.partition("/")[0]
 
 
 _M = TypeVar("_M", bound=BaseModel)

@@ -63,14 +63,13 @@ def judge_state(
     unknown = facts.blind and picture.deleting is None
     writes = facts.leader is not None and durability is not None and durability.write_available
     ill = phase in _ILL or bool(picture.faults)
-    why_ill = " ".join(picture.faults) or message
+    illness = phase if phase in _ILL else "Fault" if ill else "AllWell"
+    why_ill = (" ".join(picture.faults) or message) if ill else ""
     said: list[Said] = [
         _said(READY, phase == "Ready", "AsSpecified" if phase == "Ready" else phase, message, unknown),
         _said(AVAILABLE, writes, "WriterOpen" if writes else phase, _writer(facts) if writes else message, unknown),
         _said(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else "Settled", message, unknown),
-        _said(
-            DEGRADED, ill, phase if phase in _ILL else "Fault" if ill else "AllWell", why_ill if ill else "", unknown
-        ),
+        _said(DEGRADED, ill, illness, why_ill, unknown),
         _durability(facts, picture, durability),
     ]
     return Judgement(phase, message, tuple(said))

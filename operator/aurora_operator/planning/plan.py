@@ -33,6 +33,7 @@ from aurora_operator.planning.switchover import Request, read_request
 from aurora_operator.planning.validation import Verdict, judge
 
 STEADY_SECONDS: Final = 10.0
+ILL_SECONDS: Final = 3.0
 BUSY_SECONDS: Final = 1.0
 
 
@@ -57,14 +58,13 @@ def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
         return _going(facts, verdict)
     if verdict.spec is None:
         calls = () if verdict.check is None else (verdict.check,)
-        made = _report(facts, Picture(verdict, protected=_refused(facts)), Plan(status={}, calls=calls))
-        return replace(made, requeue_seconds=BUSY_SECONDS if calls else STEADY_SECONDS)
+        return _report(facts, Picture(verdict, protected=_refused(facts)), Plan(status={}, calls=calls))
     return _staying(facts, verdict, verdict.spec, supplies)
 
 
 def _going(facts: Facts, verdict: Verdict) -> Plan:
     step = plan_deletion(facts)
-    made = Plan(status={}, delete=step.delete, finalizers=step.finalizers, why=step.why, requeue_seconds=BUSY_SECONDS)
+    made = Plan(status={}, delete=step.delete, finalizers=step.finalizers, why=step.why)
     return _report(facts, Picture(verdict, deleting=step.message), made)
 
 
@@ -130,13 +130,14 @@ def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
     """The plan, with status and events, and when to look again."""
     status = make_status(facts, picture)
     events = (*made.events, *events_between(old_status(facts), status))
-    calm = status["phase"] in ("Ready", "Blocked") and not made.changes
-    return replace(made, status=status, events=events, requeue_seconds=STEADY_SECONDS if calm else BUSY_SECONDS)
+    pause = {"Ready": STEADY_SECONDS, "Blocked": STEADY_SECONDS, "Degraded": ILL_SECONDS, "Unavailable": ILL_SECONDS}
+    seconds = BUSY_SECONDS if made.changes else pause.get(status["phase"], BUSY_SECONDS)
+    return replace(made, status=status, events=events, requeue_seconds=seconds)
 
 
 def _decide(facts: Facts, spec: AuroraClusterSpec) -> _Decided:
     members = choose_members(spec, facts)
-    placed = {o: facts.copies[o].zone for o in facts.existing}
+    placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     zones = place(spec, members.present, placed, facts.zones, leaving=members.leaving)
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
     templates = {ordinal: template_of(obj) for ordinal, obj in statefulsets.items()}
@@ -176,7 +177,8 @@ def _objects(facts: Facts, decided: _Decided, certificates: Certificates, suppli
     """All objects but the settings, the record, the slice, and those of single instances."""
     identity, spec = facts.identity, decided.spec
     instances = [names.instance_name(facts.name, ordinal) for ordinal in decided.members.present]
-    app = decode_data(facts.observed.child("Secret", names.app_secret(facts.name)))
+    there = facts.observed.child("Secret", names.app_secret(facts.name))
+    app = decode_data(there)
     return [
         *build_certificates(identity, certificates),
         build_app_secret(
@@ -186,6 +188,7 @@ def _objects(facts: Facts, decided: _Decided, certificates: Certificates, suppli
             password=app.get("password") or supplies.password,
             instances=instances,
             ca=certificates.tls["ca.crt"],
+            kind=(there or {}).get("type", "Opaque"),
         ),
         *build_access(identity, instances),
         *build_services(identity, readers=endpoint.has_reader(facts)),

@@ -47,11 +47,10 @@ def _membership(facts: Facts, members: Members, settings: Settings | None) -> li
         found.append(f"Being removed: {leaving}.")
     if settings is None or facts.config is None:
         return found
-    voting = {voter.rpartition("/")[0] for voter in facts.config.voters}
-    joining = sorted(set(settings.voters) - voting)
+    joining = sorted(set(settings.voters) - facts.voting)
     if joining:
         found.append(f"Joining: {', '.join(joining)}.")
-    elif facts.config.next_voters or voting != set(settings.voters):
+    elif facts.config.next_voters or facts.voting != set(settings.voters):
         found.append("The membership is changing.")
     return found
 

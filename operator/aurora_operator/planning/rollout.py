@@ -12,7 +12,8 @@ from typing import Final, Literal
 
 from aurora_operator.api import names
 from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning.facts import Copy, Facts
+from aurora_operator.planning.copies import Copy
+from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.model import AgentCall, ObjectRef, Restart, Switchover
 from aurora_operator.planning.objects.common import is_leaving
@@ -117,13 +118,7 @@ def best_target(spec: AuroraClusterSpec, members: Members, facts: Facts) -> Copy
 
 def _able(copy: Copy, facts: Facts) -> bool:
     leader = facts.leader
-    return (
-        leader is not None
-        and copy.name != leader.name
-        and facts.healthy(copy)
-        and facts.config is not None
-        and any(voter.rpartition("/")[0] == copy.name for voter in facts.config.voters)
-    )
+    return leader is not None and copy.name != leader.name and facts.healthy(copy) and copy.name in facts.voting
 
 
 def _hand_over(
@@ -158,7 +153,7 @@ def _unsettled(members: Members, facts: Facts) -> str | None:
         return "instances are being removed"
     if settings is None or leader is None or config is None or leader.settings_revision < settings.revision:
         return "the writer has not taken the newest settings yet"
-    if config.next_voters or {v.rpartition("/")[0] for v in config.voters} != set(settings.voters):
+    if config.next_voters or facts.voting != set(settings.voters):
         return "the membership is changing"
     return None if facts.quorum_streams else "too few copies are up to date"
 

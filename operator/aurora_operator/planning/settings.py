@@ -41,10 +41,7 @@ def choose_voters(
 
 
 def _voting_before(facts: Facts) -> set[str]:
-    before = set(facts.settings.voters) if facts.settings is not None else set()
-    if facts.config is not None:
-        before |= {voter.rpartition("/")[0] for voter in facts.config.voters}
-    return before
+    return (set(facts.settings.voters) if facts.settings is not None else set()) | facts.voting
 
 
 def choose_settings(

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from aurora_operator.api import names
 from aurora_operator.api.conditions import SPEC_ACCEPTED, Condition, set_condition
 from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
-from aurora_operator.planning.facts import Copy, Facts
+from aurora_operator.planning.copies import Copy
+from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.judgement import Judgement, Picture, judge_state
 
 
@@ -71,7 +72,7 @@ def _conditions(
 def _members(facts: Facts, picture: Picture) -> tuple[MemberStatus, ...]:
     spec = picture.verdict.spec
     ordinals = picture.present or tuple(facts.existing)
-    voting = {v.rpartition("/")[0] for v in facts.config.voters} if facts.config is not None else set(picture.voters)
+    voting = facts.voting or set(picture.voters)
     members = []
     for ordinal in ordinals:
         copy = facts.copies.get(ordinal)
@@ -128,9 +129,8 @@ def _durability(facts: Facts, picture: Picture) -> DurabilityStatus | None:
         return None
     if config is None:
         return DurabilityStatus(copies=spec.voting_copies, write_quorum=spec.write_quorum, read_quorum=spec.read_quorum)
-    voters = {v.rpartition("/")[0] for v in config.voters}
-    alive = {voter for voter in voters if facts.streaming(voter)}
-    read_quorum = max(len(voters) - config.write_quorum + 1, 1)
+    alive = {voter for voter in facts.voting if facts.streaming(voter)}
+    read_quorum = max(len(facts.voting) - config.write_quorum + 1, 1)
     zones = {copy.zone for copy in facts.copies.values() if copy.name in alive and copy.zone is not None}
     return DurabilityStatus(
         copies=spec.voting_copies,

@@ -9,7 +9,8 @@ from typing import Any
 from aurora_operator.api import names
 from aurora_operator.api.quantity import to_bytes
 from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning.facts import Copy, Facts
+from aurora_operator.planning.copies import Copy
+from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.model import ObjectRef, Raw, StorageClass
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
@@ -92,8 +93,8 @@ def _claim(
     if claim is None:
         storage_class = spec.storage.storage_class_name
     else:
-        # It cannot change, and whoever chose it (the default class at that time) goes on owning the field.
-        storage_class = None
+        # It cannot change, whoever chose it; to leave it out would ask to remove it.
+        storage_class = claim["spec"].get("storageClassName")
         zone = label(claim, names.LABEL_ZONE) or zone
     return build_claim(facts.identity, ordinal, zone=zone, size=size, storage_class=storage_class, retired=retired)
 

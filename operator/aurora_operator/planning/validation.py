@@ -161,7 +161,7 @@ def _zone_problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:
             continue
         if zone not in zones:
             problems.append(f"Zone {zone} of instance {item.instance} does not exist: {there}.")
-        elif copy is not None and copy.exists and copy.zone not in (None, zone):
+        elif copy is not None and copy.placed and copy.zone not in (None, zone):
             problems.append(
                 f"Instance {item.instance} is in {copy.zone}, and its volume cannot move to {zone}: "
                 f"name another number for an instance in {zone}, which replaces one that is not named."

@@ -20,12 +20,19 @@ def build_certificates(identity: Identity, certificates: Certificates) -> list[d
 
 
 def build_app_secret(
-    identity: Identity, *, database: str, username: str, password: str, instances: Iterable[str], ca: str
+    identity: Identity,
+    *,
+    database: str,
+    username: str,
+    password: str,
+    instances: Iterable[str],
+    ca: str,
+    kind: str = "Opaque",
 ) -> dict[str, Any]:
     """The connection Secret: the same connection in the forms that clients ask for.
 
     Hosts are the short DNS names that the server's certificate covers. URIs ask for TLS; a client that also has
-    `ca.crt` can raise `sslmode` to `verify-full`.
+    `ca.crt` can raise `sslmode` to `verify-full`. A Secret's type cannot change: one that a user made keeps its own.
     """
     name, namespace, port = identity.name, identity.namespace, names.POSTGRES_PORT
     host = f"{names.writer_service(name)}.{namespace}.svc"
@@ -47,7 +54,7 @@ def build_app_secret(
         "ro-uri": f"postgresql://{login}@{ro_host}:{port}/{database}?sslmode=require",
         "ca.crt": ca,
     }
-    return _secret(identity, names.app_secret(name), data)
+    return identity.object("Secret", names.app_secret(name), type=kind, data=encode_data(data))
 
 
 def _secret(identity: Identity, name: str, data: Mapping[str, str]) -> dict[str, Any]:
