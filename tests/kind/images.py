@@ -53,34 +53,34 @@ def full_name(image: str) -> str:
     return name if "." in first or ":" in first or first == "localhost" else f"docker.io/{name}"
 
 
+def import_into(
+    container: str, archive: oci.Archive, names: Sequence[str], blobs: Sequence[str], *options: str
+) -> None:
+    """Send an archive, with only some of its blobs, to the containerd in a container."""
+    command = ["docker", "exec", "--interactive", container, *_CTR, "images", "import", *options, "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdin is not None
+    try:
+        oci.write(archive, [full_name(name) for name in names], blobs, process.stdin)
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it complained and left; its own words say more than ours
+    process.stdin = None
+    said, _ = process.communicate()
+    if process.returncode:
+        raise CommandFailed(command, process.returncode, said.decode(errors="replace"))
+
+
 def _send(archive: oci.Archive, image: str, node: str) -> None:
     present = set(docker("exec", node, *_CTR, "content", "ls", "--quiet").split())
     missing = [blob for blob in oci.blobs(archive) if blob not in present]
     size = sum((archive / "blobs" / "sha256" / blob.split(":")[1]).stat().st_size for blob in missing)
     with step(f"{node}: {len(missing)} blobs, {size / 1e6:.0f} MB"):
-        command = [
-            "docker",
-            "exec",
-            "--interactive",
-            node,
-            *_CTR,
-            "images",
-            "import",
-            "--snapshotter",
-            "overlayfs",
-            "-",
-        ]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        assert process.stdin is not None
         try:
-            oci.write(archive, full_name(image), missing, process.stdin)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it complained and left; its own words say more than ours
-        process.stdin = None
-        said, _ = process.communicate()
-        if process.returncode:
-            raise CommandFailed(command, process.returncode, said.decode(errors="replace"))
+            import_into(node, archive, [image], missing)
+        except CommandFailed:
+            # What was there a moment ago may have been collected as garbage meanwhile: send everything.
+            import_into(node, archive, [image], oci.blobs(archive))
 
 
 def _file_name(image: str) -> str:

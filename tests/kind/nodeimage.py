@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.kind import base, cache, golang, kube, tools
+from tests.kind import base, cache, golang, images, kube, oci, tools
 from tests.kind.docker import build, docker, image_id, image_label, pull
-from tests.kind.shell import CommandFailed, output, say, step, wait_until
+from tests.kind.shell import output, say, step, wait_until
 
 OFFICIAL = f"kindest/node:{kube.KUBERNETES}"
 _OWN = f"aurora-kind/node:{kube.KUBERNETES}"
@@ -54,17 +53,15 @@ def _wanted_images() -> dict[str, str]:
     return {name.rsplit("/", 1)[-1].split(":")[0]: name for name in said.split()}
 
 
-def _build_components() -> list[str]:
-    """Build the images that run in kube-system under all the names they are asked for by; return these."""
+def _build_components() -> dict[str, list[str]]:
+    """Build the images that run in kube-system; return the names that each of them is asked for by."""
     wanted = _wanted_images()
     with _context(_NODE / "components", kube.kubernetes(), kube.podnet(), kube.coredns(), kube.pause()) as folder:
         build(_COMPONENTS, folder, labels={_LABEL: "components"})
         build(wanted["coredns"], folder, dockerfile=folder / "Dockerfile.coredns", labels={_LABEL: "coredns"})
         build(wanted["pause"], folder, dockerfile=folder / "Dockerfile.pause", labels={_LABEL: "pause"})
-    for what, name in wanted.items():
-        if what not in ("coredns", "pause"):
-            docker("tag", _COMPONENTS, name)
-    return [_COMPONENTS, *wanted.values()]
+    own = {wanted[what]: [wanted[what]] for what in ("coredns", "pause")}
+    return {_COMPONENTS: [_COMPONENTS, *(name for name in wanted.values() if name not in own)], **own}
 
 
 def _build_bare(key: str) -> str:
@@ -84,7 +81,7 @@ def _kind_files() -> Path:
     return Path(found["Dir"]) / "images" / "base" / "files"
 
 
-def _preload(bare: str, names: list[str], key: str) -> None:
+def _preload(bare: str, contents: dict[str, list[str]], key: str) -> None:
     """Put the component images into the node image's containerd.
 
     Compressed and not unpacked: every node gets a copy of its /var when it starts, and unpacks what it runs.
@@ -93,7 +90,7 @@ def _preload(bare: str, names: list[str], key: str) -> None:
         container = docker("run", "--detach", "--privileged", "--entrypoint", "containerd", bare).strip()
         try:
             wait_until("containerd answers", ["docker", "exec", container, "ctr", "version"], timeout=60)
-            _import(container, names)
+            _import(container, contents)
             docker("exec", container, "sh", "-c", "rm -rf /run/containerd /tmp/*")
             docker("kill", "--signal", "TERM", container)  # the image's own stop signal means systemd
             docker("wait", container)
@@ -105,17 +102,12 @@ def _preload(bare: str, names: list[str], key: str) -> None:
     assert image_label(_OWN, _LABEL) == key
 
 
-def _import(container: str, names: list[str]) -> None:
-    load = ["ctr", "--namespace", "k8s.io", "images", "import", "--no-unpack", "--compress-blobs", "-"]
-    with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as saving:
-        done = subprocess.run(
-            ["docker", "exec", "--interactive", container, *load],
-            stdin=saving.stdout,
-            capture_output=True,
-            text=True,
-        )
-    if done.returncode or saving.returncode:
-        raise CommandFailed(load, done.returncode, done.stdout + done.stderr)
+def _import(container: str, contents: dict[str, list[str]]) -> None:
+    with tempfile.TemporaryDirectory(dir=cache.root()) as scratch:
+        for number, (image, names) in enumerate(contents.items()):
+            archive = Path(scratch) / str(number) / "image"
+            oci.save(image, archive, compress=True)
+            images.import_into(container, archive, names, oci.blobs(archive), "--no-unpack")
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def test_only_the_included_blobs_are_written(tmp_path: Path) -> None:
     image, digests = archive(tmp_path)
     assert oci.blobs(image) == digests  # a repeated layer counts once
     stream = io.BytesIO()
-    oci.write(image, "docker.io/library/x:dev", digests[2:], stream)
+    oci.write(image, ["docker.io/library/x:dev"], digests[2:], stream)
     with tarfile.open(fileobj=io.BytesIO(stream.getvalue())) as tar:
         names = tar.getnames()
         index_file = tar.extractfile("index.json")
