@@ -47,18 +47,21 @@ class AuroraCluster(RuledModel):
 
     RULES: ClassVar = (
         Rule(
+            field_path=".metadata",
             cel=f"size(self.metadata.name) <= {MAX_NAME}",
             message=f"metadata.name must have at most {MAX_NAME} characters, because instances, pods and Services add "
             "to it: choose a shorter name.",
             check=lambda c: len(c.metadata.name) <= MAX_NAME,
         ),
         Rule(
+            field_path=".metadata",
             cel="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             message="metadata.name must be lower-case letters, digits and dashes, begin with a letter and not end "
             "with a dash, because it is the name of a Service: choose one such as demo.",
             check=lambda c: _NAME.fullmatch(c.metadata.name) is not None,
         ),
         Rule(
+            field_path=".metadata",
             cel=" && ".join(f"!self.metadata.name.endsWith('{suffix}')" for suffix in _TAKEN),
             message=f"metadata.name must not end with {', '.join(_TAKEN)}, which the Services of another cluster may "
             "be called: choose another name.",

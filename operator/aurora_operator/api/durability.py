@@ -64,6 +64,7 @@ class Durability(RuledModel):
 
     RULES: ClassVar = (
         Rule(
+            field_path=".zones",
             cel="!has(self.zones) || !has(self.availabilityZones) || size(self.availabilityZones) == 0 || "
             "self.zones <= size(self.availabilityZones)",
             message="zones is more than availabilityZones names: name more zones, or lower zones.",
@@ -90,6 +91,7 @@ def _quorum_rule(copies: int) -> Rule:
     least = default_write_quorum(copies)
     what = f"{least}" if least == copies else f"{least} to {copies}"
     return Rule(
+        field_path=".durability.writeQuorum",
         cel=_when("writeQuorum") + f"{_COPIES} != {copies} || ({least} <= {_D}.writeQuorum && "
         f"{_D}.writeQuorum <= {copies})",
         message=f"durability.writeQuorum must be {what} with {copies} {'copy' if copies == 1 else 'copies'}: with "
@@ -106,6 +108,7 @@ def quorum_rules() -> tuple[Rule, ...]:
     """Rules between durability and the number of instances; they belong to the spec."""
     return (
         Rule(
+            field_path=".durability.copies",
             cel=_when("copies") + f"{_D}.copies <= self.instances",
             message="durability.copies is more than instances, and in this version every copy is an instance: "
             "raise instances, or lower copies.",

@@ -13,7 +13,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from aurora_operator.api.rules import Rule
 
-_FORM: Final = re.compile(r"(?P<number>\d+\.?\d*|\.\d+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII)
+_NUMBER: Final = "[0-9]+[.]?[0-9]*|[.][0-9]+"
+_SUFFIX: Final = "[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2}"
+_FORM: Final = re.compile(f"(?P<number>{_NUMBER})(?P<suffix>{_SUFFIX})?")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
@@ -50,14 +52,14 @@ def _number_to_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-_IS_QUANTITY: Final = "isQuantity({0}) && !{0}.startsWith('-')"
+_CEL_FORM: Final = f".matches('^({_NUMBER})({_SUFFIX})?$')"
 _NOT_A_QUANTITY: Final = "This is not a quantity: write a positive number with an optional unit, such as {}."
 
 StorageQuantity = Annotated[
     str,
     Field(max_length=32),
     Rule(
-        cel=_IS_QUANTITY.format("self"),
+        cel=f"self{_CEL_FORM}",
         message=_NOT_A_QUANTITY.format("10Gi or 500Gi"),
         check=is_quantity,
     ),
@@ -70,7 +72,7 @@ ComputeQuantity = Annotated[
     BeforeValidator(_number_to_text),
     WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32}),
     Rule(
-        cel=_IS_QUANTITY.format("string(self)"),
+        cel=f"string(self){_CEL_FORM}",
         message=_NOT_A_QUANTITY.format("500m or 2 for cpu, 512Mi or 16Gi for memory"),
         check=is_quantity,
     ),

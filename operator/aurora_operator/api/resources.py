@@ -60,11 +60,13 @@ class Resources(RuledModel):
 
     RULES: ClassVar = (
         Rule(
+            field_path=".requests.cpu",
             cel=_at_most("cpu"),
             message="requests.cpu exceeds limits.cpu: raise the limit or lower the request.",
             check=lambda r: r.cpu_limit_millis is None or r.cpu_request_millis <= r.cpu_limit_millis,
         ),
         Rule(
+            field_path=".requests.memory",
             cel=_at_most("memory"),
             message="requests.memory exceeds limits.memory: raise the limit or lower the request.",
             check=lambda r: r.memory_request_bytes <= r.memory_bytes,

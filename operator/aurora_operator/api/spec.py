@@ -62,17 +62,20 @@ class Storage(RuledModel):
 
     RULES: ClassVar = (
         Rule(
+            field_path=".size",
             cel=f"!isQuantity(self.size) || quantity(self.size).compareTo(quantity('{LEAST_STORAGE}')) >= 0",
             message=f"storage.size must be at least {LEAST_STORAGE}.",
             check=lambda s: not is_quantity(s.size) or s.size_bytes >= to_bytes(LEAST_STORAGE),
         ),
         Rule(
+            field_path=".size",
             cel="!isQuantity(self.size) || !isQuantity(oldSelf.size) || "
             "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
             message="storage.size cannot shrink, because volumes only grow: keep the old size or a larger one.",
             message_cel="'storage.size cannot shrink, because volumes only grow: use ' + oldSelf.size + ' or more.'",
         ),
         Rule(
+            field_path=".storageClassName",
             cel="has(self.storageClassName) == has(oldSelf.storageClassName) && "
             "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
             message="storage.storageClassName cannot change once the cluster exists: put the old value back; "
@@ -187,11 +190,13 @@ class AuroraClusterSpec(RuledModel):
     RULES: ClassVar = (
         exclusive,
         Rule(
+            field_path=".instanceSettings",
             cel="!has(self.instanceSettings) || size(self.instanceSettings) <= self.instances",
             message="instanceSettings has more entries than there are instances: remove entries, or raise instances.",
             check=lambda s: len(s.instance_settings) <= s.instances,
         ),
         Rule(
+            field_path=".instanceSettings",
             cel="!has(self.durability) || !has(self.durability.availabilityZones) || "
             "size(self.durability.availabilityZones) == 0 || !has(self.instanceSettings) || "
             "self.instanceSettings.all(i, !has(i.availabilityZone) || "

@@ -27,7 +27,9 @@ def test_forms(text: str, value: int | None) -> None:
         assert parse_quantity(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "-1", "+1", "Gi", "1 Gi", "1gi", "1K", "ten", "1.2.3", "1Gi\n", "١"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "+1", "Gi", "1 Gi", "1gi", "1K", "ten", "1.2.3", "1Gi\n", "١", "1e100", "1e"]
+)
 def test_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a quantity"):
         parse_quantity(text)

@@ -1,0 +1,157 @@
+"""A real API server refuses each bad resource, with a sentence that says what would work, and each bad change.
+
+Nothing is changed but what `before` needs: a cluster that no node will ever run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e import kube
+from tests.kind.cache import REPO
+from tests.kind.context import kubectl, require_own_context
+from tests.kind.shell import CommandFailed
+from tests.unit.api.cases import BAD_CHANGES, BAD_SPECS, GOOD_CHANGES, GOOD_SPECS, Bad, manifest
+
+from aurora_operator.api import reasons
+from aurora_operator.api.conditions import READY, set_condition
+from aurora_operator.api.crd import NAME, PLAIN
+from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
+
+NAMESPACE = "e2e-admission"
+NOWHERE = {"scheduling": {"nodeSelector": {"aurorapg.io/nowhere": "true"}}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespace() -> Iterator[None]:
+    require_own_context()
+    ours = kube.get("customresourcedefinition", NAME, "default") is None
+    if ours:
+        kubectl("apply", "--server-side", "--filename", str(REPO / PLAIN))
+        kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{NAME}", "--timeout=60s")
+    kube.make_namespace(NAMESPACE)
+    yield
+    kube.delete_namespace(NAMESPACE, wait=True)
+    if ours:
+        kube.delete("customresourcedefinition", NAME, "default")
+
+
+def send(verb: str, resource: dict[str, Any], *, dry_run: bool = True) -> dict[str, Any]:
+    words = [verb, "--filename", "-", "--output", "json", *(["--dry-run=server"] if dry_run else [])]
+    answer: dict[str, Any] = json.loads(kubectl(*words, stdin=json.dumps(resource), timeout=60))
+    return answer
+
+
+def refusal(verb: str, resource: dict[str, Any]) -> str:
+    with pytest.raises(CommandFailed) as caught:
+        send(verb, resource)
+    return caught.value.output
+
+
+@pytest.mark.parametrize("bad", BAD_SPECS, ids=lambda bad: bad.id)
+def test_bad_resources_are_refused(bad: Bad) -> None:
+    assert bad.sentence in refusal("create", bad.manifest(NAMESPACE))
+
+
+@pytest.mark.parametrize("bad", BAD_CHANGES, ids=lambda bad: bad.id)
+def test_bad_changes_are_refused(bad: Bad) -> None:
+    assert bad.before is not None
+    send("create", manifest(NOWHERE | bad.before, name=bad.id, namespace=NAMESPACE), dry_run=False)
+    try:
+        text = refusal("replace", manifest(NOWHERE | bad.spec, name=bad.id, namespace=NAMESPACE))
+        assert bad.sentence in text
+    finally:
+        kube.delete("auroracluster", bad.id, NAMESPACE)
+
+
+@pytest.mark.parametrize(("before", "after"), GOOD_CHANGES, ids=str)
+def test_good_changes_are_taken(before: dict[str, Any], after: dict[str, Any]) -> None:
+    send("create", manifest(NOWHERE | before, name="good", namespace=NAMESPACE), dry_run=False)
+    try:
+        send("replace", manifest(NOWHERE | after, name="good", namespace=NAMESPACE))
+    finally:
+        kube.delete("auroracluster", "good", NAMESPACE)
+
+
+@pytest.mark.parametrize("spec", GOOD_SPECS, ids=str)
+def test_good_resources_are_taken(spec: dict[str, Any]) -> None:
+    send("create", manifest(spec, namespace=NAMESPACE))
+
+
+@pytest.mark.parametrize("path", sorted(Path(REPO, "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_examples_are_taken(path: Path) -> None:
+    kubectl("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", str(path), timeout=60)
+
+
+def test_scaling_is_checked_too() -> None:
+    send("create", manifest(NOWHERE | {"instances": 1}, name="scaled", namespace=NAMESPACE), dry_run=False)
+    try:
+        scale = ["--namespace", NAMESPACE, "scale", "auroracluster", "scaled"]
+        with pytest.raises(CommandFailed) as caught:
+            kubectl(*scale, "--replicas=17", timeout=60)
+        assert "instances must be 1 to 16: one writer and up to 15 readers." in caught.value.output
+        kubectl(*scale, "--replicas=2", timeout=60)
+        assert kube.need("auroracluster", "scaled", NAMESPACE)["spec"]["instances"] == 2
+    finally:
+        kube.delete("auroracluster", "scaled", NAMESPACE)
+
+
+def test_a_whole_status_is_stored_as_written() -> None:
+    status = AuroraClusterStatus(
+        observed_generation=1,
+        phase="Degraded",
+        message="One of 3 instances does not serve.",
+        writer="status-1",
+        epoch=3,
+        instances=3,
+        ready_instances=2,
+        ready="2/3",
+        selector="aurorapg.io/cluster=status,aurorapg.io/component=instance",
+        engine_version="17.12",
+        endpoints=Endpoints(writer="status", reader="status-ro", any="status-any", port=5432, secret="status-app"),
+        members=(
+            MemberStatus(
+                name="status-1",
+                role="writer",
+                zone="zone-a",
+                ready=True,
+                voting=True,
+                phase="Leading",
+                lag_bytes=0,
+                lag_seconds=0.25,
+                pending_restart=("shared_buffers",),
+                message="Well.",
+            ),
+        ),
+        durability=DurabilityStatus(
+            copies=3, alive_copies=2, write_quorum=2, read_quorum=2, zones=("zone-a",), write_available=True
+        ),
+        conditions=set_condition(
+            (), READY, "False", reasons.INSTANCES_NOT_READY, "", now=datetime.now(UTC), observed_generation=1
+        ),
+    ).to_kubernetes()
+    send("create", manifest(NOWHERE, name="status", namespace=NAMESPACE), dry_run=False)
+    try:
+        words = ["--type=merge", "--subresource=status", "--dry-run=server", "--output=json", "--patch"]
+        text = kubectl(
+            *("--namespace", NAMESPACE, "patch", "auroracluster", "status", *words),
+            json.dumps({"status": status}),
+            timeout=60,
+        )
+        assert json.loads(text)["status"] == status
+    finally:
+        kube.delete("auroracluster", "status", NAMESPACE)
+
+
+def test_misspelt_fields_are_named() -> None:
+    text = refusal("create", manifest({"instnaces": 3}, namespace=NAMESPACE))
+    assert 'unknown field "spec.instnaces"' in text
+
+
+def test_fields_are_explained() -> None:
+    assert "PostgreSQL's version" in kubectl("explain", "auroracluster.spec.engineVersion", timeout=60)
