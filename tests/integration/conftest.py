@@ -4,7 +4,7 @@ import asyncio
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,3 +64,17 @@ async def cluster(tools: Tools, root: Path, template: Path, authority: Authority
     network = f"127.{random.randrange(1, 255)}.{random.randrange(256)}"
     async with Cluster(tools, root, authority, template, network, major).closing() as made:
         yield made
+
+
+_MEASURED: dict[str, float] = {}
+
+
+@pytest.fixture
+def measured() -> Callable[[str, float], None]:
+    """Takes a duration in seconds, to be shown at the end."""
+    return _MEASURED.__setitem__
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, seconds in sorted(_MEASURED.items()):
+        terminalreporter.write_line(f"{name}: {seconds * 1000:.0f} ms")

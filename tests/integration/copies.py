@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import getpass
 import os
@@ -9,8 +10,8 @@ import pwd
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.integration.certificates import HOST, Authority
@@ -29,6 +30,8 @@ from aurora_operator.postgres.tools import Tools
 SIZES = parameters.Sizes(
     cpu_millis=1000, memory=512 * parameters.MIB, volume=2 * parameters.GIB, smallest_memory=512 * parameters.MIB
 )
+
+Measured = Callable[[str, float], None]
 
 
 def server_user() -> str | None:
@@ -68,7 +71,7 @@ class Copy:
     def configure(
         self, runtime: Runtime, *, access: Access = "open", standby: bool = True, user: dict[str, str] | None = None
     ) -> None:
-        sizes = parameters.Sizes(**{**{k: getattr(SIZES, k) for k in SIZES.__slots__}, "major": self.major})
+        sizes = replace(SIZES, major=self.major)
         choices = parameters.merge(parameters.compute(sizes), {"log_min_messages": "log", **(user or {})})
         people = {"postgres", "root", self.tools.user or getpass.getuser()}
         configure.install_certificates(self.layout)
@@ -88,8 +91,8 @@ class Copy:
         await wal.clean_future_histories(self.tools, self.layout.pgdata)
         await self.start()
 
-    async def clone_from(self, other: Copy, **options: bool) -> None:
-        await base_backup(self.tools, self.layout, other.source, copy=self.name, **options)
+    async def clone_from(self, other: Copy, *, verify: bool = True) -> None:
+        await base_backup(self.tools, self.layout, other.source, copy=self.name, verify=verify)
 
     async def streams(self, timeline: int, lsn: int, timeout: float = 10) -> float:  # noqa: ASYNC109
         """Wait until this copy has flushed `lsn` on `timeline`; returns how long it took."""
@@ -108,8 +111,6 @@ class Copy:
 
 
 async def _nap() -> None:
-    import asyncio
-
     await asyncio.sleep(0.01)
 
 
@@ -137,7 +138,7 @@ class Cluster:
         self.copies.append(copy)
         return copy
 
-    def first(self, **options: object) -> Copy:
+    def first(self) -> Copy:
         copy = self.blank()
         subprocess.run(["cp", "-a", self.template, copy.layout.pgdata], check=True)
         copy.configure(Runtime(sync=(0, ())), standby=False)

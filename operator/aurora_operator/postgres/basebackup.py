@@ -93,13 +93,21 @@ async def base_backup(
     return kept
 
 
-def restore_kept(layout: Layout, kept: Path) -> None:
-    """Undo a crash between the two renames at the end of `base_backup`: put the former directory back."""
-    if not layout.pgdata.exists():
-        rename_durably(kept, layout.pgdata)
-
-
 def drop_replaced(layout: Layout) -> None:
-    """Remove the data directories that clones have replaced; call it only while this copy streams."""
-    for path in layout.kept.glob("pgdata-*"):
-        remove_tree(path)
+    """Remove former data directories that `base_backup` kept; call it once this copy streams. Raises OSError."""
+    if layout.pgdata.exists() and layout.kept.exists():
+        for path in sorted(layout.kept.glob("pgdata-*")):
+            remove_tree(path)
+
+
+def recover_interrupted(layout: Layout) -> bool:
+    """After a crash between the two renames at the end of `base_backup`: put the newest former directory back.
+
+    Call it before looking whether there is a data directory. Returns whether anything was done.
+    """
+    if layout.pgdata.exists() or not layout.kept.exists():
+        return False
+    former = sorted(layout.kept.glob("pgdata-*"))
+    if former:
+        rename_durably(former[-1], layout.pgdata)
+    return bool(former)

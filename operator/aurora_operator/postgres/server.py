@@ -102,22 +102,29 @@ class Server:
         (pgdata / "postmaster.pid").unlink(missing_ok=True)
         self._tail.clear()
         args = [arg for name, value in (overrides or {}).items() for arg in ("-c", f"{name}={value}")]
-        self._process = await asyncio.create_subprocess_exec(
-            self._tools.path("postgres"),
-            "-D",
-            str(pgdata),
-            *args,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=pgdata,
-            start_new_session=True,
-            pass_fds=self._inherit,
-            **self._tools.process_options(),
-        )
-        assert self._process.stdout is not None  # noqa: S101
-        self._enlarge_pipe(self._process)
-        self._output = asyncio.create_task(self._pass_on(self._process.stdout), name="postgres-output")
+        read_end, write_end = os.pipe()
+        # A backend that logs must not wait for us when we are busy for a moment.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._output = asyncio.create_task(self._pass_on(read_end), name="postgres-output")
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                self._tools.path("postgres"),
+                "-D",
+                str(pgdata),
+                *args,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=write_end,
+                cwd=pgdata,
+                start_new_session=True,
+                pass_fds=self._inherit,
+                **self._tools.process_options(),
+            )
+        except OSError as error:
+            raise ServerError(f"cannot start PostgreSQL: {error}") from error
+        finally:
+            os.close(write_end)
 
     def state(self) -> State:
         """What the server is doing, without connecting to it: costs one small read."""
@@ -201,26 +208,24 @@ class Server:
             self._output.cancel()
             self._output = None
 
-    @staticmethod
-    def _enlarge_pipe(process: asyncio.subprocess.Process) -> None:
-        """A backend that logs must not wait for us when we are busy for a moment."""
-        transport = process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
-        pipe = transport.get_extra_info("pipe") if transport is not None else None
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-
-    async def _pass_on(self, stream: asyncio.StreamReader) -> None:
-        rest = b""
-        while chunk := await stream.read(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self._pass_line(line)
-            if len(rest) > _PIPE_BYTES:
+    async def _pass_on(self, read_end: int) -> None:
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(read_end, "rb", buffering=0)
+        )
+        try:
+            rest = b""
+            while chunk := await stream.read(65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._pass_line(line)
+                if len(rest) > _PIPE_BYTES:
+                    self._pass_line(rest)
+                    rest = b""
+            if rest:
                 self._pass_line(rest)
-                rest = b""
-        if rest:
-            self._pass_line(rest)
+        finally:
+            transport.close()
 
     def _pass_line(self, line: bytes) -> None:
         self._tail.append(line.decode(errors="replace")[:1000])

@@ -118,7 +118,7 @@ async def is_in_recovery(session: Session) -> bool:
     return bool((await session.row("SELECT pg_is_in_recovery()"))[0])
 
 
-async def write_position(session: Session) -> tuple[int, int]:
+async def write_lsn(session: Session) -> tuple[int, int]:
     """On a writer: (its timeline, the end of what it has flushed). Raises QueryError on a standby."""
     row = await session.row(
         "SELECT pg_current_wal_flush_lsn(), ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))"
@@ -133,7 +133,7 @@ async def flush(session: Session) -> int:
     A commit does it; a message that nobody decodes is the smallest one.
     """
     await session.row("SELECT pg_logical_emit_message(true, 'aurora', '')")
-    return (await write_position(session))[1]
+    return (await write_lsn(session))[1]
 
 
 async def replication(session: Session) -> list[Replica]:
@@ -216,8 +216,8 @@ async def pending_restart(session: Session) -> tuple[str, ...]:
 async def file_errors(session: Session) -> dict[str, str]:
     """Parameters in the files that this server cannot use, and why; a restart-only change is no error."""
     rows = await session.rows(
-        "SELECT coalesce(name, sourcefile || ':' || sourceline), error FROM pg_file_settings"
-        " WHERE error IS NOT NULL AND error NOT LIKE '%cannot be changed without restarting%'"
+        "SELECT coalesce(f.name, f.sourcefile || ':' || f.sourceline), f.error FROM pg_file_settings f"
+        " LEFT JOIN pg_settings s ON s.name = f.name AND s.pending_restart WHERE f.error IS NOT NULL AND s.name IS NULL"
     )
     return dict(rows)
 

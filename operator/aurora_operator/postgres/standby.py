@@ -154,7 +154,7 @@ class Standby:
             if time.monotonic() > deadline:
                 raise ServerError(f"the promotion is not done after {timeout:g} s")
             await asyncio.sleep(_POLL)
-        timeline, start = await sql.write_position(self.session)
+        timeline, start = await sql.write_lsn(self.session)
         history = wal.read_history(self.layout.pgdata, timeline)
         if timeline != epoch or history is None or not history.contiguous() or history.start > start:
             raise ServerError(f"promoted onto timeline {timeline}, not {epoch}, or with a wrong history: {history}")

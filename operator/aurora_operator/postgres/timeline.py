@@ -2,9 +2,9 @@
 
 A timeline's number is the epoch of the leader that wrote it. Numbers are not contiguous, but PostgreSQL promotes
 onto the number after the last contiguous `*.history` file that it finds (timeline.c, findNewestTimeLine), so the
-numbers between are filled with placeholders: files that hold a comment and no ancestry. A standby that meets a
-placeholder refuses it ("not a child of"), so it can never become a recovery target by mistake, as a file with an
-invented switch point could. Followers fetch every file between their timeline and the leader's, so a leader keeps
+numbers between are filled with placeholders: empty files, which name no ancestor. A standby that meets a placeholder
+refuses it ("not a child of"), so it can never become a recovery target by mistake, as a file with an invented switch
+point could. Followers fetch every file between their timeline and the leader's, so a leader keeps
 its placeholders.
 """
 
@@ -18,7 +18,6 @@ from typing import Final, Literal, NamedTuple
 
 from aurora_operator.postgres.lsn import format_lsn, parse_lsn
 
-PLACEHOLDER: Final = "# placeholder: no timeline of this number was ever written to by this copy's history\n"
 _HISTORY_NAME: Final = re.compile(r"([0-9A-F]{8})\.history", re.ASCII)
 _LINE: Final = re.compile(r"(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)(?:\s+(.*))?", re.ASCII)
 
@@ -62,6 +61,12 @@ class History:
                 return switch.lsn
         raise KeyError(timeline)
 
+    def ancestor(self, timeline: int) -> History:
+        """The history of an ancestor, or its own, as this one tells it. KeyError for a stranger."""
+        if timeline not in self.timelines:
+            raise KeyError(timeline)
+        return History(timeline, tuple(s for s in self.switches if s.parent < timeline))
+
     def contiguous(self) -> bool:
         """Whether no ancestor ends before it began; a history that fails this must not be followed."""
         lsns = [s.lsn for s in self.switches]
@@ -97,9 +102,7 @@ def parse_history(timeline: int, text: str) -> History:
 
 
 def render_history(history: History) -> str:
-    """A history file's text as PostgreSQL writes it; a placeholder's for a history without ancestors."""
-    if not history.switches:
-        return PLACEHOLDER
+    """A history file's text as PostgreSQL writes it; empty for a placeholder."""
     return "\n".join(f"{s.parent}\t{format_lsn(s.lsn)}\t{s.reason}\n" for s in history.switches)
 
 
@@ -120,14 +123,15 @@ def how_to_follow(leader: History, timeline: int, lsn: int, local: Mapping[int, 
     """What a standby at (`timeline`, `lsn`) must do to stream from a leader.
 
     - `stream`: change primary_conninfo and reload.
-    - `restart`: its history fits, but PostgreSQL may already aim at a timeline (`local`: the history files in its
-      pg_wal) that is not the leader's, and then refuses the leader's until it is stopped, cleaned
-      (`wal.clean_future_histories`) and started.
+    - `restart`: its history fits, but by `local`, the history files in its pg_wal, PostgreSQL may aim at a timeline
+      that is not the leader's, or has another file in the place of one of the leader's (which it then never
+      fetches): it must be stopped, cleaned (`wal.clean_future_histories`) and started.
     - `rewind`: it has WAL that the leader's history has not.
     """
     if timeline not in leader.timelines or divergence(leader, timeline, lsn) is not None:
         return "rewind"
-    return "restart" if adoptable(local.values(), timeline, lsn, leader.timelines) else "stream"
+    hidden = any(t > timeline and t in local and local[t] != leader.ancestor(t) for t in leader.timelines)
+    return "restart" if hidden or adoptable(local.values(), timeline, lsn, leader.timelines) else "stream"
 
 
 def adoptable(histories: Iterable[History], timeline: int, lsn: int, besides: Iterable[int] = ()) -> list[int]:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from aurora_operator.postgres.control import read_control
 from aurora_operator.postgres.errors import DataError
-from aurora_operator.postgres.files import fsync_directory, write_durably
+from aurora_operator.postgres.files import fsync_directory, like_parent
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.postgres.timeline import (
-    PLACEHOLDER,
     History,
     adoptable,
     history_name,
@@ -120,5 +119,9 @@ def write_placeholders(pgdata: Path, above: int, epoch: int) -> list[int]:
         raise DataError(f"timeline {epoch} cannot be the next: this copy is on {above} and knows {known[-3:]}")
     missing = [t for t in range(max(above + 1, 2), epoch) if t not in known]
     for timeline in missing:
-        write_durably(_wal(pgdata) / history_name(timeline), PLACEHOLDER)
+        path = _wal(pgdata) / history_name(timeline)
+        path.touch(mode=0o600, exist_ok=False)
+        like_parent(path)
+    # Empty files are durable with their names, so that one fsync serves them all: this is on the way of a failover.
+    fsync_directory(_wal(pgdata))
     return missing

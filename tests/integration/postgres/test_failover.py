@@ -8,9 +8,9 @@ import signal
 import time
 
 import pytest
-from tests.integration.copies import Cluster, Copy
+from tests.integration.copies import Cluster, Copy, Measured
 
-from aurora_operator.postgres import configure, roles, sql, wal
+from aurora_operator.postgres import roles, sql, wal
 from aurora_operator.postgres.conf import Runtime, slot_name
 from aurora_operator.postgres.errors import DataError, ServerError
 from aurora_operator.postgres.timeline import how_to_follow
@@ -44,9 +44,7 @@ async def _ids(copy: Copy) -> list[int]:
     return [i for (i,) in await copy.session.rows("SELECT id FROM public.t ORDER BY id")]
 
 
-async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(
-    cluster: Cluster, record_property: pytest.RecordProperty
-) -> None:
+async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: Cluster, measured: Measured) -> None:
     first = await _first(cluster)
     second, third = await _reader(cluster, first), await _reader(cluster, first)
     lsn = await _insert(first, 1)
@@ -56,7 +54,7 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(
 
     start = time.monotonic()
     position = await second.standby.stop_receiving()
-    record_property("stop_receiving_s", time.monotonic() - start)
+    measured("stop_receiving_s", time.monotonic() - start)
     assert position.timeline == 1 and position.lsn >= lsn
     unseen = await _insert(first, 2)  # the old leader can still write, but this copy acknowledges nothing
     await asyncio.sleep(0.3)
@@ -73,7 +71,7 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(
     start = time.monotonic()
     await second.standby.apply(Runtime(sync=(1, (third.name,))))
     promoted = await second.standby.promote(34)
-    record_property("promote_s", time.monotonic() - start)
+    measured("promote_s", time.monotonic() - start)
     assert promoted.timeline == 34
     assert promoted.switch >= lsn
     history = wal.read_history(second.layout.pgdata, 34)
@@ -85,7 +83,7 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(
     start = time.monotonic()
     await third.standby.apply(Runtime(source=second.source))
     await third.streams(34, promoted.start)
-    record_property("follow_s", time.monotonic() - start)
+    measured("follow_s", time.monotonic() - start)
     assert wal.local_timeline(third.layout.pgdata, promoted.start) == 34
     assert await _ids(third) == await _ids(second)
 
@@ -117,6 +115,10 @@ async def test_placeholders_of_a_promotion_that_never_was_do_not_hinder(cluster:
     # It holds a placeholder where the leader has the real history, which is never fetched over it.
     history = wal.read_history(third.layout.pgdata, 34)
     assert history is not None and history.placeholder
+    real = wal.read_history(second.layout.pgdata, 34)
+    assert real is not None
+    idle = wal.local_timeline(third.layout.pgdata, lsn)
+    assert how_to_follow(real, idle, lsn, wal.read_histories(third.layout.pgdata)) == "restart"
     with pytest.raises(AssertionError):
         await third.streams(34, promoted.start, timeout=1)
     await third.restart_clean()
@@ -150,9 +152,7 @@ async def test_a_real_history_ahead_of_the_wal_is_noticed_before_promoting(clust
     assert promoted.timeline == 9 and history is not None and history.timelines == (1, 9)
 
 
-async def test_a_killed_writer_comes_back_as_a_standby_with_a_position(
-    cluster: Cluster, record_property: pytest.RecordProperty
-) -> None:
+async def test_a_killed_writer_comes_back_as_a_standby_with_a_position(cluster: Cluster, measured: Measured) -> None:
     first = await _first(cluster)
     lsn = await _insert(first, 1)
     assert first.server.pid is not None
@@ -163,7 +163,7 @@ async def test_a_killed_writer_comes_back_as_a_standby_with_a_position(
     start = time.monotonic()
     await first.start()
     position = await first.standby.wait_idle(5)
-    record_property("restart_as_standby_s", time.monotonic() - start)
+    measured("restart_as_standby_s", time.monotonic() - start)
     assert position.timeline == 1 and position.lsn >= lsn
     assert await _ids(first) == [1]
     first.configure(Runtime(sync=(0, ())))
@@ -209,4 +209,9 @@ async def test_configuration_in_force(cluster: Cluster) -> None:
         first.session, ["jit", "shared_buffers", "restart_after_crash", "max_wal_size"]
     )
     assert wanted == {"jit": "off", "shared_buffers": "128MB", "restart_after_crash": "off", "max_wal_size": "192MB"}
-    configure.write_base(first.layout, (), cluster_name="x")
+    # A parameter that needs a restart is known as such, and one that does not is in force at once.
+    first.configure(Runtime(sync=(0, ())), standby=False, user={"max_connections": "70", "work_mem": "5MB"})
+    first.server.reload()
+    await sql.reload_seen(first.session, "work_mem", "5MB")
+    assert await sql.pending_restart(first.session) == ("max_connections",)
+    assert await sql.file_errors(first.session) == {}

@@ -1,0 +1,219 @@
+"""Making, cloning and rewinding data directories, with real tools."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.integration.certificates import HOST
+from tests.integration.copies import Cluster, Copy, Measured
+
+from aurora_operator.postgres import basebackup, disk, roles, sql, wal
+from aurora_operator.postgres.conf import Runtime, Source, conninfo
+from aurora_operator.postgres.control import read_control
+from aurora_operator.postgres.errors import CannotRewind, DataError, ToolError, Unavailable
+from aurora_operator.postgres.files import make_directory
+from aurora_operator.postgres.initdb import initdb
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.rewind import rewind
+from aurora_operator.postgres.timeline import how_to_follow
+from aurora_operator.postgres.tools import Tools
+
+
+async def _leader(cluster: Cluster) -> Copy:
+    first = cluster.first()
+    await first.start()
+    await roles.ensure_roles(first.session, master="app", password="secret", database="app")
+    await first.session.rows("CREATE TABLE public.t AS SELECT generate_series(1, 20000) AS id")
+    return first
+
+
+async def test_initdb_appears_whole_or_not_at_all(tools: Tools, root: Path) -> None:
+    layout = Layout(data=root)
+    make_directory(layout.new)
+    (layout.new / "left over").write_text("from an attempt that broke off")
+    await initdb(tools, layout)
+    assert layout.initialised() and not layout.new.exists()
+    control = await read_control(tools, layout.pgdata)
+    assert control.checksums and control.clean and control.checkpoint_timeline == 1
+    assert control.standby_minimums["max_connections"] > 0
+    assert len(control.system_identifier) > 15
+    with pytest.raises(DataError, match="never initialised twice"):
+        await initdb(tools, layout)
+    assert disk.usage(root).used > 0
+
+
+async def test_clone_shows_progress_and_keeps_the_former(cluster: Cluster, measured: Measured) -> None:
+    first, second = await _leader(cluster), cluster.blank()
+    for content in ("old", "older"):
+        make_directory(second.layout.pgdata)
+        (second.layout.pgdata / content).write_text(content)
+        seen: list[tuple[int, int]] = []
+        start = time.monotonic()
+        kept = await basebackup.base_backup(
+            second.tools,
+            second.layout,
+            first.source,
+            copy=second.name,
+            on_progress=lambda done, total, seen=seen: seen.append((done, total)),  # type: ignore[misc]
+        )
+        measured("clone_30_mb", time.monotonic() - start)
+        assert kept is not None and (kept / content).read_text() == content
+        assert seen and 0 < seen[-1][0] <= seen[-1][1] * 1.01
+        if content == "old":
+            second.layout.pgdata.rename(second.layout.data / "away")
+    second.configure(Runtime(source=first.source))
+    await second.start()
+    await second.streams(1, await sql.flush(first.session))
+    assert (await sql.system_identifier(second.session)) == (await sql.system_identifier(first.session))
+    basebackup.drop_replaced(second.layout)
+    assert not list(second.layout.kept.iterdir())
+
+    # A copy is cloned from a reader as well; the leader's histories and the rest come with it.
+    third = cluster.blank()
+    await third.clone_from(second)
+    third.configure(Runtime(source=first.source))
+    await third.start()
+    await third.streams(1, await sql.flush(first.session))
+
+
+async def test_a_clone_that_fails_leaves_what_was_there(cluster: Cluster) -> None:
+    first, second = await _leader(cluster), cluster.blank()
+    make_directory(second.layout.pgdata)
+    (second.layout.pgdata / "precious").write_text("data")
+    stranger = Source(host="somebody-else.test", address=first.address)
+    with pytest.raises(ToolError, match="does not match host name"):
+        await basebackup.base_backup(second.tools, second.layout, stranger, copy=second.name)
+    assert (second.layout.pgdata / "precious").read_text() == "data"
+    kept = basebackup.keep_aside(second.layout, second.layout.pgdata, "pgdata")
+    assert basebackup.recover_interrupted(second.layout) and not kept.exists()
+    assert (second.layout.pgdata / "precious").exists()
+    assert not basebackup.recover_interrupted(second.layout)
+
+
+async def test_rewind_after_divergence_keeps_the_wal(cluster: Cluster, measured: Measured) -> None:
+    first = await _leader(cluster)
+    second = cluster.blank()
+    await second.clone_from(first, verify=False)
+    second.configure(Runtime(source=first.source))
+    await second.start()
+    await second.streams(1, await sql.flush(first.session))
+    await second.standby.stop_receiving()
+    await first.session.rows("INSERT INTO public.t VALUES (-1)")  # acknowledged to nobody
+    assert first.server.pid is not None
+    os.kill(first.server.pid, signal.SIGKILL)
+    await first.server.wait()
+    await first.session.close()
+    await second.standby.promote(34)
+    await second.standby.set_sync(0, ())
+    await second.session.rows("INSERT INTO public.t VALUES (-2)")
+    leader = wal.read_history(second.layout.pgdata, 34)
+    assert leader is not None
+
+    with pytest.raises(CannotRewind, match="not shut down in order"):
+        await rewind(first.tools, first.layout, second.source, leader, copy=first.name)
+    first.configure(Runtime())
+    await first.start()
+    idle = await first.standby.wait_idle(5)
+    assert how_to_follow(leader, idle.timeline, idle.lsn, wal.read_histories(first.layout.pgdata)) == "rewind"
+    await first.session.close()
+    assert await first.server.stop("fast", 5)
+
+    seen: list[tuple[int, int]] = []
+    start = time.monotonic()
+    kept = await rewind(
+        first.tools,
+        first.layout,
+        second.source,
+        leader,
+        copy=first.name,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+    measured("rewind", time.monotonic() - start)
+    assert kept is not None and kept.name.startswith("34-")
+    assert any(path.name.startswith("00000001") and path.stat().st_size for path in kept.iterdir())
+    assert seen
+    first.configure(Runtime(source=second.source))
+    await first.start()
+    await first.streams(34, await sql.flush(second.session))
+    rows = await first.session.rows("SELECT id FROM public.t WHERE id < 0")
+    assert rows == [(-2,)]
+
+
+async def test_access_open_and_closed(cluster: Cluster) -> None:
+    first = await _leader(cluster)
+
+    async def login(user: str, **more: str) -> str:
+        tls = {"sslmode": "verify-full", "sslrootcert": str(first.layout.tls / "ca.crt")}
+        where = {"host": HOST, "hostaddr": first.address, "dbname": "app", **tls, **more}
+        try:
+            async with await psycopg.AsyncConnection.connect(user=user, **where) as connection:
+                row = await (await connection.execute("SELECT session_user")).fetchone()
+                return str(row and row[0])
+        except psycopg.OperationalError as error:
+            return str(error)
+
+    agent = conninfo(first.source, first.layout, "demo-9/00000009", dbname="postgres")
+    assert await login("app", password="secret") == "app"
+    assert "no pg_hba.conf entry" in await login("app", password="secret", sslmode="disable", sslrootcert="")
+    assert "password authentication failed" in await login("app", password="wrong")
+    assert "rejects" in await login("postgres", password="secret")
+    assert "certificate" in await login("aurora_replication", password="x", dbname="postgres", sslcert="", sslkey="")
+    async with await psycopg.AsyncConnection.connect(agent) as connection:
+        await connection.execute("CHECKPOINT")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("CREATE TABLE public.x ()")
+    assert "password" not in first.said.replace("password authentication failed", "")
+
+    held = await psycopg.AsyncConnection.connect(
+        host=HOST, hostaddr=first.address, user="app", password="secret", dbname="app", sslmode="require"
+    )
+    first.configure(Runtime(sync=(0, ())), access="closed", standby=False)
+    first.server.reload()
+    await sql.reload_seen(first.session, "cluster_name", first.name)
+    assert await sql.clients(first.session) == 1
+    assert await sql.terminate_clients(first.session) == 0
+    with pytest.raises(psycopg.OperationalError):
+        await held.execute("SELECT 1")
+    await held.close()
+    assert "no pg_hba.conf entry" in await login("app", password="secret")
+    async with await psycopg.AsyncConnection.connect(agent) as connection:
+        await connection.execute("SELECT 1")
+
+
+async def test_roles_are_made_once_and_repaired(cluster: Cluster) -> None:
+    first = await _leader(cluster)
+    query = "SELECT rolpassword FROM pg_authid WHERE rolname = 'app'"
+    before = await first.session.row(query)
+    await roles.ensure_roles(first.session, master="app", password="secret", database="app")
+    assert await first.session.row(query) == before
+    await roles.ensure_roles(first.session, master="app", password="päss\N{ROMAN NUMERAL NINE}", database="app")
+    assert await first.session.row(query) != before
+    assert not await roles.ensure_database(first.session, "app", "app")
+
+
+async def test_a_session_survives_a_server_that_does_not(cluster: Cluster) -> None:
+    first = await _leader(cluster)
+    with pytest.raises(Unavailable, match="did not answer"):
+        await first.session.rows("SELECT pg_sleep(10)", timeout=0.1)
+    assert await first.session.row("SELECT 1") == (1,)
+    (pid,) = await first.session.row("SELECT pg_backend_pid()")
+    os.kill(pid, signal.SIGTERM)
+    with pytest.raises(Unavailable):
+        for _ in range(100):
+            await first.session.row("SELECT pg_sleep(0.01)")
+    assert await first.session.row("SELECT 2") == (2,)
+    first.session._timeout = 0.3
+    assert first.server.pid is not None
+    os.kill(first.server.pid, signal.SIGSTOP)
+    await first.session.close()
+    start = time.monotonic()
+    with pytest.raises(Unavailable, match="did not answer"):
+        await first.session.row("SELECT 1")
+    assert time.monotonic() - start < 1
+    assert not await first.server.stop("fast", 0.2)
+    assert not first.server.alive and first.server.state() == "down"
