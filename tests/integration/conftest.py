@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import tempfile
@@ -12,8 +13,10 @@ from tests.integration import binaries
 from tests.integration.certificates import Authority
 from tests.integration.copies import Cluster, server_user
 
+from aurora_operator.postgres import disk
 from aurora_operator.postgres.initdb import initdb
 from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.parameters import GIB
 from aurora_operator.postgres.tools import Tools
 
 
@@ -35,7 +38,9 @@ def root(tools: Tools) -> Iterator[Path]:
 
 
 def _directory(tools: Tools) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="aurora-"))
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and disk.usage(memory).free > 2 * GIB
+    path = Path(tempfile.mkdtemp(prefix="aurora-", dir=memory if roomy else None))
     if tools.user is not None:
         shutil.chown(path, tools.user, tools.user)
     try:

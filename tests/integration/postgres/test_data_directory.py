@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from tests.integration.certificates import HOST
 from tests.integration.copies import Cluster, Copy, Measured
 
@@ -151,7 +152,7 @@ async def test_access_open_and_closed(cluster: Cluster) -> None:
         tls = {"sslmode": "verify-full", "sslrootcert": str(first.layout.tls / "ca.crt")}
         where = {"host": HOST, "hostaddr": first.address, "dbname": "app", **tls, **more}
         try:
-            async with await psycopg.AsyncConnection.connect(user=user, **where) as connection:
+            async with await psycopg.AsyncConnection.connect(make_conninfo(user=user, **where)) as connection:
                 row = await (await connection.execute("SELECT session_user")).fetchone()
                 return str(row and row[0])
         except psycopg.OperationalError as error:
