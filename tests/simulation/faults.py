@@ -21,14 +21,29 @@ class Faults:
         self.rng: Random = world.rng
         self.end = end
         kinds = list(KINDS)
-        self.kinds = self.rng.sample(kinds, self.rng.choice((1, 2, 3, 5, len(kinds))))
-        self.mean = self.rng.choice((300.0, 800.0, 2000.0))
+        self.kinds: list[str] = self.rng.choice(
+            (
+                self.rng.sample(kinds, self.rng.choice((1, 2, 3, 5, len(kinds)))),
+                ["isolate", "split", "split-zone", "links", "switchover", "network"],
+                ["crash", "crash-in-step", "postgres", "pause", "links", "isolate", "network", "switchover"],
+                ["membership", "crash", "crash-in-step", "postgres", "isolate", "switchover", "api", "volume"],
+            )
+        )
+        self.mean = self.rng.choice((200.0, 600.0, 1500.0))
+        self.bystander: str | None = None
+        """A copy that is not the leader, and the only one that anything happens to."""
 
     def begin(self) -> None:
         """Start after a while, in most runs when there is a leader."""
         first = 4500 if self.rng.random() < 0.8 else 100
         self.world.at(first, self.next)
         self.world.at(self.end, self.stop)
+
+    def begin_bystander(self) -> None:
+        """All faults hit one copy, and never the leader or the links between the others."""
+        self.kinds = self.rng.sample(BYSTANDER, self.rng.choice((1, 2, 4)))
+        self.world.at(self.end, self.stop)
+        self.next()
 
     def next(self) -> None:
         """One fault, and the time of the next."""
@@ -57,6 +72,8 @@ class Faults:
 
     def victim(self) -> Node:
         """A copy; the leader as often as all others together."""
+        if self.bystander is not None:
+            return next(n for n in self.world.nodes.values() if n.name == self.bystander)
         leader = self.world.leader()
         if leader is not None and self.rng.random() < 0.4:
             return leader
@@ -135,6 +152,13 @@ class Faults:
         pairs = [(a, b) for a in names for b in names if a != b and self.rng.random() < 0.25]
         self.cut(pairs)
 
+    def link(self) -> None:
+        one, other = self.rng.sample(sorted(self.names()), 2) if len(self.names()) > 1 else ("c1", "c1")
+        if self.bystander is not None:
+            one = self.bystander
+        if one != other:
+            self.cut(self.between({one}, {other}))
+
     def bad_network(self) -> None:
         network = self.world.network
         network.loss = self.rng.choice((0.0, 0.1, 0.3))
@@ -176,7 +200,7 @@ class Faults:
         newest = max(known, key=lambda c: c.key)
         quorums = [q for config in known if config.voters for q in (config.old, config.new) if q is not None]
         spare = all(len(q.voters) - q.write >= 1 for q in quorums)
-        if newest.new is not None or not spare or any(v not in world.nodes for q in quorums for v in q.voters):
+        if newest.new is not None or not spare or not world.whole():
             return
         world.lose_volume(self.rng.choice(list(world.nodes.values())))
 
@@ -199,6 +223,7 @@ KINDS: dict[str, Fault] = {
     "split": Faults.split,
     "split-zone": Faults.split_zone,
     "links": Faults.links,
+    "link": Faults.link,
     "network": Faults.bad_network,
     "slow-disk": Faults.slow_disk,
     "failing": Faults.failing,
@@ -209,3 +234,5 @@ KINDS: dict[str, Fault] = {
     "volume": Faults.lose_volume,
     "evidence": Faults.evidence,
 }
+
+BYSTANDER = ["crash", "crash-in-step", "postgres", "pause", "isolate", "link", "slow-disk", "clock"]

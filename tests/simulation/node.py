@@ -196,7 +196,7 @@ class Node:
         self.world.at(delay + 2 * self.disk_delay(), self._task, self.life, function, args)
 
     def _task(self, life: int, function: Callable[..., None], args: tuple[Any, ...]) -> None:
-        if self.life != life:
+        if self.life != life or self.state is None:
             return
         if self.paused or self.db.frozen:
             self.world.at(30, self._task, life, function, args)
@@ -276,7 +276,7 @@ class Node:
             db.torn = False
             if self.rng.random() < 0.5:
                 db.receive(source.db, len(source.db.log))
-        elif self.rng.random() < 0.5:
+        elif self.rng.random() < 0.5 and self.world.whole():
             db.torn = True
         self.start_postgres()
 

@@ -40,6 +40,9 @@ def run(seed: int, *, tracing: bool = False) -> Outcome:
 
 def _run(world: World) -> None:
     rng = world.rng
+    if rng.random() < 0.1:
+        _run_bystander(world)
+        return
     count = rng.choice((1, 2, 3, 3, 3, 4, 5, 6, 6))
     world.form(count, bootstrap=rng.random() < 0.2)
     end = rng.choice((8_000.0, 14_000.0, 22_000.0))
@@ -48,8 +51,30 @@ def _run(world: World) -> None:
         print(f"seed {world.seed}: {count} copies, faults {faults.kinds} until {end:.0f}")
     faults.begin()
     world.run(end + 1)
+    _settle(world)
+
+
+def _run_bystander(world: World) -> None:
+    """Trouble with one copy, or with its links, must never cost a healthy leader its place."""
+    world.form(world.rng.choice((2, 3, 3, 4, 6)), bootstrap=False)
+    _settle(world)
+    leader = world.leader()
+    assert leader is not None
+    faults = Faults(world, world.now + 12_000)
+    faults.bystander = world.rng.choice([n.name for n in world.nodes.values() if n is not leader])
+    faults.begin_bystander()
+    if world.tracing:
+        print(f"seed {world.seed}: {len(world.nodes)} copies, faults {faults.kinds} of {faults.bystander}")
+    opened = world.checker.opened
+    world.run(faults.end + 1)
+    _settle(world)
+    if world.checker.opened != opened or world.leader() is not leader:
+        world.checker.fail(f"{leader.id} lost its place through {faults.kinds} of {faults.bystander}")
+
+
+def _settle(world: World) -> None:
     since = world.now
-    if not world.run(end + PATIENCE, lambda: world.settled(since)):
+    if not world.run(since + PATIENCE, lambda: world.settled(since)):
         roles = {n.id: str(n.state.role) if n.state else "dead" for n in world.nodes.values()}
         configs = {n.id: n.durable for n in world.nodes.values()}
         world.checker.fail(f"not settled {PATIENCE:.0f} ms after the last fault: {roles} {configs} {world.wanted}")

@@ -38,7 +38,7 @@ class World:
         self.incarnations = 0
         self.wanted: frozenset[str] = frozenset()
         self.api_down = False
-        self.record = ConfigKey(0, 0)
+        self.record = 0
         self.false_evidence = 0.0
         self.calm = False
         """Faults are over."""
@@ -90,7 +90,6 @@ class World:
             config = Config(ConfigKey(0, 2), Quorum(frozenset(ids), majority(count)))
             for node in self.nodes.values():
                 node.durable = ev.Durable(0, config)
-        self.record = config.key
         for node in list(self.nodes.values()):
             self.at(300 * self.rng.random(), node.boot)
         self.at(OPERATOR_PERIOD, self.operate)
@@ -104,6 +103,11 @@ class World:
         new = self.add(node.name, node.zone, ev.Durable(0, NO_CONFIG))
         new.db.torn = True
         self.at(200 + 2000 * self.rng.random(), new.boot)
+
+    def whole(self) -> bool:
+        """Whether every voter of every known membership still has its volume and could start from it."""
+        known = {voter for node in self.nodes.values() for voter in node.durable.config.voters}
+        return all(voter in self.nodes and not self.nodes[voter].db.torn for voter in known)
 
     def died(self, node: Node) -> None:
         """Peers that can reach the pod's address find its ports closed."""
@@ -195,9 +199,9 @@ class World:
         """Compare-and-swap at the API server; None: no answer, which says nothing."""
         if self.api_down and self.rng.random() < 0.7:
             return None
-        if self.record != effect.before:
+        if self.record > effect.epoch:
             return False
-        self.record = effect.after.key
+        self.record = effect.epoch
         return None if self.api_down else True
 
     # --- traces ----------------------------------------------------------------------------------------------------

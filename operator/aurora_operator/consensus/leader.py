@@ -54,7 +54,7 @@ def on_tick(t: Turn) -> None:
     led = s.leadership
     if led is None or s.role not in PROMOTED:
         return
-    if not s.durable.config.can_read(_heard(t, led)):
+    if not s.durable.config.can_read(membership.heard(t, led, 1)):
         t.step_down()
         return
     _check_refusals(t)
@@ -64,14 +64,6 @@ def on_tick(t: Turn) -> None:
         s.leadership = replace(led, beat=t.now)
         t.beat(led.epoch, led.start, led.lsn)
     membership.advance(t)
-
-
-def _heard(t: Turn, led: Leadership) -> set[CopyId]:
-    """Who acknowledged, within the lease, a heartbeat; at first, who promised counts."""
-    s = t.state
-    since = t.now - s.timing.lease
-    voters = s.durable.config.voters
-    return {c for c in voters if c == s.me or (led.peers[c].sent if c in led.peers else led.since) > since}
 
 
 def _check_refusals(t: Turn) -> None:

@@ -26,6 +26,10 @@ def advance(t: Turn) -> None:
     config = s.durable.config
     if led.proposal is not None and not _expired(t, led.proposal):
         return
+    if config.new is not None and s.me in config.old.voters and not config.new.can_write(heard(t, led, 2)):
+        # Who was to join has gone again. Every commit has its old quorum, with the joint rule in force or before.
+        _propose(t, led, Config(_next_key(led, config), config.old))
+        return
     if config.key != led.synced:
         holders = {s.me, *(c for c, p in led.peers.items() if p.config >= config.key)}
         waiting = led.sync_asked == config.key and t.now - led.sync_asked_at < 2 * s.timing.request
@@ -36,11 +40,21 @@ def advance(t: Turn) -> None:
     if config.new is not None:
         flushed = {s.me, *(c for c, lsn in led.flushed.items() if lsn >= led.sync_lsn)}
         if config.can_write(flushed):
-            _propose(t, led, config.final(_next_key(led, config)))
+            # Both sides hold every commit, so the step may end in either: a leader ends it where it can lead on.
+            end = config.new if s.me in config.new.voters else config.old
+            _propose(t, led, Config(_next_key(led, config), end))
         return
     target = next_quorum(s, led)
     if target is not None:
         _propose(t, led, config.joint(_next_key(led, config), target))
+
+
+def heard(t: Turn, led: Leadership, leases: int) -> set[CopyId]:
+    """The voters, ourselves included, that acknowledged a heartbeat sent within so many leases; at first, all."""
+    s = t.state
+    since = t.now - leases * s.timing.lease
+    voters = s.durable.config.voters
+    return {c for c in voters if c == s.me or (led.peers[c].sent if c in led.peers else led.since) > since}
 
 
 def _expired(t: Turn, proposal: Proposal) -> bool:
@@ -48,12 +62,13 @@ def _expired(t: Turn, proposal: Proposal) -> bool:
 
 
 def _next_key(led: Leadership, config: Config) -> ConfigKey:
-    return ConfigKey(led.epoch, config.key.version + 1)
+    """Never one that was proposed before: a late answer must not be taken for another proposal's."""
+    return ConfigKey(led.epoch, max(config.key.version, led.version) + 1)
 
 
 def _propose(t: Turn, led: Leadership, config: Config) -> None:
     s = t.state
-    s.leadership = replace(led, proposal=Proposal(config, t.now))
+    s.leadership = replace(led, proposal=Proposal(config, t.now), version=config.key.version)
     t.do(WriteRecord(led.epoch, s.durable.config.key, config))
 
 
@@ -96,10 +111,7 @@ def _wanted_write(s: State, voters: frozenset[CopyId]) -> int:
 def _safe(s: State, config: Config, quorum: Quorum, streaming: set[CopyId]) -> bool:
     """Whether the copies that stream now can keep commits flowing through the joint step and after it."""
     joint = config.joint(config.key, quorum)
-    try:
-        rule = joint.sync_rule(s.me)
-    except ValueError:
-        return False
+    rule = joint.sync_rule(s.me)
     enough = len(streaming.intersection(rule.names)) >= rule.need
     return enough and joint.can_write(streaming)
 

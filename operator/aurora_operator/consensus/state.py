@@ -108,6 +108,8 @@ class Leadership:
     peers: Mapping[CopyId, Peer] = field(default_factory=dict)
     flushed: Mapping[CopyId, int] = field(default_factory=dict)
     proposal: Proposal | None = None
+    version: int = 0
+    """The newest version that was proposed in this epoch."""
     preferred: CopyId | None = None
 
 

@@ -108,39 +108,27 @@ class Config:
         """The joint step towards `new`."""
         return replace(self, key=key, new=new)
 
-    def final(self, key: ConfigKey) -> Config:
-        """The end of a joint step. Raises ValueError when there is none."""
-        if self.new is None:
-            raise ValueError("not in a joint step")
-        return Config(key=key, old=self.new)
-
     def sync_rule(self, leader: CopyId) -> SyncRule:
         """What PostgreSQL must be told so that each commit has its write quorum.
 
         One `ANY` list cannot say "of these and of those", so in a joint step it is asked of the copies that are in
-        both, or of all with enough more to cover either, whichever tolerates more of them missing. Raises
-        ValueError when neither list is long enough.
+        both, or of all with enough more to cover either, whichever tolerates more of them missing. The leader counts
+        where it votes; in a joint step that need not be on both sides. Raises ValueError when it does not vote.
         """
+        if leader not in self.voters:
+            raise ValueError(f"the leader {leader} does not vote")
         if self.new is None:
-            return _rule(leader, self.old.voters, self.old.write)
-        both, either = self.old.voters & self.new.voters, self.voters
-        need_both = max(self.old.write, self.new.write)
-        need_either = max(
-            self.old.write + len(either - self.old.voters), self.new.write + len(either - self.new.voters)
-        )
-        slack_both, slack_either = len(both) - need_both, len(either) - need_either
-        if max(slack_both, slack_either) < 0:
-            raise ValueError("no synchronous_standby_names satisfies both memberships")
-        if slack_both >= slack_either:
-            return _rule(leader, both, need_both)
-        return _rule(leader, either, need_either)
+            return _rule(leader, self.old.voters, (self.old,))
+        quorums = (self.old, self.new)
+        rules = [_rule(leader, voters, quorums) for voters in (self.old.voters & self.new.voters, self.voters)]
+        return max(rules, key=lambda rule: len(rule.names) - rule.need)
 
 
-def _rule(leader: CopyId, voters: frozenset[CopyId], need: int) -> SyncRule:
-    """`need` of `voters`, the leader being one of them."""
-    if leader not in voters:
-        raise ValueError(f"the leader {leader} does not vote")
-    return SyncRule(need - 1, tuple(sorted(voters - {leader})) if need > 1 else ())
+def _rule(leader: CopyId, voters: frozenset[CopyId], quorums: tuple[Quorum, ...]) -> SyncRule:
+    """The fewest of `voters` that, whichever they are, make a write quorum of each together with the leader."""
+    names = voters - {leader}
+    need = max(q.write - (leader in q.voters) + len(names - q.voters) for q in quorums)
+    return SyncRule(need, tuple(sorted(names)) if need > 0 else ())
 
 
 NO_CONFIG: Final = Config(key=ConfigKey(0, 0), old=Quorum(frozenset(), 1))
