@@ -84,9 +84,7 @@ class AuroraCluster:
             return found
 
         wanted = f"{type} is {status}" + (f" because of {reason}" if reason else "")
-        found = until(f"{self.namespace}/{self.name}: {wanted}", look, timeout=timeout)
-        assert found is not None
-        return found
+        return until(f"{self.namespace}/{self.name}: {wanted}", look, timeout=timeout)
 
     def wait_ready(self, timeout: float = 120) -> None:
         """Wait until it is as its present spec says."""
@@ -129,6 +127,15 @@ class AuroraCluster:
         assert pod is not None, f"no pod has the writer's address {address}"
         epoch = int(slice["metadata"]["annotations"][names.ANNOTATION_EPOCH])
         return Leadership(epoch, pod["metadata"]["labels"][names.LABEL_INSTANCE], address)
+
+    def wait_leadership(self, after: Leadership, *, timeout: float = 60) -> Leadership:
+        """Wait for a leadership with a higher epoch than that."""
+
+        def look() -> Leadership | None:
+            now = self.leadership()
+            return now if now.epoch > after.epoch else None
+
+        return until(f"{self.name}: a leader follows {after}", look, timeout=timeout, every=0.2)
 
     def readers(self) -> list[str]:
         """Instances that serve as readers."""

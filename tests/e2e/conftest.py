@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e import diagnosis, kube, operating
-from tests.e2e.aurora import AuroraCluster
+from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.client import Client
 from tests.kind import tools
 from tests.kind.context import require_own_context
@@ -52,29 +53,60 @@ def measure() -> Measure:
     return note
 
 
-@pytest.fixture(scope="module")
-def namespace(operator: None, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the module's own, in which only restricted pods may run."""
-    yield from _namespace(f"e2e-{request.module.__name__.rpartition('.')[2].removeprefix('test_').replace('_', '-')}")
+class Shared:
+    """The cluster that most modules share: made when it is first asked for, gone while others have theirs."""
+
+    def __init__(self) -> None:
+        self._holder = contextlib.ExitStack()
+        self._cluster: AuroraCluster | None = None
+
+    def ready(self) -> AuroraCluster:
+        """The cluster, as its spec says."""
+        if self._cluster is None:
+            self._cluster = self._holder.enter_context(fresh_cluster("demo", "e2e-shared"))
+        self._cluster.wait_ready(120)
+        return self._cluster
+
+    def release(self) -> None:
+        """Delete it, if it is there: two cores carry one cluster at a time."""
+        self._cluster = None
+        self._holder.close()
 
 
-@pytest.fixture(scope="session")
-def _shared(operator: None) -> Iterator[AuroraCluster]:
-    for name in _namespace("e2e-shared"):
-        cluster = AuroraCluster("demo", name)
+@contextlib.contextmanager
+def fresh_cluster(name: str, namespace: str, spec: Mapping[str, Any] = SMALL) -> Iterator[AuroraCluster]:
+    """A cluster in a namespace of its own, Ready."""
+    with _namespace(namespace):
+        cluster = AuroraCluster(name, namespace)
         begun = time.monotonic()
-        cluster.create()
+        cluster.create(spec)
         cluster.wait_ready(300)
         cluster.seconds_to_ready = time.monotonic() - begun
         yield cluster
         cluster.delete()
 
 
+@pytest.fixture(scope="session")
+def _shared(operator: None) -> Iterator[Shared]:
+    shared = Shared()
+    yield shared
+    shared.release()
+
+
 @pytest.fixture
-def cluster(_shared: AuroraCluster) -> AuroraCluster:
-    """The cluster of three instances that the modules share, found Ready by each test and to be left so."""
-    _shared.wait_ready(120)
-    return _shared
+def cluster(_shared: Shared) -> AuroraCluster:
+    """The cluster of three instances that modules share: found Ready by each test, and to be left so."""
+    return _shared.ready()
+
+
+@pytest.fixture(scope="module")
+def namespace(_shared: Shared, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the module's own, in which only restricted pods may run, while there is no shared cluster."""
+    _shared.release()
+    with _namespace(
+        f"e2e-{request.module.__name__.rpartition('.')[2].removeprefix('test_').replace('_', '-')}"
+    ) as name:
+        yield name
 
 
 @pytest.fixture
@@ -85,13 +117,21 @@ def client(cluster: AuroraCluster) -> Client:
     return client
 
 
+@contextlib.contextmanager
 def _namespace(name: str) -> Iterator[str]:
     kube.delete_namespace(name)
     kube.make_namespace(name)
     _namespaces.append(name)
-    yield name
-    _namespaces.remove(name)
-    kube.delete_namespace(name)
+    try:
+        yield name
+    finally:
+        _namespaces.remove(name)
+        kube.delete_namespace(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First what needs no cluster or the shared one, then what makes its own: the shared one is made once."""
+    items.sort(key=lambda item: "namespace" in getattr(item, "fixturenames", ()) and "admission" not in item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)

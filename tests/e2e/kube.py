@@ -83,7 +83,7 @@ def execute(
     return kubectl(*words, "--container", container, "--", *command, stdin=stdin, timeout=timeout)
 
 
-def until(what: str, look: Callable[[], T], *, timeout: float, every: float = 0.5) -> T:
+def until(what: str, look: Callable[[], T | None], *, timeout: float, every: float = 0.5) -> T:
     """Look until the answer is true, and return it; raise NotSo after `timeout` seconds.
 
     A look that fails (an assertion, a kubectl that is refused or gets no answer) counts as not yet.

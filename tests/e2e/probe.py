@@ -162,9 +162,7 @@ class Probe:
                 raise RuntimeError(f"the probe failed: {failed}")
             return next((Report.model_validate(line["report"]) for line in self._lines if "report" in line), None)
 
-        report = until("the probe's account", look, timeout=timeout, every=0.1)
-        assert report is not None
-        return report
+        return until("the probe's account", look, timeout=timeout, every=0.1)
 
     def _tick(self) -> dict[str, Any] | None:
         return next((line["tick"] for line in reversed(self._lines) if "tick" in line), None)
