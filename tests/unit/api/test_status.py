@@ -17,7 +17,7 @@ STATUSES: list[ConditionStatus] = ["True", "False", "Unknown"]
 
 def test_a_new_condition_comes_last() -> None:
     first = set_condition((), "Available", "True", reasons.WRITER_OPEN, "", now=T0)
-    both = set_condition(first, READY, "False", reasons.CREATING, "Not yet.", now=T0, observed_generation=4)
+    both = set_condition(first, READY, "False", reasons.COPIES_MISSING, "Not yet.", now=T0, observed_generation=4)
     assert [c.type for c in both] == ["Available", READY]
     assert get_condition(both, READY) == both[1]
     assert both[1].observed_generation == 4
@@ -32,7 +32,7 @@ def test_the_time_changes_with_the_status_only(history: list[tuple[ConditionStat
     since, last = T0, None
     for step, (status, message) in enumerate(history):
         now = T0 + timedelta(seconds=step)
-        conditions = set_condition(conditions, READY, status, reasons.UPDATING, message, now=now)
+        conditions = set_condition(conditions, READY, status, reasons.FAULT, message, now=now)
         since = since if status == last else now
         last = status
         assert len(conditions) == 1
