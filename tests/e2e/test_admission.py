@@ -131,9 +131,7 @@ def test_a_whole_status_is_stored_as_written() -> None:
         durability=DurabilityStatus(
             copies=3, alive_copies=2, write_quorum=2, read_quorum=2, zones=("zone-a",), write_available=True
         ),
-        conditions=set_condition(
-            (), READY, "False", reasons.FAULT, "", now=datetime.now(UTC), observed_generation=1
-        ),
+        conditions=set_condition((), READY, "False", reasons.FAULT, "", now=datetime.now(UTC), observed_generation=1),
     ).to_kubernetes()
     send("create", manifest(NOWHERE, name="status", namespace=NAMESPACE), dry_run=False)
     try:
