@@ -13,13 +13,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
 _TAIL_LINES = 40
 _REPORT_EVERY = 10.0  # seconds between two lines of progress: a log stays readable, nobody thinks it hangs
 
-_depth = threading.local()
+# How deep in steps we are; a thread that is started with a copy of the context goes on from there.
+_depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
 class HarnessError(Exception):
@@ -37,7 +39,7 @@ class CommandFailed(HarnessError):
 
 def say(text: str) -> None:
     """Print one line for the person who waits, indented by the steps it belongs to."""
-    print("  " * getattr(_depth, "value", 0) + text, file=sys.stderr, flush=True)
+    print("  " * _depth.get() + text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -45,14 +47,14 @@ def step(title: str) -> Iterator[None]:
     """Announce a step and, when it is over, how long it took."""
     say(f"• {title}")
     started = time.monotonic()
-    _depth.value = getattr(_depth, "value", 0) + 1
+    deeper = _depth.set(_depth.get() + 1)
     try:
         yield
     except BaseException:
-        _depth.value -= 1
+        _depth.reset(deeper)
         say(f"✗ {title}: failed after {elapsed(started)}")
         raise
-    _depth.value -= 1
+    _depth.reset(deeper)
     say(f"✓ {title}: {elapsed(started)}")
 
 

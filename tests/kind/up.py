@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from tests.kind import base, cache, cluster, docker, engine, kube, project, tools
 from tests.kind.context import Context
@@ -55,11 +56,16 @@ def _context() -> Context:
 def _prepare() -> None:
     """Make what a machine without a registry needs: downloads beside compilations, since two cores are few."""
     with step("prepare a cluster without an image registry"), ThreadPoolExecutor(2) as pool:
-        downloads = pool.submit(lambda: [base.ensure(suite, registry=False) for suite in ("bookworm", "trixie")])
+        downloads = pool.submit(copy_context().run, _debian)
         for make in (kube.kubernetes, kube.coredns, kube.pause, kube.podnet):
             make()
         tools.use(*TOOLS)
         downloads.result()
+
+
+def _debian() -> None:
+    for suite in ("bookworm", "trixie"):
+        base.ensure(suite, registry=False)
 
 
 def _alone() -> cache.Lock:
