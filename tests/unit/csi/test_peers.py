@@ -57,7 +57,7 @@ def test_a_copy_on_another_node_has_the_content_and_stays_sparse(
 ) -> None:
     volume = controller.CreateVolume(request("pvc", GIB)).volume.volume_id
     with pool.volumes.image(volume).open("r+b") as image:
-        image.write(b"first")  # what the stand-in for a reflink copies
+        image.write(b"first")
     snapshot = controller.CreateSnapshot(csi.CreateSnapshotRequest(name="s", source_volume_id=volume)).snapshot
     with pool.snapshots.image(snapshot.snapshot_id).open("r+b") as image:
         image.seek(GIB - 5)
