@@ -18,10 +18,7 @@ def describe() -> dict[str, Any]:
         "processor": _line("/proc/cpuinfo", "model name"),
         "memory": _line("/proc/meminfo", "MemTotal"),
         "kernel": platform.release(),
-        "kubernetes": kubectl("version", "--output", "yaml")
-        .partition("serverVersion")[2]
-        .partition("gitVersion: ")[2]
-        .split()[0],
+        "kubernetes": json.loads(kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"],
         "load_before": round(os.getloadavg()[0], 2),
     }
 

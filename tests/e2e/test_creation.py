@@ -11,13 +11,14 @@ from tests.e2e.conftest import Measure
 from tests.kind.context import kubectl
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names
+from aurora_operator.api import names, reasons
 
 
 def test_it_is_ready_in_time(cluster: AuroraCluster, measure: Measure) -> None:
     measure("creation to Ready, seconds", cluster.seconds_to_ready)
     assert cluster.seconds_to_ready < 180
-    assert [event["reason"] for event in cluster.events("BecameReady")]
+    assert [event["reason"] for event in cluster.events(reasons.WRITER_OPENED)] == [reasons.WRITER_OPENED]
+    assert cluster.events("Ready")
 
 
 def test_kubectl_shows_and_waits(cluster: AuroraCluster) -> None:

@@ -11,6 +11,8 @@ from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 from tests.kind.shell import CommandFailed
 
+from aurora_operator.api import reasons
+
 
 def test_a_reload_restarts_nothing(cluster: AuroraCluster) -> None:
     before = starts(cluster)
@@ -45,11 +47,10 @@ def test_a_restart_is_made_once_each(cluster: AuroraCluster, measure: Measure, c
 def test_a_bad_value_changes_nothing(cluster: AuroraCluster) -> None:
     before = starts(cluster)
     cluster.change({"parameters": {"work_mem": "lots"}})
-    refused = cluster.wait_condition("SpecAccepted", "False", timeout=60)
-    assert refused["reason"] == "ParameterRefused"
+    refused = cluster.wait_condition("SpecAccepted", "False", timeout=60, reason=reasons.PARAMETERS_REFUSED)
     assert "work_mem" in refused["message"] and "lots" in refused["message"]
     assert cluster.status["phase"] == "Blocked"
-    assert until("an event says so", lambda: cluster.events("SpecRefused"), timeout=30)
+    until("an event says so", lambda: cluster.events(reasons.SPEC_REJECTED), timeout=30)
     cluster.wait_condition("Available", "True", timeout=5)
     assert shown(cluster, "work_mem") == {"7MB"}
     assert starts(cluster) == before

@@ -9,7 +9,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names
+from aurora_operator.api import names, reasons
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["to-one", "to-any"])
@@ -29,13 +29,13 @@ def test_a_switchover_loses_nothing(cluster: AuroraCluster, measure: Measure, na
     assert after.instance != before.instance
     assert after.instance == target or not named
     until("the request is answered", lambda: _annotation(cluster) is None, timeout=30)
-    until("an event says so", lambda: cluster.events("SwitchoverCompleted"), timeout=30)
+    until("an event says so", lambda: cluster.events(reasons.SWITCHED_OVER), timeout=30)
 
 
 def test_a_switchover_to_nobody_is_refused(cluster: AuroraCluster) -> None:
     before = cluster.leadership()
     cluster.annotate(names.ANNOTATION_SWITCHOVER, "demo-9")
-    refused = until("the request is refused", lambda: cluster.events("SwitchoverRefused"), timeout=30)
+    refused = until("the request is refused", lambda: cluster.events(reasons.SWITCHOVER_REFUSED), timeout=30)
     assert "demo-9" in refused[-1]["message"]
     until("the request is gone", lambda: _annotation(cluster) is None, timeout=30)
     assert cluster.leadership() == before
