@@ -11,6 +11,7 @@ from tests.kind.cache import REPO
 from tests.kind.context import CLUSTER, KUBE_CONTEXT, MARKER, Context, apply, kubectl
 from tests.kind.docker import docker, running_containers
 from tests.kind.shell import CommandFailed, HarnessError, elapsed, output, run, say, step, wait_until
+from tests.kind.system import allow_file_watches
 
 CONFIG = REPO / "kind-config.yaml"
 # On cgroup v2, and on v1.
@@ -20,6 +21,7 @@ _CPU_USED = "cd /sys/fs/cgroup; cat cpu.stat cpuacct/cpuacct.usage 2>/dev/null |
 def ensure(context: Context) -> None:
     """Return once our cluster is there, answers, and all its nodes are Ready."""
     tools.use("kind", "kubectl")
+    allow_file_watches()
     nodes = context.nodes()
     if nodes:
         if _revive(context):

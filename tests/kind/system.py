@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.kind.shell import HarnessError, output, run, step
+from tests.kind.shell import HarnessError, output, run, say, step
 
 
 def may_install() -> bool:
@@ -53,3 +53,18 @@ def capabilities_missing() -> list[int]:
     bounding = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapBnd:"))
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
     return [number for number in range(last + 1) if not bounding >> number & 1]
+
+
+def allow_file_watches() -> None:
+    """Raise the limits on inotify: with several nodes on one kernel the defaults are soon used up.
+
+    What then fails says "too many open files" and looks like anything but this: kube-proxy, kubelet, tail.
+    """
+    for name, wanted in (("max_user_instances", 1024), ("max_user_watches", 524288)):
+        limit = Path("/proc/sys/fs/inotify") / name
+        if not limit.exists() or int(limit.read_text()) >= wanted:
+            continue
+        try:
+            limit.write_text(str(wanted))
+        except OSError:
+            say(f"fs.inotify.{name} is low: if pods fail, run `sudo sysctl -w fs.inotify.{name}={wanted}`")
