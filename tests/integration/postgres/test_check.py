@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,15 @@ from aurora_operator.postgres.check import ALL, check_parameters
 from aurora_operator.postgres.conf import setting
 from aurora_operator.postgres.tools import Tools
 
-CHOICES = parameters.compute(SIZES)
+Choices = tuple[parameters.Choice, ...]
 
 
-async def test_good_ones_pass(tools: Tools, template: Path) -> None:
+@pytest.fixture
+def choices(major: int) -> Choices:
+    return parameters.compute(replace(SIZES, major=major))
+
+
+async def test_good_ones_pass(tools: Tools, template: Path, choices: Choices) -> None:
     good = {
         "work_mem": "8MB",
         "Max_Connections": "200",
@@ -27,8 +33,8 @@ async def test_good_ones_pass(tools: Tools, template: Path) -> None:
         "myapp.tenant": "anything",
         "wal_level": "logical",
     }
-    assert await check_parameters(tools, CHOICES, good, pgdata=template, memory=SIZES.memory) == {}
-    assert await check_parameters(tools, CHOICES, {}, pgdata=template, memory=SIZES.memory) == {}
+    assert await check_parameters(tools, choices, good, pgdata=template, memory=SIZES.memory) == {}
+    assert await check_parameters(tools, choices, {}, pgdata=template, memory=SIZES.memory) == {}
 
 
 @pytest.mark.parametrize(
@@ -49,24 +55,26 @@ async def test_good_ones_pass(tools: Tools, template: Path) -> None:
         ("timezone", "Mars/Olympus", '"TimeZone": "Mars/Olympus"'),
     ],
 )
-async def test_bad_ones_are_named(tools: Tools, template: Path, name: str, value: str, says: str) -> None:
+async def test_bad_ones_are_named(
+    tools: Tools, template: Path, choices: Choices, name: str, value: str, says: str
+) -> None:
     wanted = {name: value, "maintenance_work_mem": "64MB"}
-    errors = await check_parameters(tools, CHOICES, wanted, pgdata=template, memory=SIZES.memory)
+    errors = await check_parameters(tools, choices, wanted, pgdata=template, memory=SIZES.memory)
     assert errors.keys() == {name}
     assert says in errors[name]
 
 
-async def test_each_of_several_is_named(tools: Tools) -> None:
+async def test_each_of_several_is_named(tools: Tools, choices: Choices) -> None:
     wanted = {"work_mem": "lots", "nonsense": "1", "jit": "maybe", "seq_page_cost": "2", "port": "1"}
-    errors = await check_parameters(tools, CHOICES, wanted)
+    errors = await check_parameters(tools, choices, wanted)
     assert errors.keys() == {"work_mem", "nonsense", "jit", "port"}
 
 
-async def test_what_does_not_fit_together(tools: Tools, template: Path) -> None:
+async def test_what_does_not_fit_together(tools: Tools, template: Path, choices: Choices) -> None:
     tight = {"max_connections": "20", "superuser_reserved_connections": "20"}
-    errors = await check_parameters(tools, CHOICES, tight, pgdata=template)
+    errors = await check_parameters(tools, choices, tight, pgdata=template)
     assert errors.keys() <= tight.keys() and errors
-    greedy = await check_parameters(tools, CHOICES, {"shared_buffers": "450MB"}, pgdata=template, memory=SIZES.memory)
+    greedy = await check_parameters(tools, choices, {"shared_buffers": "450MB"}, pgdata=template, memory=SIZES.memory)
     assert "too little of the pod's 512 MiB" in greedy[ALL]
 
 
