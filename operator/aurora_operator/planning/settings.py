@@ -48,9 +48,9 @@ def choose_settings(
     spec: AuroraClusterSpec, members: Members, zones: Mapping[int, str | None], facts: Facts
 ) -> Settings | None:
     """The document that should be in force, or None while its revision cannot be told: the ConfigMap is gone, and
-    nobody who may hold a newer one has answered."""
+    of those who may hold a newer one none has answered."""
     old = facts.settings
-    if old is None and facts.initialised and not facts.answering:
+    if old is None and facts.blind:
         return None
     voters = choose_voters(spec, members, zones, facts)
     write_quorum = spec.write_quorum
