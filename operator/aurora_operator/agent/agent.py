@@ -123,9 +123,8 @@ class Agent:
             asyncio.create_task(self._label(), name="label"),
         ]
         try:
-            done, _ = await asyncio.wait([lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                log.info("%s has ended", task.get_name())
                 task.result()
         finally:
             await copy.server.stop("fast", 10)

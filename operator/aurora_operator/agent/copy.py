@@ -44,7 +44,7 @@ class Copy:
     session: Session
     incarnation: str
     settings: Settings
-    jobs: JobSlot = field(default_factory=lambda: JobSlot("postgres"))
+    jobs: JobSlot = field(init=False)
     phase: Phase = "Starting"
     message: str = ""
     role: str = "none"
@@ -62,9 +62,18 @@ class Copy:
     server_version: str | None = None
     system_identifier: str | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Fails with what nobody expected: the agent ends then, and the kubelet starts it anew."""
     peers: Peers = field(init=False)
     driver: Driver = field(init=False)
-    _labelled: str | None = None
+
+    def __post_init__(self) -> None:
+        self.jobs = JobSlot("postgres", self.fail)
+
+    def fail(self, error: BaseException) -> None:
+        """End the agent because of this."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
 
     @property
     def standby(self) -> Standby:

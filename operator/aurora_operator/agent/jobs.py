@@ -15,12 +15,14 @@ Job = Callable[[], Awaitable[None]]
 class JobSlot:
     """Runs the newest job given to it. Jobs are cancelled at their awaits; they clean up before they end."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_error: Callable[[BaseException], None]) -> None:
+        """`on_error` gets what a job did not expect; what it expects, it handles itself."""
         self._name = name
+        self._on_error = on_error
         self._task: asyncio.Task[None] | None = None
 
     def start(self, what: str, job: Job) -> None:
-        """Cancel what runs, wait for its end, and run `job`. An error in a job is logged and ends only that job."""
+        """Cancel what runs, wait for its end, and run `job`."""
         self._task = asyncio.create_task(self._run(what, job, self._task), name=f"{self._name}-{what}")
 
     async def _run(self, what: str, job: Job, before: asyncio.Task[None] | None) -> None:
@@ -33,8 +35,9 @@ class JobSlot:
                 raise asyncio.CancelledError
         try:
             await job()
-        except Exception:
+        except Exception as error:
             log.exception("%s: %s failed", self._name, what)
+            self._on_error(error)
 
     async def cancel(self) -> None:
         """End what runs, and wait for that."""

@@ -85,7 +85,7 @@ class Leading:
 
     async def _report_replication(self, epoch: int) -> None:
         copy = self._copy
-        _, lsn = await sql.write_position(copy.session)
+        _, lsn = await sql.write_lsn(copy.session)
         rows = await sql.replication(copy.session)
         copy.position_lsn = copy.leader_lsn = lsn
         voters = copy.driver.state.durable.config.voters
@@ -138,8 +138,9 @@ class Leading:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._chores.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("could not %s: %s", task.get_name(), task.exception())
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("could not %s: %s", task.get_name(), error)
+            self._copy.fail(error)
 
     def end_chores(self) -> None:
         """The leadership is over."""

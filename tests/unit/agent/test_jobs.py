@@ -7,8 +7,12 @@ import pytest
 from aurora_operator.agent.jobs import JobSlot
 
 
+def unexpected(error: BaseException) -> None:
+    raise AssertionError(error)
+
+
 async def test_a_new_job_begins_only_when_the_old_one_has_cleaned_up() -> None:
-    slot, order = JobSlot("test"), []
+    slot, order = JobSlot("test", unexpected), []
     started = asyncio.Event()
 
     async def first() -> None:
@@ -34,7 +38,7 @@ async def test_a_new_job_begins_only_when_the_old_one_has_cleaned_up() -> None:
 
 
 async def test_of_two_quick_successors_only_the_last_runs() -> None:
-    slot, ran = JobSlot("test"), []
+    slot, ran = JobSlot("test", unexpected), []
     done = asyncio.Event()
 
     async def forever() -> None:
@@ -56,8 +60,9 @@ async def test_of_two_quick_successors_only_the_last_runs() -> None:
     assert ran == ["last"]
 
 
-async def test_an_error_ends_only_its_job(caplog: pytest.LogCaptureFixture) -> None:
-    slot = JobSlot("test")
+async def test_an_error_is_told_and_the_next_job_runs(caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[BaseException] = []
+    slot = JobSlot("test", errors.append)
     done = asyncio.Event()
 
     async def broken() -> None:
@@ -72,3 +77,4 @@ async def test_an_error_ends_only_its_job(caplog: pytest.LogCaptureFixture) -> N
     async with asyncio.timeout(5):
         await done.wait()
     assert "broken failed" in caplog.text
+    assert [str(e) for e in errors] == ["no"]
