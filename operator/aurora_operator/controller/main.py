@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import kopf
 import prometheus_client
@@ -77,6 +77,7 @@ async def run(config: Config) -> None:
                 registry=handlers.registry,
                 settings=handlers.settings(),
                 memo=kopf.Memo(fleet=fleet, complaints=lambda: _complaints(fleet, election)),
+                identity=cast(Any, config.identity),  # Kopf's default asks for a user name, which a container lacks
                 standalone=True,
                 clusterwide=not config.watch_namespaces,
                 namespaces=config.watch_namespaces,
