@@ -6,7 +6,7 @@ SEEDS   ?= 500
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images demo test lint unit simulation simulate integration e2e status down clean
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration e2e status down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,10 +63,13 @@ simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5
 integration: setup ## Run the tests against real PostgreSQL processes
 	@.venv/bin/pytest tests/integration
 
-e2e: cluster ## Run the end-to-end tests on the kind cluster
+operator: cluster ## Install the operator into the cluster, or upgrade it
+	@$(PYTHON) -m tests.kind.chart
+
+e2e: operator ## Run the end-to-end tests on the kind cluster
 	@.venv/bin/pytest tests/e2e
 
-bench-%: cluster ## Run one benchmark: make bench-failover runs bench/failover.py
+bench-%: operator ## Run one benchmark: make bench-failover runs bench/failover.py
 	@$(PYTHON) -m bench.$*
 
 # ---- looking and leaving -----------------------------------------------------------------------------------
