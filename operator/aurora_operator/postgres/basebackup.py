@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from aurora_operator.postgres.conf import Source, conninfo
-from aurora_operator.postgres.files import make_directory, remove_tree, rename_durably
+from aurora_operator.postgres.files import make_directory, remove_durably, remove_tree, rename_durably
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.tools import Tools
 
@@ -90,6 +90,7 @@ async def base_backup(
         await tools.run("pg_verifybackup", "--exit-on-error", "--quiet", layout.new, timeout=left)
     kept = keep_aside(layout, layout.pgdata, "pgdata") if layout.pgdata.exists() else None
     rename_durably(layout.new, layout.pgdata)
+    remove_durably(layout.rewinding)  # What it told of has been replaced.
     return kept
 
 

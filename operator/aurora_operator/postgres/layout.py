@@ -47,6 +47,11 @@ class Layout:
         return self.state / "lock"
 
     @property
+    def rewinding(self) -> Path:
+        """There while pg_rewind works on the data directory: its files are of two histories then."""
+        return self.state / "rewinding"
+
+    @property
     def server_key(self) -> Path:
         """The server's private key, copied here with the permissions that PostgreSQL demands."""
         return self.run / "tls" / "server.key"

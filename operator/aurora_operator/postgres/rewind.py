@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
-from typing import Final
 
 import psycopg
 
@@ -13,14 +13,19 @@ from aurora_operator.postgres.basebackup import Progress, parse_progress, stamp
 from aurora_operator.postgres.conf import Source, conninfo
 from aurora_operator.postgres.control import read_control
 from aurora_operator.postgres.errors import CannotRewind, ToolError, Unavailable
-from aurora_operator.postgres.files import fsync_directory, like_parent, make_directory
+from aurora_operator.postgres.files import (
+    fsync_directory,
+    like_parent,
+    make_directory,
+    remove_durably,
+    remove_tree,
+    write_durably,
+)
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
+from aurora_operator.postgres.lsn import MAX_LSN, SEGMENT_BYTES
 from aurora_operator.postgres.timeline import History
 from aurora_operator.postgres.tools import Tools
-from aurora_operator.postgres.wal import clean_future_histories, read_histories, segments
-
-_CONNECT_SECONDS: Final = 3
+from aurora_operator.postgres.wal import clean_future_histories, is_written, read_history, segments
 
 
 def common_point(leader: History, own: History) -> tuple[int, int | None]:
@@ -36,39 +41,58 @@ def common_point(leader: History, own: History) -> tuple[int, int | None]:
     return last, min(ends, default=None)
 
 
-def diverged_segments(pgdata: Path, point: int, shared: frozenset[int]) -> list[Path]:
-    """Segment files with WAL that the leader has not: after `point`, or of a timeline that is not `shared`."""
+def diverged_segments(pgdata: Path, leader: History) -> list[Path]:
+    """Segment files of this copy with WAL that the leader's history has not, in order of their names."""
+    ends: dict[int, int] = {}
+    for timeline in {t for t, _, _ in segments(pgdata)} - {leader.timeline}:
+        own = read_history(pgdata, timeline)
+        _, end = common_point(leader, own) if own is not None and not own.placeholder else (timeline, 0)
+        ends[timeline] = MAX_LSN if end is None else end
     return sorted(
         path
         for timeline, first, path in segments(pgdata)
-        if first + SEGMENT_BYTES > point and (timeline not in shared or first + SEGMENT_BYTES > point)
+        if first + SEGMENT_BYTES > ends.get(timeline, MAX_LSN) and is_written(path, first)
     )
 
 
-def keep_diverged(layout: Layout, point: int, epoch: int) -> Path | None:
+def keep_diverged(layout: Layout, leader: History) -> Path | None:
     """Copy the WAL that a rewind will discard, and this copy's histories, to `kept/<epoch>-<time>/`.
 
-    Returns where; None if there is none. Raises OSError, on a full volume for instance: then do not rewind.
+    Returns where; None if there is none. Raises CannotRewind when there is no room for it.
     """
-    found = diverged_segments(layout.pgdata, point, frozenset())
+    found = diverged_segments(layout.pgdata, leader)
     if not found:
         return None
     make_directory(layout.kept)
-    target = layout.kept / stamp(str(epoch))
+    target = layout.kept / stamp(str(leader.timeline))
     make_directory(target)
-    histories = sorted(path for path in layout.wal.glob("*.history"))
-    for path in (*found, *histories):
-        copy = target / path.name
-        shutil.copyfile(path, copy)
-        like_parent(copy)
-        fd = os.open(copy, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    fsync_directory(target)
-    fsync_directory(layout.kept)
+    try:
+        for path in (*found, *sorted(layout.wal.glob("*.history"))):
+            _copy_durably(path, target / path.name)
+        fsync_directory(target)
+        fsync_directory(layout.kept)
+    except OSError as error:
+        remove_tree(target)
+        raise CannotRewind(f"cannot keep what would be discarded: {error}") from error
     return target
+
+
+def _copy_durably(path: Path, copy: Path) -> None:
+    shutil.copyfile(path, copy)
+    like_parent(copy)
+    with copy.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def prune_kept(layout: Layout, newest: int = 3) -> list[Path]:
+    """Remove all but the `newest` directories of kept WAL; returns what was removed. Raises OSError."""
+    if not layout.kept.is_dir():
+        return []
+    found = sorted(layout.kept.glob("[0-9]*-*"), key=lambda path: path.stat().st_mtime)
+    old = found[: max(len(found) - newest, 0)]
+    for path in old:
+        remove_tree(path)
+    return old
 
 
 async def checkpoint_source(source: Source, layout: Layout, *, copy: str, epoch: int, timeout: float = 120) -> None:  # noqa: ASYNC109
@@ -106,45 +130,47 @@ async def rewind(
     """Rewind this copy to where it left the leader's history; what it had beyond is kept. Returns where.
 
     With PostgreSQL down; `source` is the leader, open for `aurora_replication`. Afterwards all configuration files
-    are the source's: write ours again, and start as a standby. Raises CannotRewind when only a new clone helps (the
-    data directory may then be unusable), ToolError for other failures, Unavailable when the source cannot be used.
+    are the source's: write ours again, and start as a standby. Raises CannotRewind when only a new clone helps,
+    Unavailable when the source cannot be used now, ToolError. A rewind that breaks off leaves a mark on the volume,
+    with which the server does not start until the copy is cloned again: its files are of two histories.
     """
     await clean_future_histories(tools, layout.pgdata)
+    if layout.rewinding.exists():
+        raise CannotRewind("an earlier rewind broke off")
     if not (await read_control(tools, layout.pgdata)).clean:
         raise CannotRewind("PostgreSQL was not shut down in order: start it as a standby and stop it first")
     await checkpoint_source(source, layout, copy=copy, epoch=leader.timeline)
-    kept = keep_diverged(layout, _point(layout.pgdata, leader), leader.timeline)
+    deadline = time.monotonic() + timeout
 
     def watch(line: str) -> None:
         found = parse_progress(line)
         if found is not None and on_progress is not None:
             on_progress(*found)
 
-    try:
+    async def run(*more: str) -> None:
         await tools.run(
             "pg_rewind",
             f"--source-server={conninfo(source, layout, copy, dbname='postgres')}",
-            "--target-pgdata",
-            layout.pgdata,
+            f"--target-pgdata={layout.pgdata}",
             "--no-ensure-shutdown",
             "--progress",
-            timeout=timeout,
-            on_line=watch,
+            *more,
+            timeout=max(deadline - time.monotonic(), 1),
+            on_line=watch if not more else None,
         )
+
+    try:
+        await run("--dry-run")
+    except ToolError as error:
+        if "connection to server" in error.output:
+            raise Unavailable(str(error)) from error
+        raise CannotRewind(str(error)) from error
+    kept = keep_diverged(layout, leader)
+    make_directory(layout.rewinding.parent)
+    write_durably(layout.rewinding, f"{leader.timeline}\n")
+    try:
+        await run()
     except ToolError as error:
         raise CannotRewind(str(error)) from error
+    remove_durably(layout.rewinding)
     return kept
-
-
-def _point(pgdata: Path, leader: History) -> int:
-    """The earliest LSN from which this copy's WAL may differ from the leader's."""
-    own = [h for h in read_histories(pgdata).values() if not h.placeholder]
-    points = [leader.start]
-    for history in own:
-        if history.timeline not in leader.timelines:
-            _, point = common_point(leader, history)
-            if point is not None:
-                points.append(point)
-    here = {timeline for timeline, _, _ in segments(pgdata)}
-    points += [end for t in here if t in leader.timelines and (end := leader.end_of(t)) is not None]
-    return min(points)

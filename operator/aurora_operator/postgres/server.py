@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from aurora_operator.postgres import processes
-from aurora_operator.postgres.errors import ServerError
+from aurora_operator.postgres.errors import CannotRewind, ServerError
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.tools import Tools
 
@@ -90,10 +90,12 @@ class Server:
         """Start the server and return at once; see `wait_ready`.
 
         First makes sure that nothing of an earlier life runs: waits `leftovers_patience` seconds, then kills.
-        `overrides` are parameters for this life only. Raises ServerError, VolumeInUse.
+        `overrides` are parameters for this life only. Raises ServerError, VolumeInUse, CannotRewind.
         """
         if self.alive:
             raise ServerError("PostgreSQL runs already")
+        if self._layout.rewinding.exists():
+            raise CannotRewind("a rewind of this copy broke off; it must be cloned again")
         await self._settle()
         pgdata = self._layout.pgdata
         await processes.wait_gone(pgdata, leftovers_patience)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from aurora_operator.postgres.control import read_control
 from aurora_operator.postgres.errors import DataError
@@ -18,6 +20,9 @@ from aurora_operator.postgres.timeline import (
 )
 from aurora_operator.postgres.tools import Tools
 
+_PAGE_HEADER: Final = struct.Struct("=HHIQ")
+"""Magic number, flags, timeline, LSN."""
+
 
 def _wal(pgdata: Path) -> Path:
     return pgdata / "pg_wal"
@@ -29,6 +34,16 @@ def segments(pgdata: Path) -> Iterator[tuple[int, int, Path]]:
         found = parse_segment_name(path.name)
         if found is not None:
             yield (*found, path)
+
+
+def is_written(path: Path, first: int) -> bool:
+    """Whether a segment file holds WAL from `first` on. PostgreSQL also keeps old files under names to come.
+
+    The first page of a segment says which LSN it is of (xlog_internal.h, XLogPageHeaderData). Raises OSError.
+    """
+    with path.open("rb") as file:
+        header = file.read(_PAGE_HEADER.size)
+    return len(header) == _PAGE_HEADER.size and _PAGE_HEADER.unpack(header)[3] == first
 
 
 def read_history(pgdata: Path, timeline: int) -> History | None:

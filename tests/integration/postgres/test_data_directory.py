@@ -20,7 +20,8 @@ from aurora_operator.postgres.errors import CannotRewind, DataError, ToolError, 
 from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.initdb import initdb
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.rewind import rewind
+from aurora_operator.postgres.lsn import segment_name
+from aurora_operator.postgres.rewind import prune_kept, rewind
 from aurora_operator.postgres.timeline import how_to_follow
 from aurora_operator.postgres.tools import Tools
 
@@ -136,13 +137,26 @@ async def test_rewind_after_divergence_keeps_the_wal(cluster: Cluster, measured:
     )
     measured("rewind", time.monotonic() - start)
     assert kept is not None and kept.name.startswith("34-")
-    assert any(path.name.startswith("00000001") and path.stat().st_size for path in kept.iterdir())
+    names = sorted(path.name for path in kept.iterdir())
+    switch = leader.end_of(1)
+    assert switch is not None and names[0] == segment_name(1, switch)
+    assert len(names) < 4  # not what PostgreSQL had set aside for later use
     assert seen
     first.configure(Runtime(source=second.source))
     await first.start()
     await first.streams(34, await sql.flush(second.session))
     rows = await first.session.rows("SELECT id FROM public.t WHERE id < 0")
     assert rows == [(-2,)]
+    assert prune_kept(first.layout, newest=1) == [] and prune_kept(first.layout, newest=0) == [kept]
+
+
+async def test_a_rewind_that_broke_off_is_not_started(cluster: Cluster) -> None:
+    first = await _leader(cluster)
+    await first.session.close()
+    await first.server.stop("fast", 5)
+    first.layout.rewinding.write_text("34\n")
+    with pytest.raises(CannotRewind, match="cloned again"):
+        await first.server.start()
 
 
 async def test_access_open_and_closed(cluster: Cluster) -> None:
