@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import signal
+import sys
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -69,7 +70,7 @@ class Agent:
             store=store,
             certificates=certificates,
             kube=KubeApi(environment),
-            server=Server(tools, layout, inherit_fds=self._lock.fds),
+            server=Server(tools, layout, sink=pass_log_line, inherit_fds=self._lock.fds),
             session=Session(layout.run),
             incarnation=store.incarnation(has_data=layout.initialised()),
             settings=settings,
@@ -263,6 +264,13 @@ class Agent:
     def ready(self) -> bool:
         """Whether clients are served."""
         return self.copy.role != "none" and self.copy.server.state() == "ready"
+
+
+def pass_log_line(line: bytes) -> None:
+    """Pass on a line of PostgreSQL's log, except what a standby that follows nobody says ten times a second."""
+    if b"LOG:  waiting for WAL to become available at" not in line:
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
 
 
 def _read(path: Path) -> str | None:
