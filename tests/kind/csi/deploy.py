@@ -88,26 +88,30 @@ def cleanup() -> list[str]:
     """After the cluster is gone: detach the loop devices of its volumes; return those that are still there.
 
     The kernel detaches them by itself with their last mount; this catches what a crash in between left.
-    Detaching a device that is mounted after all only repeats that wish, so nothing can be torn away.
+    Detaching a device that is mounted (another cluster's) only repeats that wish, so nothing is torn away.
     """
     for device in _our_loops():
         if not succeeds(["losetup", "--detach", f"/dev/{device}"]):
             say(f"/dev/{device} of a test volume cannot be detached (that needs root)")
     deadline = time.monotonic() + 10
-    while (left := _our_loops()) and time.monotonic() < deadline:
+    while (left := _our_loops(deleted=True)) and time.monotonic() < deadline:
         time.sleep(0.2)
     return left
 
 
-def _our_loops() -> list[str]:
-    ours = re.compile(r"/(?:vol-[0-9a-f]{32}@[^/]+\.img|aurora-csi/pool\.img)(?: \(deleted\))?$")
+def _our_loops(*, deleted: bool = False) -> list[str]:
+    """Return the loop devices of pools and volumes; ``deleted``: only those whose image is gone already."""
+    # A pool's path is that within its container, hence short.
+    ours = re.compile(r"/(?:vol-[0-9a-f]{32}@[^/]+\.img|pool\.img)( \(deleted\))?$")
     found = []
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
         try:
-            if ours.search(backing.read_text().strip()):
-                found.append(backing.parts[3])
+            match = ours.search(backing := file.read_text().strip())
         except OSError:
             continue  # detached while we looked
+        # Whatever has a path that exists out here is no container's.
+        if match and (match[1] or (not deleted and not Path(backing).exists())):
+            found.append(file.parts[3])
     return sorted(found)
 
 

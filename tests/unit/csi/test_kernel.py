@@ -281,3 +281,15 @@ def test_an_unmounted_volume_leaves_no_loop_device(machine: Machine) -> None:
     machine.unmount(volume, "pod")
     machine.pool.close()
     eventually(lambda: machine.loops() == [])
+
+
+def test_one_image_never_has_two_devices(machine: Machine) -> None:
+    volume = machine.create("pvc")
+    first, second = machine.mount(volume, "first"), machine.mount(volume, "second")
+    assert len(machine.loops()) == 2  # the pool's and the volume's
+    (first / "file").write_text("seen by both")
+    assert (second / "file").read_text() == "seen by both"
+    # The same for a pool whose mount a driver does not see.
+    linux.mount_image(machine.root / "pool.img", machine.root / "staging")
+    assert len(machine.loops()) == 2
+    linux.unmount(machine.root / "staging")

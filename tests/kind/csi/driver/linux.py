@@ -100,20 +100,30 @@ def loop_of(image: Path) -> int | None:
     Compares inodes, not paths: every node's pool has the same path, and all nodes of a kind cluster share
     the kernel's loop devices.
     """
-    wanted = image.stat()
+    wanted = _identity(image)
     for entry in Path("/sys/block").glob("loop[0-9]*"):
         try:
             if Path((entry / "loop/backing_file").read_text().strip()).name != image.name:
                 continue
             number = int(entry.name.removeprefix("loop"))
             with _opened(_node(number), os.O_RDONLY) as device:
-                raw = fcntl.ioctl(device, _LOOP_GET_STATUS64, bytes(_INFO64.size))
+                found = _backing(device)
         except OSError:
             continue  # not bound, or let go while we looked
-        info = _INFO64.unpack(raw)
-        if (info[0], info[1]) == (wanted.st_dev, wanted.st_ino):
+        if found == wanted:
             return os.makedev(LOOP_MAJOR, number)
     return None
+
+
+def _identity(image: Path) -> tuple[int, int]:
+    status = image.stat()
+    return status.st_dev, status.st_ino
+
+
+def _backing(device: int) -> tuple[int, int]:
+    """Return the device and inode number of the file behind an open loop device."""
+    info = _INFO64.unpack(fcntl.ioctl(device, _LOOP_GET_STATUS64, bytes(_INFO64.size)))
+    return info[0], info[1]
 
 
 def mount_image(image: Path, point: Path, *flags: str) -> None:
@@ -123,11 +133,28 @@ def mount_image(image: Path, point: Path, *flags: str) -> None:
     files give their blocks back to the pool, and the pool's to the node's disk.
     Raises OSError if there is no loop device to be had, CommandError if the file system does not mount.
     """
-    device, path = _attach(image)
+    # Never a second device on one image: two would be two file systems that overwrite each other, and nouuid
+    # keeps XFS from noticing. One device mounted twice is one file system.
+    device, path = _attached(image) or _attach(image)
     try:
         run("mount", "-t", "xfs", "-o", ",".join(("nouuid", "discard", "noatime", *flags)), path, point)
     finally:
         os.close(device)
+
+
+def _attached(image: Path) -> tuple[int, Path] | None:
+    """Return the device that ``image`` is bound to, open, and its path; None if it is not bound."""
+    number = loop_of(image)
+    if number is None:
+        return None
+    path = _node(os.minor(number))
+    device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    # From here on it cannot be cleared under us; but it may have been before.
+    with contextlib.suppress(OSError):
+        if _backing(device) == _identity(image):
+            return device, path
+    os.close(device)
+    return None
 
 
 def _attach(image: Path) -> tuple[int, Path]:
