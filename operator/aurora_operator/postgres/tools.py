@@ -105,3 +105,5 @@ async def _lines(stream: asyncio.StreamReader, tail: deque[str], on_line: Callab
                 on_line(line)
     if rest:
         tail.append(rest)
+        if on_line is not None:
+            on_line(rest)
