@@ -1,4 +1,4 @@
-"""Processes of PostgreSQL that /proc shows: those that outlive their postmaster, and orphans to reap."""
+"""Processes of PostgreSQL that /proc shows: also those that outlive their postmaster."""
 
 from __future__ import annotations
 
@@ -51,21 +51,3 @@ async def wait_gone(pgdata: Path, patience: float, kill_within: float = 5) -> No
         if waited > patience:
             send(pids, signal.SIGKILL)
         await asyncio.sleep(0.01)
-
-
-def reap_orphans(own: Collection[int]) -> list[int]:
-    """As a container's first process: collect dead processes that nobody else waits for; returns their ids.
-
-    `own` are children that asyncio waits for (it must get their exit status, so `waitpid(-1)` will not do).
-    """
-    me = os.getpid()
-    reaped = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in own:
-            continue
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # "pid (name) state parent ...": the name may hold anything, so split after its last parenthesis.
-            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
-            if state == "Z" and int(parent) == me and os.waitpid(int(entry.name), os.WNOHANG)[0]:
-                reaped.append(int(entry.name))
-    return reaped

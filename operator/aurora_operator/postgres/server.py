@@ -1,7 +1,4 @@
-"""The server process: started, watched and stopped as a direct child.
-
-The programs that run through `Tools` are children too: `own_pids` says which a reaper must leave alone.
-"""
+"""The server process: started, watched and stopped as a direct child."""
 
 from __future__ import annotations
 

@@ -134,7 +134,8 @@ def test_only_diverged_wal_is_kept(layout: Layout) -> None:
     kept = keep_diverged(layout, LEADER)
     assert kept is not None and kept.parent == layout.kept
     assert sorted(path.name for path in kept.iterdir()) == [*names, "00000022.history"]
-    assert keep_diverged(layout, History(1)) is None
+    (layout.wal / segment_name(34, 4 * SEG)).unlink()
+    assert keep_diverged(layout, History(66, (Switch(1, 9 * SEG),))) is None
 
 
 def test_a_former_data_directory_comes_back_after_a_crash(layout: Layout) -> None:

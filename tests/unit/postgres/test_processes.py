@@ -33,10 +33,6 @@ def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
 async def test_leftovers_are_found_waited_for_and_killed(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:
     pgdata = tmp_path / "pgdata"
     deadline = time.monotonic() + 5
@@ -46,17 +42,6 @@ async def test_leftovers_are_found_waited_for_and_killed(sleeper: subprocess.Pop
     assert processes.of_data_directory(tmp_path) == []
     await processes.wait_gone(pgdata, patience=0.05)
     assert sleeper.wait(1) == -9
-
-
-async def test_orphans_are_reaped_and_own_children_are_not(sleeper: subprocess.Popen[bytes]) -> None:
-    sleeper.kill()
-    deadline = time.monotonic() + 5
-    while _state(sleeper.pid) != "Z":
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-    assert sleeper.pid not in processes.reap_orphans(own=[sleeper.pid])
-    assert processes.reap_orphans(own=[]) == [sleeper.pid]
-    sleeper.returncode = -9
 
 
 async def test_a_program_says_what_it_has_to_say(tmp_path: Path) -> None:
