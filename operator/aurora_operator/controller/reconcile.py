@@ -17,7 +17,7 @@ from aurora_operator.controller.fleet import Key
 from aurora_operator.controller.loop import Outcome
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
-from aurora_operator.kube.errors import ApiError, KubeError
+from aurora_operator.kube.errors import ApiError, Conflict, KubeError
 from aurora_operator.planning.model import (
     AgentCall,
     CheckParameters,
@@ -34,6 +34,8 @@ from aurora_operator.planning.model import (
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS: Final = 0.5
+"""When to plan again after somebody else was quicker."""
 _CHECKS_KEPT: Final = 8
 
 
@@ -112,6 +114,7 @@ class _Pass:
         self._cluster = cluster
         self._children: observe.Children = {}
         self._problems: list[str] = []
+        self._overtaken = False  # somebody changed what we saw before we could act on it
         self.status: Mapping[str, Any] = cluster.get("status") or {}
 
     async def run(self) -> Outcome:
@@ -126,7 +129,8 @@ class _Pass:
         for why in plan.why:
             log.info("%s: %s", self._title, why)
         await self._carry_out(plan)
-        return Outcome(again_in=plan.requeue_seconds, failed=bool(self._problems))
+        again_in = min(plan.requeue_seconds, AGAIN_SECONDS) if self._overtaken else plan.requeue_seconds
+        return Outcome(again_in=again_in, failed=bool(self._problems))
 
     async def _observe(self) -> Observed:
         (nodes, classes), self._children = await asyncio.gather(
@@ -162,7 +166,7 @@ class _Pass:
         await self._report(plan.status)
         for event in plan.events:
             await self._to.say(self._cluster, event)
-        if plan.finalizers == () and not self._problems:
+        if plan.finalizers == () and not self._problems and not self._overtaken:
             # Read anew: our own steps have changed the resource's version.
             cluster = await observe.get_cluster(api, namespace, name)
             if cluster is not None:
@@ -174,6 +178,9 @@ class _Pass:
             raise Stopped("the Lease is not ours any more")
         try:
             await doing
+        except Conflict as error:
+            log.info("%s: overtaken when about to %s: %s", self._title, what, error.reason)
+            self._overtaken = True
         except KubeError as error:
             # What is refused about a Secret may quote what is in it.
             why = str(error)

@@ -13,7 +13,7 @@ from aurora_operator.controller.agents import AgentError
 from aurora_operator.controller.fleet import Key
 from aurora_operator.controller.reconcile import Reconciler, Stopped
 from aurora_operator.kube import observe
-from aurora_operator.kube.errors import Forbidden, Invalid, NoAnswer
+from aurora_operator.kube.errors import Conflict, Forbidden, Invalid, NoAnswer
 from aurora_operator.planning.model import (
     AgentCall,
     CheckParameters,
@@ -194,6 +194,15 @@ async def test_failing_again_writes_the_same_status_once() -> None:
     await world.reconciler(KEY)
     assert world.api.objects[CLUSTER_PATH]["metadata"]["resourceVersion"] == version
     assert world.status["conditions"][-1]["lastTransitionTime"] == "2026-11-01T12:00:00Z"
+
+
+async def test_when_somebody_else_was_quicker_it_is_planned_again_and_nobody_worries() -> None:
+    world = World(lambda observed: Plan(status=STATUS, apply=(manifest("EndpointSlice", "demo-writer"),)))
+    world.api.fail["PATCH", "endpointslices"] = Conflict(409, "Conflict", "the object has been modified")
+    outcome = await world.reconciler(KEY)
+    assert (outcome.failed, outcome.again_in) == (False, 0.5)
+    assert world.status == STATUS
+    assert world.events == []
 
 
 async def test_what_is_refused_about_a_secret_is_not_repeated() -> None:
