@@ -14,8 +14,8 @@ clock, as kind's nodes are containers of this machine.
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -105,6 +105,8 @@ class Probe:
         self._lines: list[dict[str, Any]] = []
         self._other: list[str] = []
         self._over = threading.Event()
+        self._follower: threading.Thread | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -127,7 +129,8 @@ class Probe:
         kube.apply(self._configmap())
         kube.apply(self._pod())
         until("the probe runs", lambda: self._phase() in ("Running", "Failed"), timeout=timeout, every=0.2)
-        threading.Thread(target=self._follow, args=(namespace,), daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(namespace,), daemon=True)
+        self._follower.start()
         self.wait_acknowledged(100, timeout=timeout)
 
     def acknowledged(self) -> int:
@@ -174,27 +177,29 @@ class Probe:
     def _follow(self, namespace: str) -> None:
         """Read the pod's log as it grows; read it anew when the connection to it ends."""
         while not self._over.is_set():
-            process = kube.stream("--namespace", namespace, "logs", "--follow", self._name)
-            assert process.stdout is not None
-            lines: list[dict[str, Any]] = []
-            for line in process.stdout:
-                if self._over.is_set():
-                    break
-                try:
-                    lines.append(json.loads(line))
-                except ValueError:
-                    self._other.append(line.rstrip())
-                    continue
-                if len(lines) > len(self._lines):
-                    self._lines.append(lines[-1])
-            process.kill()
-            process.wait()
+            seen = 0
+            with kube.stream("--namespace", namespace, "logs", "--follow", self._name) as process:
+                self._process = process
+                assert process.stdout is not None
+                for line in process.stdout:
+                    try:
+                        document = json.loads(line)
+                    except ValueError:
+                        self._other.append(line.rstrip())
+                        continue
+                    seen += 1
+                    if seen > len(self._lines):
+                        self._lines.append(document)
             if any("report" in line or "failed" in line for line in self._lines):
                 return
-            time.sleep(0.5)
+            self._over.wait(0.5)
 
     def _remove(self, *, wait: bool = False) -> None:
         self._over.set()
+        if self._process is not None:
+            self._process.kill()
+        if self._follower is not None:
+            self._follower.join(10)
         namespace = self._cluster.namespace
         kube.delete("pod", self._name, namespace, "--grace-period=0", "--force", wait=wait)
 
