@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.kind import nodeimage, tools
 from tests.kind.cache import REPO
-from tests.kind.context import CLUSTER, KUBE_CONTEXT, MARKER, Context, apply, kubectl
+from tests.kind.context import CLUSTER, KUBE_CONTEXT, MARKER, Context, apply, kubectl, require_own_context
 from tests.kind.docker import docker, running_containers
 from tests.kind.shell import CommandFailed, HarnessError, elapsed, output, run, say, step, wait_until
 from tests.kind.system import allow_file_watches
@@ -48,32 +48,34 @@ def answers() -> bool:
 
 def _revive(context: Context) -> bool:
     """Bring a cluster that exists back into use; False when it has to be made anew."""
-    stopped = sorted(set(context.nodes()) - set(running_containers()))
-    if stopped:
-        with step(f"start the nodes that are stopped: {', '.join(stopped)}"):
-            docker("start", *stopped)
-    for node in docker("ps", "--filter", "status=paused", "--format", "{{.Names}}").split():
-        if node in context.nodes():
-            say(f"{node} is frozen (a test that was interrupted?): let it run")
-            docker("unpause", node)
-    output(["kind", "export", "kubeconfig", "--name", CLUSTER])
-    started = time.monotonic()
-    patience = 90 if stopped else 20
-    while not answers():
-        if time.monotonic() - started > patience:
-            say(f"the cluster does not answer after {elapsed(started)}: make it anew")
-            return False
-        time.sleep(1)
     try:
-        kubectl("--namespace", "kube-system", "get", "configmap", MARKER)
+        patience = 90 if _wake(context) else 20
+        output(["kind", "export", "kubeconfig", "--name", CLUSTER])
+        started = time.monotonic()
+        while not answers():
+            if time.monotonic() - started > patience:
+                raise HarnessError(f"the cluster does not answer after {elapsed(started)}")
+            time.sleep(1)
+        require_own_context()  # the marker is written last: without it an earlier `up` was interrupted
         _wait_ready(120)
-    except CommandFailed:
-        say("the cluster was never finished: make it anew")
-        return False
     except HarnessError as error:
         say(f"{error}: make it anew")
         return False
     return True
+
+
+def _wake(context: Context) -> bool:
+    """Start nodes that are stopped and let frozen ones run; return whether there were any."""
+    nodes = set(context.nodes())
+    stopped = sorted(nodes - set(running_containers()))
+    if stopped:
+        with step(f"start the nodes that are stopped: {', '.join(stopped)}"):
+            docker("start", *stopped)
+    frozen = sorted(nodes & set(docker("ps", "--filter", "status=paused", "--format", "{{.Names}}").split()))
+    if frozen:
+        with step(f"let nodes run that are frozen (by a test that was interrupted?): {', '.join(frozen)}"):
+            docker("unpause", *frozen)
+    return bool(stopped or frozen)
 
 
 def _create(context: Context) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 from tests.kind import cache, oci
 from tests.kind.docker import docker, image_id
@@ -33,8 +35,10 @@ def load(image: str, nodes: Sequence[str]) -> list[str]:
         if not archive.exists():
             with step("save it"), cache.filling(archive) as made:
                 oci.save(image, made)
-        for node in lacking:
-            _send(archive, image, node)
+        with ThreadPoolExecutor(2) as pool:  # more at once only wait for the same disk
+            sending = [pool.submit(copy_context().run, _send, archive, image, node) for node in lacking]
+        for future in sending:
+            future.result()
     return lacking
 
 

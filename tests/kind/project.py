@@ -99,6 +99,8 @@ def _build(image: Image, context: Context) -> None:
         return
     _install_packages(image, packages)
     docker.build(image.tag, REPO, dockerfile=image.dockerfile, labels={_LABEL: key})
+    # The version that just lost its name; what the new one shares with it stays.
+    docker.docker("image", "prune", "--force", "--filter", f"label={_LABEL}")
 
 
 def _base(name: str, context: Context) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
 from tests.kind import base, cache, cluster, docker, engine, kube, project, tools
 from tests.kind.context import Context
 from tests.kind.csi import deploy as csi
-from tests.kind.shell import step
+from tests.kind.shell import CommandFailed, say, step
 
 TOOLS = ("kind", "kubectl", "helm")
 
@@ -22,7 +23,7 @@ def up() -> None:
         tools.use(*TOOLS)
         volumes = csi.prepare(context)
         cluster.ensure(context)
-        csi.install(context, volumes)
+        _install(context, volumes)
         project.build_and_load(context)
 
 
@@ -46,6 +47,19 @@ def down(*, stop_engine: bool, everything: bool) -> None:
     if everything:
         for entry in cache.root().iterdir():
             cache.remove(entry)
+
+
+def _install(context: Context, volumes: csi.Images) -> None:
+    """Deploy the CSI driver, again when it fails: nodes that have just come back are not themselves yet."""
+    for pause in (5, 15, 0):
+        try:
+            csi.install(context, volumes)
+            return
+        except CommandFailed as error:
+            if not pause:
+                raise
+            say(f"{error}; again in {pause} s")
+            time.sleep(pause)
 
 
 def _context() -> Context:
