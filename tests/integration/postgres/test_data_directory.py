@@ -232,3 +232,5 @@ async def test_a_session_survives_a_server_that_does_not(cluster: Cluster) -> No
     assert time.monotonic() - start < 1
     assert not await first.server.stop("fast", 0.2)
     assert not first.server.alive and first.server.state() == "down"
+    await first.start()  # and that removes the shared memory that its killed predecessor left behind
+    assert await first.session.row("SELECT 3") == (3,)
