@@ -62,7 +62,7 @@ class Connection:
                 world.at(60, self.acknowledge, length)
             return
         known = source.downstream.get(self.target.node.id)
-        if known is None or known is self:
+        if known is self:
             source.flushed[self.target.node.id] = length
             source.release()
         if self.alive and len(source.log) > len(self.target.log):

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeAlias
 
-from aurora_operator.consensus import events as ev
 from tests.simulation.node import Node
 from tests.simulation.world import World
+
+from aurora_operator.consensus import events as ev
 
 Fault: TypeAlias = "Callable[[Faults], None]"
 

@@ -81,18 +81,29 @@ MUTATIONS = (
     Mutation(
         "compare LSN alone",
         "election._check_elected",
-        (("(positions[c], c)", "(positions[c].lsn, c)"), ("positions[s.me] >= target", "positions[s.me].lsn >= target.lsn")),
+        (
+            ("(positions[c], c)", "(positions[c].lsn, c)"),
+            ("positions[s.me] >= target", "positions[s.me].lsn >= target.lsn"),
+        ),
     ),
     Mutation("promote before catch-up", "election._check_elected", (("if positions[s.me] >= target:", "if True:"),)),
-    Mutation("promote after an incomplete fetch", "election.on_fetched", (("event.position >= election.target", "True"),)),
+    Mutation(
+        "promote after an incomplete fetch", "election.on_fetched", (("event.position >= election.target", "True"),)
+    ),
     Mutation("share epochs", "types.next_epoch", (("above + 1 + (residue - above - 1) % EPOCH_STRIDE", "above + 1"),)),
-    Mutation("no lease at the leader", "leader.on_tick", (("if not s.durable.config.can_read(", "if not (lambda _: True)("),)),
+    Mutation(
+        "no lease at the leader", "leader.on_tick", (("if not s.durable.config.can_read(", "if not (lambda _: True)("),)
+    ),
     Mutation(
         "open before W copies reached the start",
         "leader.on_replication",
         (("s.durable.config.can_write(reached(s, led, led.start))", "True"),),
     ),
-    Mutation("one copy too few in the sync rule", "types._rule", (("return SyncRule(need,", "return SyncRule(need - 1,"),)),
+    Mutation(
+        "one copy too few in the sync rule",
+        "types._rule",
+        (("return SyncRule(need,", "return SyncRule(max(need - 1, 0),"),),
+    ),
     Mutation("one promise too few", "types.Quorum.read", (("- self.write + 1, 1", "- self.write, 1"),)),
     Mutation(
         "membership without a joint step",
@@ -101,7 +112,9 @@ MUTATIONS = (
     ),
     Mutation("sync rule before a quorum holds it", "membership.advance", (("config.can_write(holders)", "True"),)),
     Mutation("end the joint step at once", "membership.advance", (("if config.can_write(flushed):", "if True:"),)),
-    Mutation("accept lower heartbeats", "follower.on_heartbeat", (("if beat.epoch < s.durable.promised:", "if False:"),)),
+    Mutation(
+        "accept lower heartbeats", "follower.on_heartbeat", (("if beat.epoch < s.durable.promised:", "if False:"),)
+    ),
     Mutation("promise lower epochs", "follower.on_prepare", (("prepare.epoch > s.durable.promised and", ""),)),
     Mutation(
         "forget the promisers' memberships",

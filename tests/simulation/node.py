@@ -7,11 +7,12 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.database import UNIT, Database
+
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.messages import Promise
 from aurora_operator.consensus.state import State, Timing
 from aurora_operator.consensus.step import start, step
-from tests.simulation.database import UNIT, Database
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

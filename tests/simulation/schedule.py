@@ -60,6 +60,9 @@ def _run_bystander(world: World) -> None:
     _settle(world)
     leader = world.leader()
     assert leader is not None
+    epoch = leader.durable.promised
+    if any(n.durable.promised > epoch for n in world.nodes.values()):
+        return  # a duel at the start, which has to end in another election
     faults = Faults(world, world.now + 12_000)
     faults.bystander = world.rng.choice([n.name for n in world.nodes.values() if n is not leader])
     faults.begin_bystander()

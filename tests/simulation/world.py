@@ -8,12 +8,13 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
-from aurora_operator.consensus import events as ev
-from aurora_operator.consensus.state import Role
-from aurora_operator.consensus.types import NO_CONFIG, Config, ConfigKey, Quorum, initial_config, majority, name_of
 from tests.simulation.checker import Checker
 from tests.simulation.network import Network
 from tests.simulation.node import Node
+
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.state import Role
+from aurora_operator.consensus.types import NO_CONFIG, Config, ConfigKey, Quorum, initial_config, majority, name_of
 
 CLIENT_PERIOD = 130.0
 OPERATOR_PERIOD = 400.0
@@ -174,7 +175,12 @@ class World:
         config = leader.state.durable.config
         if leader.name not in self.wanted:
             leader.handle(ev.SwitchoverRequested(None))
-        elif config.new is None and leader.state.leadership.synced == config.key and not self.api_down:
+        elif (
+            config.new is None
+            and leader.state.leadership.synced == config.key
+            and leader.state.leadership.proposal is None
+            and leader.state.wanted == self.wish(leader)
+        ):
             for node in list(self.nodes.values()):
                 if node.name not in self.wanted and node.id not in config.voters:
                     self.note(node, "is removed")

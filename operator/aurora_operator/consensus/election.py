@@ -6,18 +6,21 @@ from dataclasses import replace
 
 from aurora_operator.consensus.events import Fetch, Fetched, Promote, Promoted, StopReceiver
 from aurora_operator.consensus.messages import Prepare, PreVote, PreVoteReply, Promise
-from aurora_operator.consensus.state import Election, Leadership, Role, Turn
+from aurora_operator.consensus.state import ELECTED, Election, Leadership, Role, Turn
 from aurora_operator.consensus.types import Config, CopyId, Position, next_epoch
 
 
 def try_election(t: Turn) -> None:
-    """Stand, if nothing speaks against it; a pre-vote comes first, so that trying costs nobody anything."""
+    """Stand, if nothing speaks against it; a pre-vote comes first, so that trying costs nobody anything.
+
+    In a joint step only voters of the old side stand: they can lead on even if who was to join has gone again.
+    """
     s = t.state
     if (
         s.role != Role.STANDBY
         or s.promising is not None
         or t.now < s.next_try
-        or s.me not in s.durable.config.voters
+        or s.me not in s.durable.config.old.voters
         or not t.rank().can_lead
         or t.leader_alive()
     ):
@@ -41,7 +44,8 @@ def give_up(t: Turn, *, back_off: bool = False) -> None:
 
 def _own_reply(t: Turn, attempt: int, *, granted: bool) -> PreVoteReply:
     s = t.state
-    return PreVoteReply(attempt, granted, s.durable.promised, s.position, s.durable.config, t.rank())
+    promised, config, leading = s.durable.promised, s.durable.config, s.role in ELECTED
+    return PreVoteReply(attempt, granted, promised, s.position, config, t.rank(), leading)
 
 
 def on_prevote(t: Turn, sender: CopyId, message: PreVote) -> None:
@@ -63,14 +67,19 @@ def on_prevote_reply(t: Turn, sender: CopyId, reply: PreVoteReply) -> None:
 
 
 def _consider(t: Turn) -> None:
-    """Go on to promises when enough would promise and we are the best of them, or the best has not moved."""
+    """Go on to promises when enough would promise and we are the best of them, or the best has not moved.
+
+    Not while a write quorum could not be reached, for nothing is won then, and the old leader may still serve reads;
+    nor when a leader itself answers: we shall hear it soon.
+    """
     s = t.state
     election = s.election
     assert election is not None  # noqa: S101 - PREVOTING has one
     waited = t.now - election.started
     config = max((r.config for r in election.replies.values()), key=lambda c: c.key)
     granted = {c: r for c, r in election.replies.items() if r.granted}
-    if not config.can_read(granted):
+    denied = any(r.leading for r in election.replies.values())
+    if denied or not config.can_read(granted) or not config.old.can_write(election.replies):
         if waited >= s.timing.request:
             give_up(t, back_off=True)
         return
@@ -80,7 +89,8 @@ def _consider(t: Turn) -> None:
     patience = s.timing.heartbeat // 2
     if silent and waited < patience:
         return
-    if promotion_order(granted, s.preferred)[:1] == [s.me] or waited >= patience + s.timing.request // 2:
+    order = promotion_order({c: r for c, r in granted.items() if c in config.old.voters}, s.preferred)
+    if order[:1] == [s.me] or waited >= patience + s.timing.request // 2:
         _prepare(t, election, config)
 
 
@@ -105,7 +115,7 @@ def promotion_order(granted: dict[CopyId, PreVoteReply], preferred: CopyId | Non
 def _prepare(t: Turn, election: Election, config: Config) -> None:
     """Take an epoch above all known ones, promise it to ourselves, and ask for the others' promises."""
     s = t.state
-    if s.me not in config.voters:
+    if s.me not in config.old.voters:
         t.persist(config=config)
         give_up(t, back_off=True)
         return
@@ -147,7 +157,7 @@ def _check_elected(t: Turn) -> None:
     assert election is not None  # noqa: S101 - PREPARING has one
     config = max((p.config for p in election.promises.values()), key=lambda c: c.key)
     t.persist(config=config)
-    if s.me not in config.voters:
+    if s.me not in config.old.voters:
         give_up(t, back_off=True)
         return
     if s.me not in election.promises or not config.can_read(election.promises):

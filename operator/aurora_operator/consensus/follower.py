@@ -24,7 +24,7 @@ def on_heartbeat(t: Turn, sender: CopyId, beat: Heartbeat) -> None:
     t.persist(promised=beat.epoch, config=beat.config)
     s.promising = None
     s.preferred = None
-    s.leader = Known(sender, beat.epoch, until=t.now + s.timing.lease)
+    t.follow(Known(sender, beat.epoch, until=t.now + s.timing.lease, relying=beat.start is not None))
     if s.role == Role.STANDBY and beat.start is not None and s.following != (sender, beat.epoch):
         s.following = (sender, beat.epoch)
         t.do(Follow(sender, beat.epoch))
@@ -33,10 +33,8 @@ def on_heartbeat(t: Turn, sender: CopyId, beat: Heartbeat) -> None:
 
 def _acknowledge(t: Turn, sender: CopyId, beat: Heartbeat, *, accepted: bool) -> None:
     s = t.state
-    t.send(
-        sender,
-        HeartbeatAck(beat.epoch, beat.sent, accepted, s.durable.promised, s.durable.config.key, s.position, t.rank()),
-    )
+    promised, config = s.durable.promised, s.durable.config.key
+    t.send(sender, HeartbeatAck(beat.epoch, beat.sent, accepted, promised, config, s.position, t.rank(), t.bound()))
 
 
 def on_prepare(t: Turn, sender: CopyId, prepare: Prepare) -> None:
@@ -79,7 +77,7 @@ def on_resigned(t: Turn, sender: CopyId, message: Resigned) -> None:
     known = s.leader
     if message.epoch < s.durable.promised or (known is not None and known.epoch > message.epoch):
         return
-    s.leader = Known(sender, message.epoch, until=t.now, alive=False)
+    t.follow(Known(sender, message.epoch, until=t.now, alive=False))
     s.preferred = message.preferred
     s.next_try = t.now
     try_election(t)

@@ -22,25 +22,41 @@ def on_ack(t: Turn, sender: CopyId, ack: HeartbeatAck) -> None:
     refusing = None
     if not ack.accepted:
         refusing = before.refusing_since if before and before.refusing_since is not None else t.now
-    peer = Peer(sent=sent, config=ack.config, rank=ack.rank, refusing_since=refusing)
+    free = min(t.now + ack.bound, before.free_from if before else t.now + ack.bound)
+    peer = Peer(sent=sent, config=ack.config, rank=ack.rank, refusing_since=refusing, free_from=free)
     s.leadership = replace(led, peers={**led.peers, sender: peer})
     if refusing is not None:
         _check_refusals(t)
     if s.role in PROMOTED:
+        _open(t)
         membership.advance(t)
 
 
 def on_replication(t: Turn, event: Replication) -> None:
-    """Open once a write quorum has flushed the epoch's start: all that clients will see then survives us."""
+    """Note how far the copies are."""
     s = t.state
     led = s.leadership
     if led is None or s.role not in PROMOTED or event.epoch != led.epoch:
         return
-    led = s.leadership = replace(led, flushed=dict(event.flushed), lsn=event.lsn)
-    if s.role == Role.OPENING and s.durable.config.can_write(reached(s, led, led.start)):
+    s.leadership = replace(led, flushed=dict(event.flushed), lsn=event.lsn)
+    _open(t)
+    membership.advance(t)
+
+
+def _open(t: Turn) -> None:
+    """Open once a write quorum has flushed the epoch's start: all that clients will see then survives us.
+
+    These copies must also be free of earlier leaders. Read quorums need not overlap (3 of 6 do not): a leader that
+    we never asked may still be heard by enough to serve reads, but then one of them is among ours.
+    """
+    s = t.state
+    led = s.leadership
+    if led is None or s.role != Role.OPENING:
+        return
+    free = {s.me, *(c for c, p in led.peers.items() if p.free_from <= t.now)}
+    if s.durable.config.can_write(reached(s, led, led.start) & free):
         s.role = Role.LEADING
         t.do(Open(led.epoch))
-    membership.advance(t)
 
 
 def reached(s: State, led: Leadership, lsn: int) -> set[CopyId]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aurora_operator.consensus.events import RecordWritten, SetSync, SyncInForce, WriteRecord
-from aurora_operator.consensus.state import Leadership, Proposal, Role, State, Turn
+from aurora_operator.consensus.state import PROMOTED, Leadership, Proposal, Role, State, Turn
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Quorum, majority, name_of
 
 CAUGHT_UP_BYTES = 16 << 20
@@ -21,14 +21,16 @@ def advance(t: Turn) -> None:
     """Take the next step towards the membership that is wanted, if one can be taken now."""
     s = t.state
     led = s.leadership
-    if led is None or s.role != Role.LEADING:
+    if led is None or s.role not in (Role.OPENING, Role.LEADING):
         return
     config = s.durable.config
     if led.proposal is not None and not _expired(t, led.proposal):
         return
-    if config.new is not None and s.me in config.old.voters and not config.new.can_write(heard(t, led, 2)):
+    if config.new is not None and not config.new.can_write(heard(t, led, 2)):
         # Who was to join has gone again. Every commit has its old quorum, with the joint rule in force or before.
         _propose(t, led, Config(_next_key(led, config), config.old))
+        return
+    if s.role != Role.LEADING:
         return
     if config.key != led.synced:
         holders = {s.me, *(c for c, p in led.peers.items() if p.config >= config.key)}
@@ -40,19 +42,22 @@ def advance(t: Turn) -> None:
     if config.new is not None:
         flushed = {s.me, *(c for c, lsn in led.flushed.items() if lsn >= led.sync_lsn)}
         if config.can_write(flushed):
-            # Both sides hold every commit, so the step may end in either: a leader ends it where it can lead on.
+            # Both sides hold every commit, so the step may end in either: a leader ends it where it stays a voter.
             end = config.new if s.me in config.new.voters else config.old
             _propose(t, led, Config(_next_key(led, config), end))
         return
-    target = next_quorum(s, led)
+    target = next_quorum(t, led)
     if target is not None:
         _propose(t, led, config.joint(_next_key(led, config), target))
 
 
 def heard(t: Turn, led: Leadership, leases: int) -> set[CopyId]:
-    """The voters, ourselves included, that acknowledged a heartbeat sent within so many leases; at first, all."""
+    """The voters, ourselves included, that acknowledged a heartbeat sent within so many leases; at first, all.
+
+    Half a heartbeat period is left for noticing, for ending the sessions, and for clocks that differ in speed.
+    """
     s = t.state
-    since = t.now - leases * s.timing.lease
+    since = t.now - leases * s.timing.lease + s.timing.heartbeat // 2
     voters = s.durable.config.voters
     return {c for c in voters if c == s.me or (led.peers[c].sent if c in led.peers else led.since) > since}
 
@@ -72,16 +77,19 @@ def _propose(t: Turn, led: Leadership, config: Config) -> None:
     t.do(WriteRecord(led.epoch, s.durable.config.key, config))
 
 
-def next_quorum(s: State, led: Leadership) -> Quorum | None:
+def next_quorum(t: Turn, led: Leadership) -> Quorum | None:
     """The next single change towards the wanted voters: one copy joins, leaves, or replaces its own lost volume.
 
     None when all is as wanted, or when a step would leave the writer without a write quorum of streaming copies.
     """
+    s = t.state
     wanted, config = s.wanted, s.durable.config
     if wanted is None:
         return None
     voters = config.old.voters
-    streaming = {s.me, *(c for c, lsn in led.flushed.items() if lsn + CAUGHT_UP_BYTES >= led.lsn)}
+    # PostgreSQL shows a connection for long after the other side has gone.
+    alive = {c for c, p in led.peers.items() if p.sent > t.now - s.timing.lease}
+    streaming = {s.me, *(c for c, lsn in led.flushed.items() if lsn + CAUGHT_UP_BYTES >= led.lsn and c in alive)}
     present = {name_of(c): c for c in led.peers if c in streaming}
     ready = {c for name, c in present.items() if name in wanted.voters and led.peers[c].refusing_since is None}
     joining = sorted(ready - voters)
@@ -120,7 +128,7 @@ def on_record_written(t: Turn, event: RecordWritten) -> None:
     """The record holds the membership: spread it. Refused: try again later, from what we know then."""
     s = t.state
     led = s.leadership
-    if led is None or led.proposal is None or led.proposal.config.key != event.key or s.role != Role.LEADING:
+    if led is None or led.proposal is None or led.proposal.config.key != event.key or s.role not in PROMOTED:
         return
     if not event.ok:
         s.leadership = replace(led, proposal=replace(led.proposal, at=t.now, failed=True))

@@ -43,6 +43,8 @@ class HeartbeatAck:
     config: ConfigKey
     position: Position | None
     rank: Rank
+    bound: int = 0
+    """For how long (ms) a leader of an earlier epoch may still rely on the sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class PreVoteReply:
     position: Position | None
     config: Config
     rank: Rank
+    leading: bool = False
+    """The sender leads, or has been elected: the asker will hear it soon."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class Known:
     epoch: int
     until: int
     alive: bool = True
+    relying: bool = False
+    """It leads, and we have acknowledged a heartbeat: it may serve reads until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Peer:
     rank: Rank
     refusing_since: int | None = None
     """Since when it refuses us, having promised a higher epoch."""
+    free_from: int = 0
+    """From when on no leader of an earlier epoch relies on it (ms)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,8 @@ class State:
     timing: Timing
     durable: Durable
     quiet_until: int
-    """A copy that has just started may have acknowledged a heartbeat that it no longer remembers."""
+    """Until then a leader of an epoch before `leader`'s may rely on this copy. One that has just started may have
+    acknowledged a heartbeat that it no longer remembers."""
     role: Role = Role.DOWN
     position: Position | None = None
     leader: Known | None = None
@@ -186,9 +191,20 @@ class Turn:
         s = self.state
         if s.role in ELECTED:
             return True
-        if s.leader is not None:
-            return s.leader.alive and self.now < s.leader.until
-        return self.now < s.quiet_until and s.durable.config.voters != {s.me}
+        return self.bound() > 0 or (s.leader is not None and s.leader.alive and self.now < s.leader.until)
+
+    def bound(self) -> int:
+        """For how long (ms) a leader of an epoch before the known one's may rely on this copy."""
+        s = self.state
+        return max(s.quiet_until - self.now, 0) if s.durable.config.voters != {s.me} else 0
+
+    def follow(self, known: Known) -> None:
+        """Another leader, or the same one again. What an earlier one may rely on is not forgotten."""
+        s = self.state
+        old = s.leader
+        if old is not None and old.epoch < known.epoch and old.alive and old.relying:
+            s.quiet_until = max(s.quiet_until, old.until)
+        s.leader = known
 
     def beat(self, epoch: int, start: int | None, lsn: int) -> None:
         """Send everybody a heartbeat."""

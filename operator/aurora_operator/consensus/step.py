@@ -34,14 +34,16 @@ from aurora_operator.consensus.messages import (
     Resigned,
 )
 from aurora_operator.consensus.state import PROMOTED, State, Timing, Turn
-from aurora_operator.consensus.types import CopyId, initial_config
+from aurora_operator.consensus.types import CopyId, initial_config, is_epoch_of
 
 
 def start(me: CopyId, ordinal: int, durable: Durable, now: int, timing: Timing, *, instance: bool = True) -> State:
-    """The state of a copy whose agent has just started. Its PostgreSQL is down; nothing volatile is known."""
-    return State(
-        me=me, ordinal=ordinal, instance=instance, timing=timing, durable=durable, quiet_until=now + timing.lease
-    )
+    """The state of a copy whose agent has just started. Its PostgreSQL is down; nothing volatile is known.
+
+    Where the newest promise was to itself, no leader relied on it then, and none has since.
+    """
+    quiet_until = now if is_epoch_of(durable.promised, ordinal) else now + timing.lease
+    return State(me=me, ordinal=ordinal, instance=instance, timing=timing, durable=durable, quiet_until=quiet_until)
 
 
 def step(state: State, now: int, event: Event) -> tuple[State, list[Effect]]:

@@ -30,6 +30,11 @@ def next_epoch(above: int, ordinal: int) -> int:
     return above + 1 + (residue - above - 1) % EPOCH_STRIDE
 
 
+def is_epoch_of(epoch: int, ordinal: int) -> bool:
+    """Whether this epoch can only be of the copy with this ordinal."""
+    return epoch % EPOCH_STRIDE == (ordinal + 1) % EPOCH_STRIDE
+
+
 class Position(NamedTuple):
     """How far a copy's durable log goes; compares as (epoch, lsn).
 
