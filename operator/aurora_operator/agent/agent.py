@@ -35,6 +35,7 @@ from aurora_operator.consensus.state import PROMOTED, Role, Timing
 from aurora_operator.consensus.step import start
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres import sql
+from aurora_operator.postgres.basebackup import recover_interrupted
 from aurora_operator.postgres.errors import PostgresError, VolumeInUse
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lock import VolumeLock
@@ -59,6 +60,8 @@ class Agent:
         store = Store(environment.state)
         self._lock = VolumeLock(layout.lock)
         self._lock.acquire()
+        if recover_interrupted(layout):
+            log.warning("a clone broke off at its very end; the former data directory is back")
         kept = store.settings()
         if kept is not None and kept.revision > settings.revision:
             settings = kept
@@ -115,7 +118,7 @@ class Agent:
         self._take(copy.settings)
         registry = CollectorRegistry()
         registry.register(self._metrics)
-        lifecycle = asyncio.create_task(self._lifecycle.run(), name="lifecycle")
+        self._living = lifecycle = asyncio.create_task(self._lifecycle.run(), name="lifecycle")
         others = [
             asyncio.create_task(copy.driver.run(), name="driver"),
             asyncio.create_task(copy.peers.serve(), name="peers"),
@@ -126,7 +129,8 @@ class Agent:
         try:
             done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                if not task.cancelled():
+                    task.result()
         finally:
             await copy.server.stop("fast", 10)
             with contextlib.suppress(TimeoutError):
@@ -155,7 +159,11 @@ class Agent:
                 async with asyncio.timeout(HAND_OVER_SECONDS):
                     while copy.server.alive or copy.driver.state.role in PROMOTED:
                         await asyncio.sleep(0.02)
-        self._lifecycle.stop("fast")
+        if copy.server.alive:
+            self._lifecycle.stop("fast")
+        else:
+            # Cloning, or waiting for somebody: nothing of it is worth finishing.
+            self._living.cancel()
 
     def _take(self, settings: Settings) -> None:
         copy = self.copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -121,7 +122,13 @@ class Leading:
 
     def open(self, epoch: int) -> None:
         """See `events.Open`: clients first, then the rest of the world, each retried until done."""
+        self._chore("open for clients", self._open(epoch))
+
+    async def _open(self, epoch: int) -> None:
         copy = self._copy
+        with contextlib.suppress(PostgresError):
+            # Who was in the middle of logging in when the door closed is no reader's client any more.
+            await sql.terminate_clients(copy.session, 0.5)
         configure.write_hba(copy.layout, "open")
         copy.server.reload()
         copy.role = "writer"

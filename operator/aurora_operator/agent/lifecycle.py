@@ -18,9 +18,9 @@ from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import CopyId, Position, name_of
 from aurora_operator.postgres import conf, configure, sql, wal
 from aurora_operator.postgres.basebackup import base_backup
-from aurora_operator.postgres.errors import DataError, PostgresError, ServerError, Unavailable
+from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
 from aurora_operator.postgres.initdb import initdb
-from aurora_operator.postgres.rewind import rewind
+from aurora_operator.postgres.rewind import prune_kept, rewind
 
 log = logging.getLogger(__name__)
 
@@ -88,20 +88,21 @@ class Lifecycle:
                 return
         self._had_data = True
         source = await self._bring_in_order()
-        await self._start(source)
-        self._failed_starts = 0
-        copy.role = "reader"
-        copy.say("Detached")
-        copy.driver.post(ev.PostgresUp(await self._first_position()))
         try:
+            await self._start(source)
+            self._failed_starts = 0
+            copy.role = "reader"
+            copy.say("Detached")
+            copy.driver.post(ev.PostgresUp(await self._first_position()))
             code = await copy.server.wait()
         finally:
             copy.role = "none"
             await copy.jobs.cancel()
+            await copy.server.stop("immediate", 2)
             await copy.session.close()
             copy.replicas = ()
             copy.driver.post(ev.PostgresDown())
-        if self._stopping is None or not self._repair:
+        if not self._repair and not copy.closing.is_set():
             log.warning("PostgreSQL has ended (%d): %s", code, copy.server.complaint())
 
     async def _acquire(self) -> None:
@@ -216,6 +217,7 @@ class Lifecycle:
             )
         finally:
             copy.task = None
+        await asyncio.to_thread(prune_kept, copy.layout)
         log.info("rewound to %s in %.1f s; what it discarded is in %s", leader, time.monotonic() - started, kept)
 
     def _leader_source(self) -> conf.Source | None:
@@ -229,7 +231,11 @@ class Lifecycle:
         copy.say("Recovering")
         await self._configuration.prepare_start(source)
         self._failed_starts += 1
-        await copy.server.start()
+        try:
+            await copy.server.start()
+        except CannotRewind:
+            self._repair = "clone"
+            raise
         while True:
             try:
                 await copy.server.wait_ready(2)
