@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from aurora_operator.api import reasons
 from aurora_operator.api.conditions import SPEC_ACCEPTED, Condition, get_condition
 from aurora_operator.api.status import AuroraClusterStatus
 from aurora_operator.planning.model import EventSpec
@@ -42,9 +43,9 @@ def _spec(before: Condition | None, after: Condition | None) -> list[EventSpec]:
     if after is None or (before is not None and (before.status, before.message) == (after.status, after.message)):
         return []
     if after.status == "False":
-        return [EventSpec("Warning", "SpecRejected", after.message)]
+        return [EventSpec("Warning", reasons.SPEC_REJECTED, after.message)]
     if after.status == "True" and before is not None:
-        return [EventSpec("Normal", "SpecAccepted", after.message)]
+        return [EventSpec("Normal", reasons.SPEC_ACCEPTED, after.message)]
     return []
 
 
@@ -52,9 +53,11 @@ def _writer(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[Eve
     if after.writer is None or after.epoch is None or after.epoch == (before.epoch or 0):
         return []
     if not before.epoch:
-        return [EventSpec("Normal", "WriterOpened", f"{after.writer} is the first writer, in epoch {after.epoch}.")]
-    planned = before.phase in ("SwitchingOver", "Updating")
-    reason = "SwitchedOver" if planned else "FailedOver"
+        return [
+            EventSpec("Normal", reasons.WRITER_OPENED, f"{after.writer} is the first writer, in epoch {after.epoch}.")
+        ]
+    planned = before.phase == "SwitchingOver"
+    reason = reasons.SWITCHED_OVER if planned else reasons.FAILED_OVER
     return [
         EventSpec("Normal" if planned else "Warning", reason, f"{after.writer} is the writer, in epoch {after.epoch}.")
     ]
@@ -63,9 +66,11 @@ def _writer(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[Eve
 def _instances(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:
     old, new = {m.name for m in before.members}, {m.name: m for m in after.members}
     events = [
-        EventSpec("Normal", "InstanceAdded", f"{name} is being made" + (f" in {m.zone}." if m.zone else "."))
+        EventSpec("Normal", reasons.INSTANCE_ADDED, f"{name} is being made" + (f" in {m.zone}." if m.zone else "."))
         for name, m in new.items()
         if name not in old
     ]
-    events += [EventSpec("Normal", "InstanceRemoved", f"{name} is removed.") for name in sorted(old - new.keys())]
+    events += [
+        EventSpec("Normal", reasons.INSTANCE_REMOVED, f"{name} is removed.") for name in sorted(old - new.keys())
+    ]
     return events

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from aurora_operator.api.conditions import AVAILABLE, DEGRADED, DURABILITY_MET, PROGRESSING, READY, ConditionStatus
+from aurora_operator.api import reasons
+from aurora_operator.api.conditions import (
+    AVAILABLE,
+    DEGRADED,
+    DURABILITY_MET,
+    PROGRESSING,
+    READY,
+    ConditionStatus,
+    get_condition,
+)
 from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.validation import Verdict
@@ -47,7 +57,8 @@ class Judgement:
 
 _MOVING: frozenset[ClusterPhase] = frozenset({"Creating", "Updating", "SwitchingOver", "Deleting"})
 _ILL: frozenset[ClusterPhase] = frozenset({"Degraded", "FailingOver", "Unavailable"})
-_HANDING_OVER = frozenset({"Resigning", "Electing", "Promoting", "Recovering"})
+_HAND_OVER_TIME = timedelta(seconds=30)
+"""A switchover that takes longer has become a failover."""
 
 
 def judge_state(
@@ -63,12 +74,14 @@ def judge_state(
     unknown = facts.blind and picture.deleting is None
     writes = facts.leader is not None and durability is not None and durability.write_available
     ill = phase in _ILL or bool(picture.faults)
-    illness = phase if phase in _ILL else "Fault" if ill else "AllWell"
+    illness = phase if phase in _ILL else reasons.FAULT if ill else reasons.ALL_WELL
     why_ill = (" ".join(picture.faults) or message) if ill else ""
     said: list[Said] = [
-        _said(READY, phase == "Ready", "AsSpecified" if phase == "Ready" else phase, message, unknown),
-        _said(AVAILABLE, writes, "WriterOpen" if writes else phase, _writer(facts) if writes else message, unknown),
-        _said(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else "Settled", message, unknown),
+        _said(READY, phase == "Ready", reasons.AS_SPECIFIED if phase == "Ready" else phase, message, unknown),
+        _said(
+            AVAILABLE, writes, reasons.WRITER_OPEN if writes else phase, _writer(facts) if writes else message, unknown
+        ),
+        _said(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else reasons.SETTLED, message, unknown),
         _said(DEGRADED, ill, illness, why_ill, unknown),
         _durability(facts, picture, durability),
     ]
@@ -77,7 +90,7 @@ def judge_state(
 
 def _said(type_: str, holds: bool, reason: str, message: str, unknown: bool) -> Said:
     if unknown:
-        return (type_, "Unknown", "AgentsUnreachable", "No agent can be reached, so the state is not known.")
+        return (type_, "Unknown", reasons.AGENTS_UNREACHABLE, "No agent can be reached, so the state is not known.")
     return (type_, "True" if holds else "False", reason, message)
 
 
@@ -100,10 +113,10 @@ def _phase(
             f"Writes wait: {durability.alive_copies} copies are up to date, and a commit needs "
             f"{durability.write_quorum}. Reads go on."
         )
-    if picture.verdict.status == "False":
-        return "Blocked", picture.verdict.message
     if picture.switching:
         return "SwitchingOver", " ".join(picture.progress)
+    if picture.verdict.status == "False":
+        return "Blocked", picture.verdict.message
     ill = tuple(c.name for c in facts.copies.values() if c.ordinal in picture.wanted and not facts.healthy(c))
     missing = [o for o in picture.wanted if o not in facts.copies]
     if not ill and not missing and not picture.progress and not picture.faults:
@@ -127,15 +140,20 @@ def _without_leader(facts: Facts, picture: Picture, before: AuroraClusterStatus,
     if new:
         return "Creating", progress or "The first writer is being prepared."
     phases = {agent.phase for agent in facts.answering}
-    if "Resigning" in phases or (before.phase == "SwitchingOver" and phases & _HANDING_OVER):
-        return "SwitchingOver", "The writer is handing over."
     running = sum(agent.phase not in ("Initialising", "Cloning", "Failed", "Stopping") for agent in facts.answering)
     needed = spec.read_quorum
     if running < needed:
         return "Unavailable", (
             f"There is no writer, and a new one needs {needed} copies, of which {running} can be reached. {progress}"
         ).rstrip()
+    if "Resigning" in phases or (before.phase == "SwitchingOver" and _just_closed(before, facts.now)):
+        return "SwitchingOver", "The writer is handing over."
     return "FailingOver", "There is no open writer; the instances are electing one."
+
+
+def _just_closed(before: AuroraClusterStatus, now: datetime) -> bool:
+    available = get_condition(before.conditions, AVAILABLE)
+    return available is None or available.status == "True" or now - available.last_transition_time < _HAND_OVER_TIME
 
 
 def _writer(facts: Facts) -> str:
@@ -145,13 +163,13 @@ def _writer(facts: Facts) -> str:
 
 def _durability(facts: Facts, picture: Picture, durability: DurabilityStatus | None) -> Said:
     if durability is None or facts.leader is None:
-        return (DURABILITY_MET, "Unknown", "WriterUnknown", "Only the writer knows which copies are up to date.")
+        return (DURABILITY_MET, "Unknown", reasons.WRITER_UNKNOWN, "Only the writer knows which copies are up to date.")
     ordinals = {facts.ordinal_of(name) for name in picture.voters}
     wanted_zones = {zone for o, zone in picture.zones.items() if o in ordinals and zone is not None}
     lost = wanted_zones - set(durability.zones)
     copies = f"{durability.alive_copies} of {durability.copies} copies are up to date"
     if durability.alive_copies < durability.copies:
-        return (DURABILITY_MET, "False", "CopiesMissing", f"{copies}.")
+        return (DURABILITY_MET, "False", reasons.COPIES_MISSING, f"{copies}.")
     if lost:
-        return (DURABILITY_MET, "False", "ZonesMissing", f"{copies}, but none in {', '.join(sorted(lost))}.")
-    return (DURABILITY_MET, "True", "AllCopies", f"{copies}.")
+        return (DURABILITY_MET, "False", reasons.ZONES_MISSING, f"{copies}, but none in {', '.join(sorted(lost))}.")
+    return (DURABILITY_MET, "True", reasons.ALL_COPIES, f"{copies}.")

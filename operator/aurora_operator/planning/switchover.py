@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aurora_operator.api import names
+from aurora_operator.api import names, reasons
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
@@ -53,4 +53,6 @@ def read_request(spec: AuroraClusterSpec, members: Members, facts: Facts) -> Req
 
 
 def _refuse(message: str, done: Mapping[str, str | None]) -> Request:
-    return Request(annotations=done, events=(EventSpec("Warning", "SwitchoverRefused", message),), why=(message,))
+    return Request(
+        annotations=done, events=(EventSpec("Warning", reasons.SWITCHOVER_REFUSED, message),), why=(message,)
+    )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from aurora_operator.api import reasons
 from aurora_operator.api.cluster import AuroraCluster
 from aurora_operator.api.rules import sentences
 from aurora_operator.api.spec import AuroraClusterSpec
@@ -44,12 +45,12 @@ def judge(facts: Facts) -> Verdict:
     old = before if isinstance(before, AuroraClusterSpec) else None
     wanted = parse_spec(facts, raw)
     if not isinstance(wanted, AuroraClusterSpec):
-        return Verdict(old, accepted if old else None, "False", "InvalidSpec", " ".join(wanted))
+        return Verdict(old, accepted if old else None, "False", reasons.INVALID_SPEC, " ".join(wanted))
     if old is not None and accepted == raw:
         return _in_force(facts, wanted, raw)
     problems = (*changes(old, wanted, facts), *impossible(wanted, facts))
     if problems:
-        return Verdict(old, accepted if old else None, "False", "ImpossibleSpec", " ".join(problems))
+        return Verdict(old, accepted if old else None, "False", reasons.IMPOSSIBLE_SPEC, " ".join(problems))
     return _ask(facts, wanted, raw, old, accepted)
 
 
@@ -67,15 +68,15 @@ def _in_force(facts: Facts, spec: AuroraClusterSpec, raw: Raw) -> Verdict:
     for agent in facts.answering:
         if agent.parameters_error and agent.settings_revision >= revision:
             message = f"PostgreSQL on {agent.name} refuses parameters: {agent.parameters_error}"
-            return Verdict(spec, raw, "False", "ParametersRefused", message)
-    return Verdict(spec, raw, "True", "Accepted", "The spec is in force.")
+            return Verdict(spec, raw, "False", reasons.PARAMETERS_REFUSED, message)
+    return Verdict(spec, raw, "True", reasons.ACCEPTED, "The spec is in force.")
 
 
 def _ask(
     facts: Facts, wanted: AuroraClusterSpec, raw: Raw, old: AuroraClusterSpec | None, accepted: Raw | None
 ) -> Verdict:
     """Accept, once PostgreSQL has nothing against new parameters."""
-    yes = Verdict(wanted, raw, "True", "Accepted", "The spec is in force.")
+    yes = Verdict(wanted, raw, "True", reasons.ACCEPTED, "The spec is in force.")
     if not facts.initialised or _parameters_known(facts, wanted, old):
         return yes
     fingerprint = digest(wanted.parameters)
@@ -86,13 +87,15 @@ def _ask(
     if result is not None:
         errors = " ".join(f"{name}: {text}" for name, text in sorted(result.errors.items()))
         message = f"PostgreSQL refuses parameters, and the cluster goes on as it was. {errors}"
-        return Verdict(old, kept, "False", "ParametersRefused", message)
+        return Verdict(old, kept, "False", reasons.PARAMETERS_REFUSED, message)
     asked = _whom_to_ask(facts)
     if asked is None:
         message = "The new parameters wait for an instance that can be asked whether PostgreSQL takes them."
-        return Verdict(old, kept, "Unknown", "CheckingParameters", message)
+        return Verdict(old, kept, "Unknown", reasons.CHECKING_PARAMETERS, message)
     check = CheckParameters(asked, dict(sorted(wanted.parameters.items())), fingerprint)
-    return Verdict(old, kept, "Unknown", "CheckingParameters", f"{asked} is asked about the new parameters.", check)
+    return Verdict(
+        old, kept, "Unknown", reasons.CHECKING_PARAMETERS, f"{asked} is asked about the new parameters.", check
+    )
 
 
 def _parameters_known(facts: Facts, wanted: AuroraClusterSpec, old: AuroraClusterSpec | None) -> bool:

@@ -353,6 +353,8 @@ def test_switchover_by_annotation() -> None:
     world.settle()
     assert world.leader == "demo-2" and len(calls(world, Switchover)) == 1
     assert names.ANNOTATION_SWITCHOVER not in world.resource["metadata"]["annotations"]
+    seen = reasons(world)
+    assert seen.count("SwitchedOver") == 1 and "FailedOver" not in seen
     world.resource["metadata"]["annotations"][names.ANNOTATION_SWITCHOVER] = "demo-9"
     world.settle()
     assert "SwitchoverRefused" in reasons(world) and world.leader == "demo-2"

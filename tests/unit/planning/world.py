@@ -332,10 +332,10 @@ class World:
             agent.parameters = dict(settings.parameters)
 
     def _agents(self) -> None:
+        mounted = self.objects.get("ConfigMap", {}).get(names.settings_configmap("demo"))
         for name, agent in self.agents.items():
-            document = self.objects["ConfigMap"][names.settings_configmap("demo")]["data"][SETTINGS_KEY]
-            if self.disks[name].settings is None:
-                self._take(name, Settings.model_validate_json(document))
+            if self.disks[name].settings is None and mounted is not None:
+                self._take(name, Settings.model_validate_json(mounted["data"][SETTINGS_KEY]))
             agent.age += 1
             if agent.phase == "Starting" and self.leader is not None and agent.age > 1 and name not in self.frozen:
                 agent.phase = "Following"
