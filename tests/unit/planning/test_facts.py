@@ -9,7 +9,7 @@ from tests.unit.planning.world import World, cluster, some_supplies
 
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.model import ObjectRef, Observed, Unreachable
+from aurora_operator.planning.model import ObjectRef, Observed, PushSettings, Unreachable
 from aurora_operator.planning.plan import plan
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.planning.world import World, cluster, disruptions, some_supplies
+from tests.unit.planning.safety import disruptions
+from tests.unit.planning.world import World, cluster, some_supplies
 
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.compare import covers

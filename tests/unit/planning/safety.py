@@ -1,0 +1,37 @@
+"""What must never happen, whatever the world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.unit.planning.world_agents import Agents
+
+from aurora_operator.planning.model import ObjectRef, Plan, Restart, Switchover
+
+
+def disruptions(made: Plan) -> list[Any]:
+    """What in a plan interrupts a serving instance."""
+    pods = [ref for ref in made.delete if ref.kind == "Pod"]
+    return [*pods, *(call for call in made.calls if isinstance(call, (Restart, Switchover)))]
+
+
+def check_safety(world: Agents, resource: dict[str, Any], unreachable: set[str], made: Plan) -> None:
+    """What no plan may ever do, whatever the world."""
+    hits = disruptions(made)
+    assert len(hits) <= 1, made.why
+    members = {voter.split("/")[0] for voter in world.config.voters}
+    serving = {n for n, a in world.agents.items() if a.phase in ("Leading", "Following")}
+    for hit in hits:
+        target = hit.name.removesuffix("-0") if isinstance(hit, ObjectRef) else getattr(hit, "instance", None)
+        if target in serving:
+            assert members <= serving, f"{made.why} while {members - serving} are down"
+            assert target != world.leader or len(serving) == 1, f"the writer is interrupted: {made.why}"
+        if isinstance(hit, (Restart, Switchover)):
+            assert world.leader not in unreachable
+    if "deletionTimestamp" in resource["metadata"]:
+        return
+    for ref in made.delete:
+        if ref.kind == "StatefulSet":
+            assert ref.name != world.leader and ref.name not in members, made.why
+        if ref.kind == "PersistentVolumeClaim":
+            assert ref.name.removeprefix("data-") not in members, made.why

@@ -1,0 +1,207 @@
+"""What people change, rightly and wrongly: the spec, and the objects that are ours."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from tests.unit.planning.safety import disruptions
+from tests.unit.planning.stories import calls, ready, reasons
+from tests.unit.planning.world import World, cluster
+
+from aurora_operator.api import names
+from aurora_operator.planning.model import Restart, StorageClass, Switchover
+
+
+def test_bad_image_at_creation_can_be_corrected() -> None:
+    world = World(cluster(instances=3, image={"name": "bad"}))
+    world.broken_images = {"bad"}
+    for _ in range(10):
+        world.step()
+    assert world.resource["status"]["phase"] == "Creating"
+    world.edit(image={"name": "good"})
+    world.settle()
+    assert world.resource["status"]["phase"] == "Ready"
+
+
+def test_restart_only_parameter() -> None:
+    world = ready()
+    world.edit(parameters={"max_connections": "200"})
+    world.settle()
+    assert {c.instance for c in calls(world, Restart)} == {"demo-2", "demo-3"}
+    assert len(calls(world, Switchover)) == 1
+    assert all(agent.parameters == {"max_connections": "200"} for agent in world.agents.values())
+    assert not any(ref.kind == "Pod" for made in world.plans for ref in made.delete)
+
+
+def test_reloadable_parameter_restarts_nothing() -> None:
+    world = ready()
+    world.edit(parameters={"work_mem": "8MB"})
+    world.settle()
+    assert not any(disruptions(made) for made in world.plans)
+    assert all(agent.parameters == {"work_mem": "8MB"} for agent in world.agents.values())
+
+
+def test_refused_parameter_changes_nothing() -> None:
+    world = ready(parameters={"work_mem": "4MB"})
+    settings = world.objects["ConfigMap"]["demo-settings"]
+    world.refused = {"work_mem": "invalid value."}
+    world.edit(parameters={"work_mem": "x"}, instances=5)
+    world.settle()
+    assert world.objects["ConfigMap"]["demo-settings"] == settings and len(world.instances) == 3
+    accepted = world.condition("SpecAccepted")
+    assert accepted["status"] == "False" and accepted["reason"] == "ParametersRefused"
+    assert "work_mem: invalid value." in accepted["message"]
+    assert world.resource["status"]["phase"] == "Blocked" and world.condition("Available")["status"] == "True"
+    world.edit(parameters={"work_mem": "4MB"}, instances=3)
+    world.settle()
+    assert world.condition("SpecAccepted")["status"] == "True" and world.resource["status"]["phase"] == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"durability": {"availabilityZones": ["zone-a", "zone-x"]}}, "zone-x"),
+        ({"durability": {"zones": 4}}, "use 3"),
+        ({"instanceSettings": [{"instance": 2, "availabilityZone": "zone-x"}]}, "zone-x"),
+        ({"instanceSettings": [{"instance": 1, "availabilityZone": "zone-b"}]}, "cannot move"),
+        ({"storage": {"size": "1Gi"}}, "cannot shrink"),
+        ({"storage": {"storageClassName": "fast"}}, "fast"),
+        ({"databaseName": "other"}, "cannot change"),
+        ({"instances": 17}, "1 to 16"),
+        ({"durability": {"writeQuorum": 4}}, "writeQuorum"),
+        ({"parameters": {"fsync": "off"}}, "fsync"),
+    ],
+)
+def test_bad_edit_changes_nothing(spec: dict[str, Any], said: str) -> None:
+    world = ready()
+    before = {k: v for k, v in world.objects.items() if k != "Pod"}
+    world.edit(**spec)
+    world.settle()
+    accepted = world.condition("SpecAccepted")
+    assert accepted["status"] == "False" and said in accepted["message"]
+    assert {k: v for k, v in world.objects.items() if k != "Pod"} == before
+    assert reasons(world).count("SpecRejected") == 1
+
+
+def test_bad_spec_at_creation_makes_nothing() -> None:
+    world = World(cluster(instances=3, durability={"zones": 3}), zones=("a", "b"))
+    for _ in range(3):
+        world.step()
+    assert not world.objects and world.resource["status"]["phase"] == "Blocked"
+    assert "zone-a, zone-b" in world.condition("SpecAccepted")["message"]
+
+
+def test_volume_growth() -> None:
+    world = ready()
+    world.edit(storage={"size": "20Gi"})
+    world.settle()
+    claims = world.objects["PersistentVolumeClaim"].values()
+    assert {c["spec"]["resources"]["requests"]["storage"] for c in claims} == {"20Gi"}
+    assert not any(disruptions(made) for made in world.plans)
+
+
+def test_volume_that_cannot_grow() -> None:
+    world = World(cluster(instances=1))
+    world.classes = (StorageClass("standard", default=True, expandable=False),)
+    world.settle()
+    world.edit(storage={"size": "20Gi"})
+    world.settle()
+    assert "does not allow volume expansion" in world.condition("SpecAccepted")["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Service", "demo"),
+        ("Service", "demo-pods"),
+        ("EndpointSlice", "demo-writer"),
+        ("ConfigMap", "demo-settings"),
+        ("ConfigMap", "demo-record"),
+        ("Secret", "demo-tls"),
+        ("Secret", "demo-ca"),
+        ("Secret", "demo-app"),
+        ("Role", "demo"),
+        ("RoleBinding", "demo"),
+        ("ServiceAccount", "demo"),
+        ("PodDisruptionBudget", "demo"),
+        ("NetworkPolicy", "demo"),
+        ("StatefulSet", "demo-2"),
+    ],
+)
+def test_what_is_deleted_comes_back(kind: str, name: str) -> None:
+    world = ready(parameters={"work_mem": "4MB"})
+    revision = max(d.settings.revision for d in world.disks.values() if d.settings)
+    del world.objects[kind][name]
+    world.settle()
+    assert name in world.objects[kind] and world.instances == ["demo-1", "demo-2", "demo-3"]
+    assert not any(disruptions(made) for made in world.plans)
+    assert max(d.settings.revision for d in world.disks.values() if d.settings) >= revision
+    if kind == "ConfigMap" and name == "demo-record":
+        assert json.loads(world.objects[kind][name]["data"]["record.json"])["state"] == "initialised"
+
+
+def test_what_is_edited_is_repaired() -> None:
+    world = ready()
+    world.objects["Service"]["demo-any"]["spec"]["selector"] = {"app": "other", names.LABEL_CLUSTER: "demo"}
+    world.objects["Role"]["demo"]["rules"].append({"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]})
+    world.objects["NetworkPolicy"]["demo"]["spec"]["ingress"] = []
+    fixed = world.step()
+    assert {(o["kind"], o["metadata"]["name"]) for o in fixed.apply} == {
+        ("Service", "demo-any"),
+        ("Role", "demo"),
+        ("NetworkPolicy", "demo"),
+    }
+    assert not world.step().apply
+
+
+def test_password_is_the_users_to_change() -> None:
+    world = ready()
+    data = world.objects["Secret"]["demo-app"]["data"]
+    data["password"] = base64.b64encode(b"my p@ss:word").decode()
+    world.settle()
+    app = {k: base64.b64decode(v).decode() for k, v in world.objects["Secret"]["demo-app"]["data"].items()}
+    assert app["password"] == "my p@ss:word"
+    assert app["uri"] == "postgresql://app:my%20p%40ss%3Aword@demo.default.svc:5432/app?sslmode=require"
+    assert app["pgpass"] == "demo.default.svc:5432:app:app:my p@ss\\:word\n"
+
+
+def test_endpoint_follows_the_leader_and_never_goes_back() -> None:
+    world = ready()
+    there = world.objects["EndpointSlice"]["demo-writer"]
+    assert there["endpoints"][0]["addresses"] == ["10.0.0.1"]
+    assert there["metadata"]["annotations"][names.ANNOTATION_EPOCH] == "1"
+    there["metadata"]["annotations"][names.ANNOTATION_EPOCH] = "9"
+    there["endpoints"][0]["addresses"] = ["10.0.0.2"]
+    world.step()
+    assert world.objects["EndpointSlice"]["demo-writer"]["endpoints"][0]["addresses"] == ["10.0.0.2"]
+    there = world.objects["EndpointSlice"]["demo-writer"]
+    there["metadata"]["annotations"][names.ANNOTATION_EPOCH] = "1"
+    made = world.step()
+    repaired = next(o for o in made.apply if o["kind"] == "EndpointSlice")
+    assert repaired["metadata"]["resourceVersion"] == there["metadata"]["resourceVersion"]
+    assert world.objects["EndpointSlice"]["demo-writer"]["endpoints"][0]["addresses"] == ["10.0.0.1"]
+
+
+def test_reader_service_leads_to_the_writer_without_readers() -> None:
+    world = ready(instances=1)
+    assert world.objects["Service"]["demo-ro"]["spec"]["selector"][names.LABEL_ROLE] == "writer"
+    world.edit(instances=2)
+    world.settle()
+    assert world.objects["Service"]["demo-ro"]["spec"]["selector"][names.LABEL_ROLE] == "reader"
+
+
+def test_switchover_by_annotation() -> None:
+    world = ready()
+    annotations = world.resource["metadata"].setdefault("annotations", {})
+    annotations[names.ANNOTATION_SWITCHOVER] = "any"
+    world.settle()
+    assert world.leader == "demo-2" and len(calls(world, Switchover)) == 1
+    assert names.ANNOTATION_SWITCHOVER not in world.resource["metadata"]["annotations"]
+    seen = reasons(world)
+    assert seen.count("SwitchedOver") == 1 and "FailedOver" not in seen
+    world.resource["metadata"]["annotations"][names.ANNOTATION_SWITCHOVER] = "demo-9"
+    world.settle()
+    assert "SwitchoverRefused" in reasons(world) and world.leader == "demo-2"
