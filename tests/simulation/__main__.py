@@ -8,30 +8,33 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
-from tests.simulation.schedule import Outcome, run
+from tests.simulation.schedule import PROFILES, Outcome, run
 
 CHUNK = 25
 
 
-def _chunk(seeds: range) -> list[Outcome]:
-    return [run(seed) for seed in seeds]
+def _chunk(seeds: range, profile: str | None) -> list[Outcome]:
+    return [run(seed, profile=profile) for seed in seeds]
 
 
-def _outcomes(seeds: range, jobs: int) -> Iterator[Outcome]:
+def _outcomes(seeds: range, profile: str | None, jobs: int) -> Iterator[Outcome]:
     chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
+    work = partial(_chunk, profile=profile)
     if jobs == 1:
         for chunk in chunks:
-            yield from _chunk(chunk)
+            yield from work(chunk)
         return
     with multiprocessing.Pool(jobs) as pool:
-        for outcomes in pool.imap_unordered(_chunk, chunks):
+        for outcomes in pool.imap_unordered(work, chunks):
             yield from outcomes
 
 
-def command(seed: int) -> str:
+def command(seed: int, profile: str | None = None) -> str:
     """What replays a seed."""
-    return f".venv/bin/python -m tests.simulation --seed {seed} --trace"
+    chosen = "" if profile is None else f" --profile {profile}"
+    return f".venv/bin/python -m tests.simulation --seed {seed}{chosen} --trace"
 
 
 def main() -> int:
@@ -39,25 +42,31 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this one schedule")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every step")
+    parser.add_argument("--profile", choices=PROFILES, help="only schedules of this family")
     parser.add_argument("--seeds", type=int, default=1000, help="how many schedules to run")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failing seed")
     arguments = parser.parse_args()
     if arguments.seed is not None:
-        outcome = run(arguments.seed, tracing=arguments.trace)
+        outcome = run(arguments.seed, profile=arguments.profile, tracing=arguments.trace)
         print(outcome)
         return 0 if outcome.problem is None else 1
     began = shown = time.monotonic()
     done = steps = commits = failed = 0
-    for outcome in _outcomes(range(arguments.first, arguments.first + arguments.seeds), arguments.jobs):
+    for outcome in _outcomes(
+        range(arguments.first, arguments.first + arguments.seeds), arguments.profile, arguments.jobs
+    ):
         done += 1
         steps += outcome.steps
         commits += outcome.commits
         now = time.monotonic()
         if outcome.problem is not None:
             failed += 1
-            print(f"seed {outcome.seed}: {outcome.problem}\n  replay: {command(outcome.seed)}", flush=True)
+            print(
+                f"seed {outcome.seed}: {outcome.problem}\n  replay: {command(outcome.seed, arguments.profile)}",
+                flush=True,
+            )
             if not arguments.keep_going:
                 break
         if now - shown > 5:

@@ -55,6 +55,8 @@ class Checker:
         if promise.granted:
             if node.durable.promised < promise.epoch:
                 self.fail(f"{node.id} answers a promise of {promise.epoch} that it has not persisted")
+            if node.durable.promised > promise.epoch:
+                self.fail(f"{node.id} promises {promise.epoch} after {node.durable.promised}")
             self.promised[node.id] = max(self.promised.get(node.id, 0), promise.epoch)
 
     def acknowledges(self, node: Node, epoch: int) -> None:
@@ -81,9 +83,12 @@ class Checker:
         self.promotions.append((epoch, log[:]))
 
     def opens(self, node: Node, epoch: int) -> None:
-        """Clients get in."""
+        """Clients get in: all that the leader began with is seen from now on, and must survive."""
         self.opened += 1
         self._has_all(node, f"opens in epoch {epoch}")
+        index = node.db.runs[-1][1]
+        self.last = (index, node.db.log[index])
+        self._others_read(node)
 
     def _has_all(self, node: Node, doing: str) -> None:
         index, entry = self.last
@@ -104,6 +109,13 @@ class Checker:
         self.last = (index, entry)
         self.commits += 1
         self.commit_time = self.world.now
+        self._others_read(node)
+
+    def _others_read(self, node: Node) -> None:
+        """Another writer that is still open may be read from right now."""
+        for other in self.world.nodes.values():
+            if other.db.open and other is not node and other.db.up and not other.db.frozen:
+                self.reads(other)
 
     def reads(self, node: Node) -> None:
         """A client reads from a writer: it must see every commit that anybody was told of."""

@@ -15,36 +15,21 @@ Fault: TypeAlias = "Callable[[Faults], None]"
 
 
 class Faults:
-    """Injects faults until `end`, then heals everything."""
+    """Injects faults of these kinds until `end`, then heals everything."""
 
-    def __init__(self, world: World, end: float) -> None:
+    def __init__(self, world: World, end: float, kinds: list[str]) -> None:
         self.world = world
         self.rng: Random = world.rng
         self.end = end
-        kinds = list(KINDS)
-        self.kinds: list[str] = self.rng.choice(
-            (
-                self.rng.sample(kinds, self.rng.choice((1, 2, 3, 5, len(kinds)))),
-                ["isolate", "split", "split-zone", "links", "switchover", "network"],
-                ["crash", "crash-in-step", "postgres", "pause", "links", "isolate", "network", "switchover"],
-                ["membership", "crash", "crash-in-step", "postgres", "isolate", "switchover", "api", "volume"],
-            )
-        )
+        self.kinds = kinds
         self.mean = self.rng.choice((200.0, 600.0, 1500.0))
         self.bystander: str | None = None
         """A copy that is not the leader, and the only one that anything happens to."""
 
-    def begin(self) -> None:
-        """Start after a while, in most runs when there is a leader."""
-        first = 4500 if self.rng.random() < 0.8 else 100
+    def begin(self, first: float) -> None:
+        """Start after `first` ms."""
         self.world.at(first, self.next)
-        self.world.at(self.end, self.stop)
-
-    def begin_bystander(self) -> None:
-        """All faults hit one copy, and never the leader or the links between the others."""
-        self.kinds = self.rng.sample(BYSTANDER, self.rng.choice((1, 2, 4)))
-        self.world.at(self.end, self.stop)
-        self.next()
+        self.world.at(self.end - self.world.now, self.stop)
 
     def next(self) -> None:
         """One fault, and the time of the next."""
@@ -138,6 +123,15 @@ class Faults:
         name = self.victim().name
         self.cut(self.between({name}, self.names() - {name}))
 
+    def strand(self) -> None:
+        """The leader is cut off and all others are restarted at once: they forget that they heard it."""
+        leader = self.world.leader()
+        if leader is not None:
+            self.cut(self.between({leader.name}, self.names() - {leader.name}))
+            for node in list(self.world.nodes.values()):
+                if node is not leader and self.rng.random() < 0.9:
+                    node.crash(100 * self.rng.random())
+
     def split(self) -> None:
         names = sorted(self.names())
         side = set(self.rng.sample(names, self.rng.randrange(len(names) + 1)))
@@ -162,7 +156,7 @@ class Faults:
 
     def bad_network(self) -> None:
         network = self.world.network
-        network.loss = self.rng.choice((0.0, 0.1, 0.3))
+        network.loss = self.rng.choice((0.0, 0.1, 0.3, 0.6))
         network.duplication = self.rng.choice((0.0, 0.2))
         network.stragglers = self.rng.choice((0.0, 0.02, 0.1))
         network.spread = self.rng.choice((3.0, 3.0, 50.0, 300.0))
@@ -220,6 +214,7 @@ KINDS: dict[str, Fault] = {
     "crash-zone": Faults.crash_zone,
     "postgres": Faults.postgres,
     "pause": Faults.pause,
+    "strand": Faults.strand,
     "isolate": Faults.isolate,
     "split": Faults.split,
     "split-zone": Faults.split_zone,
@@ -235,5 +230,3 @@ KINDS: dict[str, Fault] = {
     "volume": Faults.lose_volume,
     "evidence": Faults.evidence,
 }
-
-BYSTANDER = ["crash", "crash-in-step", "postgres", "pause", "isolate", "link", "slow-disk", "clock"]

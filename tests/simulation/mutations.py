@@ -8,24 +8,32 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 CORE = "aurora_operator.consensus"
 
 
 @dataclass(frozen=True)
-class Mutation:
+class Change:
     """Replaces pieces of one function's text: `where` is `module.function` or `module.Class.method`."""
 
-    name: str
     where: str
-    changes: tuple[tuple[str, str], ...]
+    pieces: tuple[tuple[str, str], ...]
 
 
-def _mutated(original: FunctionType, changes: tuple[tuple[str, str], ...]) -> Any:
+@dataclass(frozen=True)
+class Mutation:
+    """A fault of the core, and the schedules among which it should show."""
+
+    name: str
+    profile: str
+    changes: tuple[Change, ...]
+
+
+def _mutated(original: FunctionType, pieces: tuple[tuple[str, str], ...]) -> Any:
     text = textwrap.dedent(inspect.getsource(original))
-    for before, after in changes:
+    for before, after in pieces:
         if before not in text:
             raise ValueError(f"{original.__qualname__} does not contain {before!r}: adapt the mutation to the rule")
         text = text.replace(before, after)
@@ -34,99 +42,163 @@ def _mutated(original: FunctionType, changes: tuple[tuple[str, str], ...]) -> An
     return scope[original.__name__]
 
 
-@contextmanager
-def mutated(mutation: Mutation) -> Iterator[None]:
-    """Within, the core has this fault, wherever the function has been imported to."""
-    module, *path = mutation.where.split(".")
+def _places(change: Change) -> Iterator[tuple[Any, str, Any, Any]]:
+    """Owner, name, original and replacement, wherever the function has been imported to."""
+    module, *path = change.where.split(".")
     owner: Any = sys.modules[f"{CORE}.{module}"]
     for part in path[:-1]:
         owner = getattr(owner, part)
-    original = inspect.getattr_static(owner, path[-1])
+    name = path[-1]
+    original = inspect.getattr_static(owner, name)
     if isinstance(original, property):
-        getter = original.fget
-        assert isinstance(getter, FunctionType)
-        text = (("@property\n", ""), *mutation.changes)
-        places: list[tuple[Any, Any]] = [(owner, property(_mutated(getter, text)))]
-    else:
-        replacement = _mutated(original, mutation.changes)
-        places = [(owner, replacement)]
-        if isinstance(owner, type(sys)):
-            places += [
-                (other, replacement)
-                for name, other in list(sys.modules.items())
-                if name.startswith(CORE) and getattr(other, path[-1], None) is original and other is not owner
-            ]
+        assert isinstance(original.fget, FunctionType)
+        yield owner, name, original, property(_mutated(original.fget, (("@property\n", ""), *change.pieces)))
+        return
+    replacement = _mutated(original, change.pieces)
+    yield owner, name, original, replacement
+    if isinstance(owner, ModuleType):
+        for other_name, other in list(sys.modules.items()):
+            if other is not owner and other_name.startswith(CORE) and getattr(other, name, None) is original:
+                yield other, name, original, replacement
+
+
+@contextmanager
+def mutated(mutation: Mutation) -> Iterator[None]:
+    """Within, the core has this fault."""
+    places = [place for change in mutation.changes for place in _places(change)]
     try:
-        for place, value in places:
-            setattr(place, path[-1], value)
+        for owner, name, _, replacement in places:
+            setattr(owner, name, replacement)
         yield
     finally:
-        for place, _ in places:
-            setattr(place, path[-1], original)
+        for owner, name, original, _ in places:
+            setattr(owner, name, original)
+
+
+def _mutation(name: str, profile: str, *changes: tuple[str, tuple[tuple[str, str], ...]]) -> Mutation:
+    return Mutation(name, profile, tuple(Change(where, pieces) for where, pieces in changes))
 
 
 MUTATIONS = (
-    Mutation("skip the persist", "state.Turn.persist", (("self.effects.append(Persist(new))", "pass"),)),
-    Mutation(
+    _mutation("skip the persist", "all", ("state.Turn.persist", (("self.effects.append(Persist(new))", "pass"),))),
+    _mutation(
         "promise before the receiver is gone",
-        "follower.on_prepare",
+        "elections",
         (
+            "follower.on_prepare",
             (
-                "t.do(StopReceiver(prepare.epoch))",
-                "t.do(StopReceiver(prepare.epoch)); "
-                "t.send(sender, Promise(prepare.epoch, True, s.durable.promised, s.position, s.durable.config))",
+                (
+                    "t.do(StopReceiver(prepare.epoch))",
+                    "t.do(StopReceiver(prepare.epoch)); "
+                    "t.send(sender, Promise(prepare.epoch, True, s.durable.promised, s.position, s.durable.config))",
+                ),
             ),
         ),
     ),
-    Mutation(
+    _mutation(
+        "promise lower epochs", "elections", ("follower.on_prepare", (("prepare.epoch > s.durable.promised and", ""),))
+    ),
+    _mutation(
+        "promise while a leader is alive", "partitions", ("follower.on_prepare", (("and not t.leader_alive()", ""),))
+    ),
+    _mutation(
         "compare LSN alone",
-        "election._check_elected",
+        "elections",
         (
-            ("(positions[c], c)", "(positions[c].lsn, c)"),
-            ("positions[s.me] >= target", "positions[s.me].lsn >= target.lsn"),
+            "election._check_elected",
+            (
+                ("(positions[c], c)", "(positions[c].lsn, c)"),
+                ("positions[s.me] >= target", "positions[s.me].lsn >= target.lsn"),
+            ),
         ),
     ),
-    Mutation("promote before catch-up", "election._check_elected", (("if positions[s.me] >= target:", "if True:"),)),
-    Mutation(
-        "promote after an incomplete fetch", "election.on_fetched", (("event.position >= election.target", "True"),)
+    _mutation(
+        "promote before catch-up",
+        "elections",
+        ("election._check_elected", (("if positions[s.me] >= target:", "if True:"),)),
     ),
-    Mutation("share epochs", "types.next_epoch", (("above + 1 + (residue - above - 1) % EPOCH_STRIDE", "above + 1"),)),
-    Mutation(
-        "no lease at the leader", "leader.on_tick", (("if not s.durable.config.can_read(", "if not (lambda _: True)("),)
+    _mutation(
+        "promote after an incomplete fetch",
+        "elections",
+        ("election.on_fetched", (("event.position >= election.target", "True"),)),
     ),
-    Mutation(
+    _mutation(
+        "share epochs",
+        "elections",
+        ("types.next_epoch", (("above + 1 + (residue - above - 1) % EPOCH_STRIDE", "above + 1"),)),
+    ),
+    _mutation("one promise too few", "all", ("types.Quorum.read", (("- self.write + 1, 1", "- self.write, 1"),))),
+    _mutation(
+        "one copy too few in the sync rule", "all", ("types._rule", (("SyncRule(need,", "SyncRule(max(need - 1, 0),"),))
+    ),
+    _mutation(
+        "no lease at the leader",
+        "partitions",
+        ("leader.on_tick", (("if not s.durable.config.can_read(", "if not (lambda _: True)("),)),
+    ),
+    _mutation(
+        "no margin of the leader's lease", "partitions", ("membership.heard", (("+ s.timing.heartbeat // 2", ""),))
+    ),
+    _mutation("no quiet period after a start", "partitions", ("step.start", (("now + timing.lease", "now"),))),
+    _mutation("forget earlier leaders' leases", "partitions", ("state.Turn.follow", (("old.relying", "False"),))),
+    _mutation(
         "open before W copies reached the start",
-        "leader.on_replication",
-        (("s.durable.config.can_write(reached(s, led, led.start))", "True"),),
+        "elections",
+        ("leader._open", (("s.durable.config.can_write(reached(s, led, led.start) & free)", "True"),)),
     ),
-    Mutation(
-        "one copy too few in the sync rule",
-        "types._rule",
-        (("return SyncRule(need,", "return SyncRule(max(need - 1, 0),"),),
+    _mutation(
+        "accept lower heartbeats",
+        "partitions",
+        ("follower.on_heartbeat", (("if beat.epoch < s.durable.promised:", "if False:"),)),
     ),
-    Mutation("one promise too few", "types.Quorum.read", (("- self.write + 1, 1", "- self.write, 1"),)),
-    Mutation(
-        "membership without a joint step",
-        "membership.advance",
-        (("config.joint(_next_key(led, config), target)", "Config(_next_key(led, config), target)"),),
-    ),
-    Mutation("sync rule before a quorum holds it", "membership.advance", (("config.can_write(holders)", "True"),)),
-    Mutation("end the joint step at once", "membership.advance", (("if config.can_write(flushed):", "if True:"),)),
-    Mutation(
-        "accept lower heartbeats", "follower.on_heartbeat", (("if beat.epoch < s.durable.promised:", "if False:"),)
-    ),
-    Mutation("promise lower epochs", "follower.on_prepare", (("prepare.epoch > s.durable.promised and", ""),)),
-    Mutation(
-        "forget the promisers' memberships",
-        "election._check_elected",
-        (("max((p.config for p in election.promises.values()), key=lambda c: c.key)", "s.durable.config"),),
-    ),
-    Mutation("no quiet period after a start", "step.start", (("now + timing.lease", "now"),)),
-    Mutation(
+    _mutation("never mind refusals", "elections", ("leader._check_refusals", (("if lost or", "if False and"),))),
+    _mutation(
         "no pre-vote",
-        "election._consider",
-        (("if not config.can_read(granted):", "if False:"), ("if silent and", "if False and")),
+        "bystander",
+        (
+            "election._consider",
+            (("if denied or not config.can_read(granted) or", "if False and"), ("if silent and", "if False and")),
+        ),
     ),
-    Mutation("promise while the leader is alive", "follower.on_prepare", (("and not t.leader_alive()", ""),)),
-    Mutation("never mind refusals", "leader._check_refusals", (("if lost or", "if False and"),)),
+    _mutation(
+        "stand without a write quorum in reach",
+        "bystander",
+        ("election._consider", (("or not config.old.can_write(election.replies)", ""),)),
+    ),
+    _mutation("ignore that a leader answers", "bystander", ("election._consider", (("if denied or", "if"),))),
+    _mutation(
+        "membership without a joint step",
+        "membership",
+        (
+            "membership.advance",
+            (("config.joint(_next_key(led, config), target)", "Config(_next_key(led, config), target)"),),
+        ),
+    ),
+    _mutation(
+        "sync rule before a quorum holds it",
+        "membership",
+        ("membership.advance", (("config.can_write(holders)", "True"),)),
+    ),
+    _mutation(
+        "end the joint step at once",
+        "membership",
+        ("membership.advance", (("if config.can_write(flushed):", "if True:"),)),
+    ),
+    _mutation(
+        "never give up a joint step",
+        "membership",
+        ("membership.advance", (("not config.new.can_write(heard(t, led, 2))", "False"),)),
+    ),
+    _mutation(
+        "forget the others' memberships",
+        "membership",
+        (
+            "election._check_elected",
+            (("max((p.config for p in election.promises.values()), key=lambda c: c.key)", "s.durable.config"),),
+        ),
+        (
+            "election._consider",
+            (("max((r.config for r in election.replies.values()), key=lambda c: c.key)", "s.durable.config"),),
+        ),
+    ),
 )

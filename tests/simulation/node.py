@@ -300,6 +300,11 @@ class Node:
                 self.handle(ev.Fetched(effect.epoch, None))
                 return
             db.truncate(common)
+        if self.rng.random() < 0.3 * (not self.world.calm):
+            # It took too long, and what has come is reported.
+            db.receive(source.db, min(len(db.log) + 1, len(source.db.log)))
+            self.handle(ev.Fetched(effect.epoch, db.position()))
+            return
         while db.position() < effect.target and len(db.log) < len(source.db.log):
             db.receive(source.db, len(db.log) + 1)
         self.handle(ev.Fetched(effect.epoch, db.position()))

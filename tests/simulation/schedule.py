@@ -5,11 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.simulation.checker import ViolationError
-from tests.simulation.faults import Faults
+from tests.simulation.faults import KINDS, Faults
 from tests.simulation.world import World
 
 PATIENCE = 40_000.0
 """Within this long (ms) after the last fault, a leader must commit and the membership be as wanted."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A family of schedules."""
+
+    copies: tuple[int, ...]
+    kinds: tuple[str, ...]
+    sample: tuple[int, ...]
+    """How many of the kinds happen in one schedule; 0 is all of them."""
+    bootstrap: float = 0.0
+    """Part of the schedules that begin with one copy, which the others join."""
+
+
+PROFILES = {
+    "all": Profile((1, 2, 3, 3, 3, 4, 5, 6, 6), tuple(KINDS), (1, 2, 3, 5, 0), bootstrap=0.3),
+    "partitions": Profile(
+        (2, 3, 4, 5, 6, 6), ("isolate", "split", "split-zone", "links", "switchover", "network", "strand"), (2, 4, 0)
+    ),
+    "elections": Profile(
+        (3, 4, 6, 6), ("crash", "crash-in-step", "postgres", "pause", "links", "network", "failing"), (2, 4, 0)
+    ),
+    "membership": Profile(
+        (1, 2, 3, 4),
+        ("membership", "crash", "crash-in-step", "postgres", "isolate", "switchover", "api", "volume", "network"),
+        (0,),
+        bootstrap=0.3,
+    ),
+    "bystander": Profile(
+        (2, 3, 3, 4, 6),
+        ("crash", "crash-in-step", "postgres", "pause", "isolate", "link", "slow-disk", "clock"),
+        (1, 2, 4),
+    ),
+}
+SHARES = ("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 2 + ("bystander",)
 
 
 @dataclass(frozen=True)
@@ -23,12 +58,13 @@ class Outcome:
     leaders: int
 
 
-def run(seed: int, *, tracing: bool = False) -> Outcome:
-    """One schedule."""
+def run(seed: int, *, profile: str | None = None, tracing: bool = False) -> Outcome:
+    """One schedule: of this profile, or of one that the seed chooses."""
     world = World(seed, tracing=tracing)
     problem = None
     try:
-        _run(world)
+        name = profile or world.rng.choice(SHARES)
+        (_run_bystander if name == "bystander" else _run)(world, name)
     except ViolationError as error:
         problem = str(error)
     except Exception as error:
@@ -38,41 +74,40 @@ def run(seed: int, *, tracing: bool = False) -> Outcome:
     return Outcome(seed, problem, world.steps, world.checker.commits, world.checker.opened)
 
 
-def _run(world: World) -> None:
-    rng = world.rng
-    if rng.random() < 0.1:
-        _run_bystander(world)
-        return
-    count = rng.choice((1, 2, 3, 3, 3, 4, 5, 6, 6))
-    world.form(count, bootstrap=rng.random() < 0.2)
-    end = rng.choice((8_000.0, 14_000.0, 22_000.0))
-    faults = Faults(world, end)
+def _form(world: World, name: str) -> list[str]:
+    """Make the cluster; returns the kinds of fault that it will see."""
+    rng, profile = world.rng, PROFILES[name]
+    world.form(rng.choice(profile.copies), bootstrap=rng.random() < profile.bootstrap)
+    kinds = rng.sample(profile.kinds, rng.choice(profile.sample) or len(profile.kinds))
     if world.tracing:
-        print(f"seed {world.seed}: {count} copies, faults {faults.kinds} until {end:.0f}")
-    faults.begin()
-    world.run(end + 1)
+        print(f"seed {world.seed}, {name}: {len(world.nodes)} copies, faults {kinds}")
+    return kinds
+
+
+def _run(world: World, name: str) -> None:
+    kinds = _form(world, name)
+    faults = Faults(world, world.rng.choice((8_000.0, 14_000.0, 22_000.0)), kinds)
+    faults.begin(4500 if world.rng.random() < 0.8 else 100)
+    world.run(faults.end + 1)
     _settle(world)
 
 
-def _run_bystander(world: World) -> None:
+def _run_bystander(world: World, name: str) -> None:
     """Trouble with one copy, or with its links, must never cost a healthy leader its place."""
-    world.form(world.rng.choice((2, 3, 3, 4, 6)), bootstrap=False)
+    kinds = _form(world, name)
     _settle(world)
     leader = world.leader()
     assert leader is not None
-    epoch = leader.durable.promised
-    if any(n.durable.promised > epoch for n in world.nodes.values()):
+    if any(n.durable.promised > leader.durable.promised for n in world.nodes.values()):
         return  # a duel at the start, which has to end in another election
-    faults = Faults(world, world.now + 12_000)
+    faults = Faults(world, world.now + 12_000, kinds)
     faults.bystander = world.rng.choice([n.name for n in world.nodes.values() if n is not leader])
-    faults.begin_bystander()
-    if world.tracing:
-        print(f"seed {world.seed}: {len(world.nodes)} copies, faults {faults.kinds} of {faults.bystander}")
+    faults.begin(0)
     opened = world.checker.opened
     world.run(faults.end + 1)
     _settle(world)
     if world.checker.opened != opened or world.leader() is not leader:
-        world.checker.fail(f"{leader.id} lost its place through {faults.kinds} of {faults.bystander}")
+        world.checker.fail(f"{leader.id} lost its place through {kinds} of {faults.bystander}")
 
 
 def _settle(world: World) -> None:

@@ -188,7 +188,7 @@ class World:
                     del self.nodes[node.id]
 
     def settled(self, since: float) -> bool:
-        """Whether a leader commits and the wanted membership is in force."""
+        """Whether a leader commits, the wanted membership is in force, and all of it streams."""
         leader = self.leader()
         if leader is None or leader.state is None or leader.state.leadership is None:
             return False
@@ -199,6 +199,7 @@ class World:
             and {name_of(c) for c in config.voters} == self.wanted
             and config.voters <= self.nodes.keys()
             and leader.state.leadership.synced == config.key
+            and all(voter == leader.id or voter in leader.db.flushed for voter in config.voters)
         )
 
     def write_record(self, effect: ev.WriteRecord) -> bool | None:
