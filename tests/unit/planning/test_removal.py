@@ -122,3 +122,11 @@ def test_a_pod_is_replaced_only_once_its_statefulset_has_the_new_template() -> N
     assert not plan(world.observe(), some_supplies(), world.now).delete
     world.live()
     assert len(plan(world.observe(), some_supplies(), world.now).delete) == 1
+
+
+def test_a_volume_stays_while_a_pod_may_still_use_it() -> None:
+    world = without_statefulset()
+    seen = world.observe()
+    pod = {"metadata": {"name": "demo-3-0", "deletionTimestamp": "2026-03-01T12:00:00Z"}, "status": {}}
+    pods = {**seen.children["Pod"], "demo-3-0": pod}
+    assert removal_of(world, replace(seen, children={**seen.children, "Pod": pods})) == []
