@@ -1,7 +1,7 @@
 """Leave out of the image what the operator never imports: the Kubernetes client's generated classes (70 of its 75 MB).
 
-It imports what the operator and the command line import, and removes the generated modules that were not among it;
-the client loads them one by one when asked for, and we talk plain JSON. It then imports all again to see that it works.
+It imports what `aurora_operator.kube.client` imports, and removes the generated modules that were not among it; the
+client loads them one by one when asked for, and we talk plain JSON. It then imports all again to see that it works.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 USED = """
 import asyncio, sys
-import aurora_operator.cli.main, aurora_operator.controller.main
+from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 async def use():
     async with ApiClient(Configuration()):
@@ -23,22 +23,24 @@ print(*(module.__file__ for module in list(sys.modules.values()) if getattr(modu
 GENERATED = ("client/api", "client/models", "aio/client/api", "aio/client/models")
 
 
-def imported() -> set[Path]:
+def imported(root: Path) -> set[Path]:
     """Files of all modules that are imported."""
-    out = subprocess.run([sys.executable, "-c", USED], check=True, capture_output=True, text=True).stdout
+    environment = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", USED], check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    out = done.stdout
     return {Path(line) for line in out.splitlines()}
 
 
 def main(root: Path) -> None:
     """Remove the generated modules below `root` that nothing imports."""
-    used = imported()
+    used = imported(root)
     removed = 0
     for folder in GENERATED:
         for file in (root / "kubernetes" / folder).glob("*.py"):
             if file not in used and file.name != "__init__.py":
                 removed += file.stat().st_size
                 file.unlink()
-    imported()
+    imported(root)
     print(f"left out {removed >> 20} MB of generated classes")
 
 

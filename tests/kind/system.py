@@ -29,7 +29,7 @@ def install(*packages: str, program: str) -> None:
 
 
 def debian_mirror() -> str:
-    """The Debian mirror that this machine's apt uses, or Debian's own."""
+    """The Debian mirror that this machine's apt uses. Raises HarnessError where there is no apt."""
     return _mirror("debian")
 
 
@@ -44,7 +44,7 @@ def _mirror(archive: str) -> str:
         for site in output(["apt-get", "indextargets", "--format", "$(SITE)"]).split():
             if site.rstrip("/").endswith(f"/{archive}"):
                 return site
-    return f"http://deb.debian.org/{archive}"
+    raise HarnessError(f"no mirror of {archive} is known here: use a Debian machine, or one that reaches a registry")
 
 
 def capabilities_missing() -> list[int]:

@@ -71,8 +71,7 @@ def install(context: Context, chosen: Images) -> None:
         for workload in ("daemonset/node", "deployment/controller"):
             kubectl("--namespace", NAMESPACE, "rollout", "status", workload, "--timeout=180s", timeout=200)
         for worker in context.workers():
-            registered = f"jsonpath={{.spec.drivers[?(@.name=='{DRIVER}')].nodeID}}={worker}"
-            kubectl("wait", f"csinode/{worker}", f"--for={registered}", "--timeout=120s", timeout=130)
+            _wait_until_registered(worker)
 
 
 def render(chosen: Images) -> str:
@@ -113,6 +112,15 @@ def _our_loops(*, deleted: bool = False) -> list[str]:
         if match and (match[1] or (not deleted and not Path(backing).exists())):
             found.append(file.parts[3])
     return sorted(found)
+
+
+def _wait_until_registered(worker: str, timeout: float = 120) -> None:
+    """Wait until the kubelet knows the driver. (`kubectl wait` fails at once while a node has no driver at all.)"""
+    deadline = time.monotonic() + timeout
+    while DRIVER not in kubectl("get", f"csinode/{worker}", "--output", "jsonpath={.spec.drivers[*].name}").split():
+        if time.monotonic() > deadline:
+            raise HarnessError(f"{worker}: the kubelet does not know {DRIVER} after {timeout:.0f} s")
+        time.sleep(0.5)
 
 
 def _apply(manifests: str) -> None:
