@@ -23,7 +23,7 @@ class Configuration:
         self._copy = copy
         self._minimums: Mapping[str, int] = {}
 
-    async def prepare_start(self, source: conf.Source | None) -> None:
+    async def prepare_start(self, source: conf.Source | None, access: conf.Access) -> None:
         """Before each start: everything fresh; the server comes up as a standby that follows `source` or nobody."""
         copy = self._copy
         control = await read_control(copy.tools, copy.layout.pgdata)
@@ -32,7 +32,7 @@ class Configuration:
         await self.take_parameters()
         configure.set_standby(copy.layout, True)
         configure.write_runtime(copy.layout, conf.Runtime(source=source), copy=copy.id)
-        configure.write_hba(copy.layout, "open")
+        configure.write_hba(copy.layout, access)
         copy.pending_restart = ()
 
     async def take_parameters(self) -> None:

@@ -58,11 +58,20 @@ class KubeApi:
         body = {"metadata": {"labels": {names.LABEL_ROLE: role}}}
         await self._call("PATCH", path, body, content_type="application/merge-patch+json")
 
+    async def writer_address(self) -> str | None:
+        """Where the writer Service points."""
+        live = await self._call("GET", self._slice_path())
+        endpoints = live.get("endpoints") or []
+        return str(endpoints[0]["addresses"][0]) if endpoints else None
+
+    def _slice_path(self) -> str:
+        name = names.writer_endpointslice(self._environment.cluster)
+        return f"/apis/discovery.k8s.io/v1/namespaces/{self._environment.namespace}/endpointslices/{name}"
+
     async def publish_writer(self, epoch: int) -> bool:
         """Point the writer Service here. False when a leader of a higher epoch has done so already."""
         environment = self._environment
-        name = names.writer_endpointslice(environment.cluster)
-        path = f"/apis/discovery.k8s.io/v1/namespaces/{environment.namespace}/endpointslices/{name}"
+        path = self._slice_path()
         live = await self._call("GET", path)
         annotations = live["metadata"].setdefault("annotations", {})
         if int(annotations.get(names.ANNOTATION_EPOCH, 0)) > epoch:

@@ -57,7 +57,6 @@ class Leading:
         copy = self._copy
         copy.role = "none"
         configure.write_hba(copy.layout, "closed")
-        copy.server.reload()
         await copy.standby.apply(Runtime(sync=(rule.need, rule.names)))
         await sql.terminate_clients(copy.session)
         promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)

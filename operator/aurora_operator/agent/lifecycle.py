@@ -15,7 +15,8 @@ from aurora_operator.agent.replication import Repair, Replication
 from aurora_operator.agent.sources import choose_source
 from aurora_operator.api.record import Record
 from aurora_operator.consensus import events as ev
-from aurora_operator.consensus.types import CopyId, Position, name_of
+from aurora_operator.consensus.state import ELECTED
+from aurora_operator.consensus.types import CopyId, Position, is_epoch_of, name_of
 from aurora_operator.postgres import conf, configure, sql, wal
 from aurora_operator.postgres.basebackup import base_backup
 from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 IDLE_PATIENCE_SECONDS = 2.0
 FAILED_STARTS_BEFORE_CLONE = 3
+ADMIT_POLL_SECONDS = 0.5
+PROXY_SECONDS = 2.0
+"""How long kube-proxy may take to follow the Service's EndpointSlice (its sync period is one second)."""
 
 
 class Lifecycle:
@@ -88,14 +92,18 @@ class Lifecycle:
                 return
         self._had_data = True
         source = await self._bring_in_order()
+        admission: asyncio.Task[None] | None = None
         try:
             await self._start(source)
             self._failed_starts = 0
-            copy.role = "reader"
             copy.say("Detached")
-            copy.driver.post(ev.PostgresUp(await self._first_position()))
+            position = await self._first_position()
+            copy.driver.post(ev.PostgresUp(position))
+            admission = asyncio.create_task(self._admit(position), name="admission")
             code = await copy.server.wait()
         finally:
+            if admission is not None:
+                admission.cancel()
             copy.role = "none"
             await copy.jobs.cancel()
             await copy.server.stop("immediate", 2)
@@ -229,7 +237,7 @@ class Lifecycle:
         """Start as a standby and wait until it takes sessions: that is, until it is consistent."""
         copy = self._copy
         copy.say("Recovering")
-        await self._configuration.prepare_start(source)
+        await self._configuration.prepare_start(source, "closed")
         self._failed_starts += 1
         try:
             await copy.server.start()
@@ -250,6 +258,26 @@ class Lifecycle:
                 source = newest
                 configure.write_runtime(copy.layout, conf.Runtime(source), copy=copy.id)
                 copy.server.reload()
+
+    async def _admit(self, position: Position) -> None:
+        """Let clients in as a reader's, once none can come who wants the writer.
+
+        A copy that led last may still be where the writer's Service points, and would serve its clients the past.
+        `position` is from before it followed anybody else: its newest WAL is its own then.
+        """
+        copy = self._copy
+        ordinal = copy.driver.state.ordinal
+        if is_epoch_of(position.epoch, ordinal) or is_epoch_of(copy.driver.state.durable.promised, ordinal):
+            while True:
+                with contextlib.suppress(KubeError):
+                    if await copy.kube.writer_address() != copy.environment.pod_ip:
+                        break
+                await asyncio.sleep(ADMIT_POLL_SECONDS)
+            await asyncio.sleep(PROXY_SECONDS)
+        if copy.driver.state.role not in ELECTED:
+            configure.write_hba(copy.layout, "open")
+            copy.server.reload()
+            copy.role = "reader"
 
     async def _first_position(self) -> Position:
         """Where this standby is; with a moment's patience for what it has but not replayed."""

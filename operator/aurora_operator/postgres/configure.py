@@ -41,13 +41,13 @@ def write_base(
 
 
 def write_runtime(layout: Layout, runtime: Runtime, *, copy: str) -> bool:
-    """Write aurora.conf; returns whether it changed."""
-    return write_durably(layout.pgdata / RUNTIME_FILE, render_runtime_conf(runtime, layout, copy=copy))
+    """Write aurora.conf; returns whether it changed. Each start writes it, so no failover waits for the disk here."""
+    return write_durably(layout.pgdata / RUNTIME_FILE, render_runtime_conf(runtime, layout, copy=copy), sync=False)
 
 
 def write_hba(layout: Layout, access: Access) -> bool:
-    """Write pg_hba.conf; returns whether it changed."""
-    return write_durably(layout.pgdata / "pg_hba.conf", render_hba(access))
+    """Write pg_hba.conf; returns whether it changed. Each start writes it too."""
+    return write_durably(layout.pgdata / "pg_hba.conf", render_hba(access), sync=False)
 
 
 def set_standby(layout: Layout, standby: bool) -> None:

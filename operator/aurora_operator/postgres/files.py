@@ -23,8 +23,11 @@ def like_parent(path: Path) -> None:
         os.chown(path, parent.st_uid, parent.st_gid)
 
 
-def write_durably(path: Path, content: str | bytes, mode: int = 0o600) -> bool:
-    """Replace a file's content atomically and durably. Returns False, without writing, if it is that already."""
+def write_durably(path: Path, content: str | bytes, mode: int = 0o600, *, sync: bool = True) -> bool:
+    """Replace a file's content atomically and durably. Returns False, without writing, if it is that already.
+
+    `sync` False leaves out the durability, for what is written anew before it is needed after a crash.
+    """
     data = content.encode() if isinstance(content, str) else content
     try:
         if path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
@@ -38,10 +41,12 @@ def write_durably(path: Path, content: str | bytes, mode: int = 0o600) -> bool:
         os.fchmod(fd, mode)
         file.write(data)
         file.flush()
-        os.fsync(fd)
+        if sync:
+            os.fsync(fd)
     like_parent(temporary)
     temporary.rename(path)
-    fsync_directory(path.parent)
+    if sync:
+        fsync_directory(path.parent)
     return True
 
 
