@@ -103,8 +103,9 @@ async def test_placeholders_of_a_promotion_that_never_was_do_not_hinder(cluster:
     lsn = await _insert(first, 1)
     await second.streams(1, lsn)
     await third.streams(1, lsn)
-    await second.standby.stop_receiving()
+    # In this order: whatever the first writes meanwhile, the one to be promoted has no less of it.
     await third.standby.stop_receiving()
+    await second.standby.stop_receiving()
     await first.server.stop("immediate", 3)
 
     wal.write_placeholders(third.layout.pgdata, 1, 35)
