@@ -63,7 +63,8 @@ class Connection:
             return
         known = source.downstream.get(self.target.node.id)
         if known is self:
-            source.flushed[self.target.node.id] = length
+            name = self.target.node.id
+            source.flushed[name] = max(length, source.flushed.get(name, 0))
             source.release()
         if self.alive and len(source.log) > len(self.target.log):
             self.kick()

@@ -45,6 +45,7 @@ class Faults:
         world.calm = True
         network = world.network
         network.cuts.clear()
+        network.muted.clear()
         network.loss = network.duplication = network.stragglers = 0.0
         network.spread = 3.0
         world.api_down = False
@@ -132,6 +133,42 @@ class Faults:
                 if node is not leader and self.rng.random() < 0.9:
                     node.crash(100 * self.rng.random())
 
+    def bridge(self) -> None:
+        """The leader and some others do not see each other; the rest sees both sides."""
+        leader = self.world.leader()
+        if leader is not None:
+            others = sorted(self.names() - {leader.name})
+            side = set(self.rng.sample(others, self.rng.randrange(len(others) + 1)))
+            self.cut(self.between({leader.name}, side))
+
+    def duel(self) -> None:
+        """The leader dies while messages take long."""
+        leader, network = self.world.leader(), self.world.network
+        if leader is not None:
+            network.spread = 400.0
+            self.world.at(3000, self._quicken)
+            leader.crash(self.down())
+
+    def _quicken(self) -> None:
+        self.world.network.spread = 3.0
+
+    def deaf(self) -> None:
+        """The membership changes while some do not hear the leader's agent, and then the leader dies."""
+        leader, network = self.world.leader(), self.world.network
+        if leader is None:
+            return
+        self.membership()
+        for other in sorted(self.names() - {leader.name}):
+            if self.rng.random() < 0.6:
+                network.muted.add((leader.name, other))
+        self.slow_disk()
+        self.world.at(200 + 2000 * self.rng.random(), self._end_deaf, leader)
+
+    def _end_deaf(self, leader: Node) -> None:
+        if not self.world.calm:
+            self.world.network.muted.clear()
+            leader.crash(self.down())
+
     def split(self) -> None:
         names = sorted(self.names())
         side = set(self.rng.sample(names, self.rng.randrange(len(names) + 1)))
@@ -184,8 +221,13 @@ class Faults:
             leader.handle(ev.SwitchoverRequested(target))
 
     def membership(self) -> None:
-        size = self.rng.choice((1, 2, 3, 3, 4, 5, 6))
-        names = frozenset(self.rng.sample([f"c{i}" for i in range(1, 8)], size))
+        possible = [f"c{i}" for i in range(1, 8)]
+        if self.rng.random() < 0.6:
+            names = self.world.wanted ^ {self.rng.choice(possible)}
+        else:
+            names = frozenset(self.rng.sample(possible, self.rng.choice((1, 2, 3, 3, 4, 5, 6))))
+        if not names or len(names) > 6:
+            return
         self.world.note(self.victim(), f"wanted: {sorted(names)}")
         self.world.want(names)
 
@@ -215,6 +257,9 @@ KINDS: dict[str, Fault] = {
     "postgres": Faults.postgres,
     "pause": Faults.pause,
     "strand": Faults.strand,
+    "bridge": Faults.bridge,
+    "duel": Faults.duel,
+    "deaf": Faults.deaf,
     "isolate": Faults.isolate,
     "split": Faults.split,
     "split-zone": Faults.split_zone,

@@ -58,7 +58,8 @@ def _places(change: Change) -> Iterator[tuple[Any, str, Any, Any]]:
     yield owner, name, original, replacement
     if isinstance(owner, ModuleType):
         for other_name, other in list(sys.modules.items()):
-            if other is not owner and other_name.startswith(CORE) and getattr(other, name, None) is original:
+            ours = other_name.startswith((CORE, "tests.simulation"))
+            if ours and other is not owner and getattr(other, name, None) is original:
                 yield other, name, original, replacement
 
 

@@ -21,6 +21,8 @@ class Network:
         self.random = rng.random
         self.cuts: dict[tuple[str, str], int] = {}
         """Directed pairs of names that are cut, and by how many faults."""
+        self.muted: set[tuple[str, str]] = set()
+        """Directed pairs of names whose agents' messages are lost, while PostgreSQL's connections work."""
         self.loss = 0.0
         self.duplication = 0.0
         self.spread = 3.0
@@ -57,7 +59,7 @@ class Network:
         target = self.world.nodes.get(to)
         if target is None or (source.name, target.name) in self.cuts:
             return
-        if self.loss and self.random() < self.loss:
+        if (self.loss and self.random() < self.loss) or (source.name, target.name) in self.muted:
             return
         self.world.at(self.latency(), target.handle, Received(source.id, message))
         if self.duplication and self.random() < self.duplication:

@@ -221,7 +221,7 @@ class Node:
     def do_stop_receiver(self, effect: ev.StopReceiver) -> None:
         self.operation += 1
         self.target = None
-        self.task(60 * self.rng.random(), self._cut_receiver, self.operation, effect.epoch)
+        self.task(60 * self.rng.random() ** 2, self._cut_receiver, self.operation, effect.epoch)
 
     def _cut_receiver(self, operation: int, epoch: int) -> None:
         if self.operation != operation:
@@ -373,7 +373,7 @@ class Node:
             self.start_postgres()
 
     def do_promote(self, effect: ev.Promote) -> None:
-        self.task(80 + 300 * self.rng.random(), self._promote, self.db.life, effect)
+        self.task(2 + 380 * self.rng.random() ** 2, self._promote, self.db.life, effect)
 
     def _promote(self, life: int, effect: ev.Promote) -> None:
         db = self.db

@@ -27,15 +27,30 @@ class Profile:
 PROFILES = {
     "all": Profile((1, 2, 3, 3, 3, 4, 5, 6, 6), tuple(KINDS), (1, 2, 3, 5, 0), bootstrap=0.3),
     "partitions": Profile(
-        (2, 3, 4, 5, 6, 6), ("isolate", "split", "split-zone", "links", "switchover", "network", "strand"), (2, 4, 0)
+        (2, 3, 4, 5, 6, 6),
+        ("isolate", "split", "split-zone", "links", "bridge", "strand", "switchover", "network"),
+        (1, 2, 4, 0),
     ),
     "elections": Profile(
-        (3, 4, 6, 6), ("crash", "crash-in-step", "postgres", "pause", "links", "network", "failing"), (2, 4, 0)
+        (3, 4, 6, 6),
+        ("crash", "crash-in-step", "postgres", "pause", "links", "network", "failing", "duel"),
+        (1, 2, 4, 0),
     ),
     "membership": Profile(
         (1, 2, 3, 4),
-        ("membership", "crash", "crash-in-step", "postgres", "isolate", "switchover", "api", "volume", "network"),
-        (0,),
+        (
+            "membership",
+            "deaf",
+            "crash",
+            "crash-in-step",
+            "postgres",
+            "isolate",
+            "switchover",
+            "api",
+            "volume",
+            "network",
+        ),
+        (2, 4, 0),
         bootstrap=0.3,
     ),
     "bystander": Profile(
