@@ -390,6 +390,7 @@ class Node:
         if self.db.up and self.db.epoch == effect.epoch:
             self.world.checker.opens(self, effect.epoch)
             self.db.open = True
+            self.world.at(10, self.world.claim_record, effect.epoch)
 
     def do_set_sync(self, effect: ev.SetSync) -> None:
         db = self.db
@@ -412,7 +413,7 @@ class Node:
         if ok is None:
             self.task(800, self.handle, ev.RecordWritten(effect.after.key, False))
         else:
-            self.handle(ev.RecordWritten(effect.after.key, ok))
+            self.handle(ev.RecordWritten(effect.after.key, ok, None if ok else self.world.record))
 
 
 EFFECTS: dict[type, Callable[[Node, Any], None]] = {

@@ -13,6 +13,7 @@ from tests.simulation.network import Network
 from tests.simulation.node import Node
 
 from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.membership import record_allows
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import NO_CONFIG, Config, ConfigKey, Quorum, initial_config, majority, name_of
 
@@ -39,7 +40,8 @@ class World:
         self.incarnations = 0
         self.wanted: frozenset[str] = frozenset()
         self.api_down = False
-        self.record = 0
+        self.record: Config | None = None
+        self.record_epoch = 0
         self.false_evidence = 0.0
         self.calm = False
         """Faults are over."""
@@ -206,10 +208,16 @@ class World:
         """Compare-and-swap at the API server; None: no answer, which says nothing."""
         if self.api_down and self.rng.random() < 0.7:
             return None
-        if self.record > effect.epoch:
+        held = None if self.record is None else self.record.key
+        if not record_allows(effect, self.record_epoch, held):
             return False
-        self.record = effect.epoch
+        self.record, self.record_epoch = effect.after, effect.epoch
         return None if self.api_down else True
+
+    def claim_record(self, epoch: int) -> None:
+        """A new leader says in the record that it leads."""
+        if not self.api_down:
+            self.record_epoch = max(self.record_epoch, epoch)
 
     # --- traces ----------------------------------------------------------------------------------------------------
 

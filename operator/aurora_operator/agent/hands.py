@@ -49,5 +49,5 @@ class PostgresHands:
         self._leading.set_sync(key, rule)
 
     def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
-        """While the duties run; the record itself knows what came before."""
-        self._leading.write_record(epoch, after)
+        """While the duties run."""
+        self._leading.write_record(epoch, before, after)

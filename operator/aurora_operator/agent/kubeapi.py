@@ -19,7 +19,7 @@ from aurora_operator.agent.environment import Environment
 from aurora_operator.api import names
 from aurora_operator.api.agent import ConfigStatus
 from aurora_operator.api.record import RECORD_KEY, Record
-from aurora_operator.consensus.types import Config
+from aurora_operator.consensus.types import Config, ConfigKey, Quorum
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +145,13 @@ def config_status(config: Config) -> ConfigStatus:
         next_voters=tuple(sorted(config.new.voters)) if config.new else (),
         next_write_quorum=config.new.write if config.new else 0,
     )
+
+
+def config_of(status: ConfigStatus) -> Config:
+    """The inverse of `config_status`."""
+    new = Quorum(frozenset(status.next_voters), status.next_write_quorum) if status.next_voters else None
+    old = Quorum(frozenset(status.voters), status.write_quorum)
+    return Config(ConfigKey(status.epoch, status.version), old, new)
 
 
 async def until_done(what: str, attempt: Callable[[], Awaitable[object]]) -> None:

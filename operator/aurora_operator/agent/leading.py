@@ -10,10 +10,11 @@ from collections.abc import Callable, Coroutine
 
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
-from aurora_operator.agent.kubeapi import Conflict, KubeError, config_status, until_done
+from aurora_operator.agent.kubeapi import Conflict, KubeError, config_of, config_status, until_done
 from aurora_operator.api.agent import ReplicaStatus
 from aurora_operator.api.record import Record
 from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.membership import record_allows
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
 from aurora_operator.postgres import configure, sql
@@ -174,7 +175,11 @@ class Leading:
             record, version = await copy.kube.read_record()
             if record.epoch > epoch:
                 return
-            await copy.kube.write_record(self._record(epoch, copy.driver.state.durable.config, record), version)
+            # A membership that no copy knows of yet stays: see `events.WriteRecord`.
+            config = copy.driver.state.durable.config
+            if record.config is not None:
+                config = max(config, config_of(record.config), key=lambda c: c.key)
+            await copy.kube.write_record(self._record(epoch, config, record), version)
 
         await until_done("writing the record", attempt)
 
@@ -204,22 +209,24 @@ class Leading:
                 await asyncio.sleep(1)
         copy.driver.post(ev.SyncInForce(key, lsn))
 
-    def write_record(self, epoch: int, after: Config) -> None:
+    def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
         """See `events.WriteRecord`."""
-        self._chore("write the membership into the record", self._write_record(epoch, after))
+        wish = ev.WriteRecord(epoch, before, after)
+        self._chore("write the membership into the record", self._write_record(wish))
 
-    async def _write_record(self, epoch: int, after: Config) -> None:
+    async def _write_record(self, wish: ev.WriteRecord) -> None:
         copy = self._copy
-        done = False
+        done, held = False, None
         try:
             record, version = await copy.kube.read_record()
-            if record.epoch <= epoch:
-                await copy.kube.write_record(self._record(epoch, after, record), version)
-                done = True
+            held = config_of(record.config) if record.config is not None else None
+            if record_allows(wish, record.epoch, held.key if held is not None else None):
+                await copy.kube.write_record(self._record(wish.epoch, wish.after, record), version)
+                done, held = True, None
             else:
-                log.warning("the record is of epoch %d, after ours (%d)", record.epoch, epoch)
+                log.warning("the record holds %s of epoch %d, not what was known", held, record.epoch)
         except Conflict as error:
             log.info("%s; the membership change is tried again", error)
         except KubeError as error:
             log.warning("membership changes wait for the Kubernetes API: %s", error)
-        copy.driver.post(ev.RecordWritten(after.key, done))
+        copy.driver.post(ev.RecordWritten(wish.after.key, done, held))

@@ -106,10 +106,14 @@ class SyncInForce:
 
 @dataclass(frozen=True, slots=True)
 class RecordWritten:
-    """Answer to `WriteRecord`: whether the compare-and-swap succeeded."""
+    """Answer to `WriteRecord`: whether the compare-and-swap succeeded.
+
+    `held` is the membership that the record holds, where it is known and not what was to be written.
+    """
 
     key: ConfigKey
     ok: bool
+    held: Config | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +240,11 @@ class SetSync:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecord:
-    """Put `after` into the cluster's record by compare-and-swap, unless a later epoch wrote there; report
+    """Compare-and-swap the record's membership from `before` to `after`, if `membership.record_allows` it; report
     `RecordWritten`.
 
-    `before` is what the copies hold. The record may differ: its last writer may have died before any copy heard of
-    what it wrote there. No promise quorum knows of that, so it was never in force, and is overwritten.
+    The record decides which membership follows which. Its last writer may have died before any copy heard of what it
+    wrote there; that is then adopted, never overwritten: two successors of one joint step need not overlap.
     """
 
     epoch: int

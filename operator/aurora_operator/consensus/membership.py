@@ -125,19 +125,28 @@ def _safe(s: State, config: Config, quorum: Quorum, streaming: set[CopyId]) -> b
 
 
 def on_record_written(t: Turn, event: RecordWritten) -> None:
-    """The record holds the membership: spread it. Refused: try again later, from what we know then."""
+    """The record holds the membership: spread it. If it holds another that we did not know, then that. Else try
+    again later, from what we know then."""
     s = t.state
     led = s.leadership
     if led is None or led.proposal is None or led.proposal.config.key != event.key or s.role not in PROMOTED:
         return
-    if not event.ok:
+    if not event.ok and (event.held is None or event.held.key <= s.durable.config.key):
         s.leadership = replace(led, proposal=replace(led.proposal, at=t.now, failed=True))
         return
-    config = led.proposal.config
+    config = led.proposal.config if event.ok or event.held is None else event.held
     s.leadership = replace(led, proposal=None, beat=t.now)
     t.persist(config=config)
     t.beat(led.epoch, led.start, led.lsn)
-    advance(t)
+    if s.me in config.voters:
+        advance(t)
+    else:
+        t.step_down()
+
+
+def record_allows(wish: WriteRecord, epoch: int, held: ConfigKey | None) -> bool:
+    """Whether a record of this epoch that holds this membership (None: none yet) may become what is wished."""
+    return epoch <= wish.epoch and (held is None or held <= wish.before)
 
 
 def on_sync_in_force(t: Turn, event: SyncInForce) -> None:
