@@ -3,10 +3,11 @@
 PYTHON  := .venv/bin/python
 HARNESS := $(PYTHON) -m tests.kind
 SEEDS   ?= 500
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration e2e status down clean
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e status down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +43,7 @@ demo: cluster ## Show it: the operator and a database cluster in three zones
 
 # ---- checking ----------------------------------------------------------------------------------------------
 
-test: lint unit simulation integration e2e ## Run everything that checks
+test: lint unit simulation integration csi e2e ## Run everything that checks
 
 lint: setup ## Check style, types, the direction of imports, and that the CRDs are current
 	@.venv/bin/ruff check .
@@ -65,6 +66,9 @@ integration: setup ## Run the tests against real PostgreSQL processes
 
 operator: cluster ## Install the operator into the cluster, or upgrade it
 	@$(PYTHON) -m tests.kind.chart
+
+csi: setup ## Run the CSI project's conformance tests against the test cluster's driver (as root)
+	@$(SUDO) $(PYTHON) -m tests.kind.csi.sanity
 
 e2e: operator ## Run the end-to-end tests on the kind cluster
 	@.venv/bin/pytest tests/e2e

@@ -7,7 +7,6 @@ failed and were skipped, and why those were: a capability that the driver does n
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.kind import system
 from tests.kind.shell import HarnessError, say, step
 
 from .driver import linux
@@ -101,8 +101,7 @@ def main() -> int:
     """Run it and say what came of it; the exit status is that of a test."""
     if os.geteuid() != 0:
         raise HarnessError("csi-sanity mounts volumes: run this as root")
-    if shutil.which("mkfs.xfs") is None:
-        raise HarnessError("mkfs.xfs is missing: install xfsprogs")
+    system.install("xfsprogs", program="mkfs.xfs")
     binary = sanity_binary()
     with tempfile.TemporaryDirectory(prefix="aurora-csi-sanity-") as work:
         with step("csi-sanity"):
