@@ -62,12 +62,13 @@ simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5
 	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
 
 integration: setup ## Run the tests against real PostgreSQL processes
-	@.venv/bin/pytest tests/integration
+	@.venv/bin/pytest tests/integration --ignore tests/integration/csi
 
 operator: cluster ## Install the operator into the cluster, or upgrade it
 	@$(PYTHON) -m tests.kind.chart
 
-csi: setup ## Run the CSI project's conformance tests against the test cluster's driver (as root)
+csi: setup ## Run the test cluster's CSI driver on the real kernel, and the CSI project's conformance tests (as root)
+	@$(SUDO) .venv/bin/pytest tests/integration/csi
 	@$(SUDO) $(PYTHON) -m tests.kind.csi.sanity
 
 e2e: operator ## Run the end-to-end tests on the kind cluster

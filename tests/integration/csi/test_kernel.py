@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 import uuid
@@ -17,11 +16,6 @@ from tests.kind.csi.driver.controller import Controller
 from tests.kind.csi.driver.errors import CsiError
 from tests.kind.csi.driver.node import Node
 from tests.kind.csi.driver.pool import Pool, Settings
-
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mkfs.xfs") is None or not Path("/dev/loop-control").exists(),
-    reason="needs root, loop devices and xfsprogs",
-)
 
 MIB = 1024**2
 CAPABILITY = csi.VolumeCapability(mount={}, access_mode={"mode": "SINGLE_NODE_WRITER"})
