@@ -30,7 +30,9 @@ class Connection:
         if not self.busy and self.alive:
             self.busy = True
             world = self.source.node.world
-            world.at(world.network.latency() + self.target.node.disk_delay(), self.deliver)
+            node = self.target.node
+            lag = node.lag * node.rng.random() if node.lag else 0.0
+            world.at(world.network.latency() + node.disk_delay() + lag, self.deliver)
 
     def deliver(self) -> None:
         """WAL reaches the standby's disk; its acknowledgement starts on its way."""

@@ -50,7 +50,7 @@ class Faults:
         network.spread = 3.0
         world.api_down = False
         for node in world.nodes.values():
-            node.disk = node.failing = 0.0
+            node.disk = node.failing = node.lag = 0.0
             node.crash_in = -1
             if node.paused:
                 node.resume(node.life)
@@ -142,14 +142,19 @@ class Faults:
             self.cut(self.between({leader.name}, side))
 
     def duel(self) -> None:
-        """The leader dies while messages take long."""
+        """The leader's PostgreSQL dies while messages take long, and each copy does not see one of the others."""
         leader, network = self.world.leader(), self.world.network
         if leader is not None:
             network.spread = 400.0
-            self.world.at(3000, self._quicken)
-            leader.crash(self.down())
+            names = sorted(self.names())
+            self.rng.shuffle(names)
+            pairs = [(names[i], names[i ^ 1]) for i in range(len(names) & ~1)]
+            network.cut(pairs)
+            self.world.at(2500, self._quicken, pairs)
+            leader.postgres_crash()
 
-    def _quicken(self) -> None:
+    def _quicken(self, pairs: list[tuple[str, str]]) -> None:
+        self._heal(pairs)
         self.world.network.spread = 3.0
 
     def deaf(self) -> None:
@@ -158,10 +163,10 @@ class Faults:
         if leader is None:
             return
         self.membership()
+        self.lagging()
         for other in sorted(self.names() - {leader.name}):
             if self.rng.random() < 0.6:
                 network.muted.add((leader.name, other))
-        self.slow_disk()
         self.world.at(200 + 2000 * self.rng.random(), self._end_deaf, leader)
 
     def _end_deaf(self, leader: Node) -> None:
@@ -200,6 +205,9 @@ class Faults:
 
     def slow_disk(self) -> None:
         self.victim().disk = self.rng.choice((0.0, 0.0, 50.0, 400.0))
+
+    def lagging(self) -> None:
+        self.victim().lag = self.rng.choice((0.0, 200.0, 2000.0))
 
     def failing(self) -> None:
         self.victim().failing = self.rng.choice((0.0, 0.3, 1.0))
@@ -267,6 +275,7 @@ KINDS: dict[str, Fault] = {
     "link": Faults.link,
     "network": Faults.bad_network,
     "slow-disk": Faults.slow_disk,
+    "lagging": Faults.lagging,
     "failing": Faults.failing,
     "clock": Faults.clock_jump,
     "api": Faults.api,

@@ -125,7 +125,7 @@ MUTATIONS = (
     ),
     _mutation(
         "share epochs",
-        "elections",
+        "duels",
         ("types.next_epoch", (("above + 1 + (residue - above - 1) % EPOCH_STRIDE", "above + 1"),)),
     ),
     _mutation("one promise too few", "all", ("types.Quorum.read", (("- self.write + 1, 1", "- self.write, 1"),))),
@@ -189,6 +189,11 @@ MUTATIONS = (
         "never give up a joint step",
         "membership",
         ("membership.advance", (("not config.new.can_write(heard(t, led, 2))", "False"),)),
+    ),
+    _mutation(
+        "write over the record",
+        "membership",
+        ("membership.record_allows", (("epoch <= wish.epoch and (held is None or held <= wish.before)", "True"),)),
     ),
     _mutation(
         "forget the others' memberships",

@@ -42,6 +42,8 @@ class Node:
         self.target: str | None = None
         self.origin, self.rate, self.offset = 0.0, 1.0, 0.0
         self.disk = 0.0
+        self.lag = 0.0
+        """How long WAL takes to get here (ms, at most), while all else is quick."""
         self.failing = 0.0
         self.crash_in = -1
         """Crash when this many more effects have begun."""
@@ -343,7 +345,7 @@ class Node:
     def do_stop_postgres(self, effect: ev.StopPostgres) -> None:
         db = self.db
         if effect.mode == "immediate" or not db.up:
-            self.task(40 * self.rng.random(), self._stop, db.life)
+            self.world.at(40 * self.rng.random(), self._task, self.life, self._stop, (db.life,))
             return
         db.end_sessions()
         self.task(30 + 50 * self.rng.random(), self._stop_fast, db.life, self.world.now + 1000)

@@ -53,13 +53,14 @@ PROFILES = {
         (2, 4, 0),
         bootstrap=0.3,
     ),
+    "duels": Profile((4, 6, 6), ("duel",), (0,)),
     "bystander": Profile(
         (2, 3, 3, 4, 6),
-        ("crash", "crash-in-step", "postgres", "pause", "isolate", "link", "slow-disk", "clock"),
+        ("crash", "crash-in-step", "postgres", "pause", "isolate", "link", "slow-disk", "lagging", "clock"),
         (1, 2, 4),
     ),
 }
-SHARES = ("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 2 + ("bystander",)
+SHARES = ("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 3 + ("duels",) + ("bystander",)
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class StopPostgres:
-    """End all sessions and stop. `fast` lets standbys receive everything first; `immediate` asks nobody."""
+    """End all sessions and stop. `fast` lets standbys receive everything first; `immediate` asks nobody.
+
+    `immediate` must end the sessions within a quarter of a heartbeat period, however slow the disk: the lease ends.
+    """
 
     mode: Literal["fast", "immediate"]
 
