@@ -61,10 +61,16 @@ class Shared:
         self._cluster: AuroraCluster | None = None
 
     def ready(self) -> AuroraCluster:
-        """The cluster, as its spec says."""
+        """The cluster, as its spec says. One that a test has broken is replaced."""
+        if self._cluster is not None:
+            try:
+                self._cluster.wait_ready(90)
+            except kube.NotSo as error:
+                folder = diagnosis.dump("shared-cluster-broken", [self._cluster.namespace])
+                print(f"{error}\nIt is replaced; what it looked like is in {folder}")
+                self.release()
         if self._cluster is None:
             self._cluster = self._holder.enter_context(fresh_cluster("demo", "e2e-shared"))
-        self._cluster.wait_ready(120)
         return self._cluster
 
     def release(self) -> None:
@@ -80,29 +86,32 @@ def fresh_cluster(name: str, namespace: str, spec: Mapping[str, Any] = SMALL) ->
         cluster = AuroraCluster(name, namespace)
         begun = time.monotonic()
         cluster.create(spec)
-        cluster.wait_ready(300)
+        try:
+            cluster.wait_ready(300)
+        except kube.NotSo as error:
+            raise kube.NotSo(f"{error}\nSee {diagnosis.dump(f'creation-of-{namespace}', [namespace])}") from error
         cluster.seconds_to_ready = time.monotonic() - begun
         yield cluster
         cluster.delete()
 
 
 @pytest.fixture(scope="session")
-def _shared(operator: None) -> Iterator[Shared]:
+def shared(operator: None) -> Iterator[Shared]:
     shared = Shared()
     yield shared
     shared.release()
 
 
 @pytest.fixture
-def cluster(_shared: Shared) -> AuroraCluster:
+def cluster(shared: Shared) -> AuroraCluster:
     """The cluster of three instances that modules share: found Ready by each test, and to be left so."""
-    return _shared.ready()
+    return shared.ready()
 
 
 @pytest.fixture(scope="module")
-def namespace(_shared: Shared, request: pytest.FixtureRequest) -> Iterator[str]:
+def namespace(shared: Shared, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the module's own, in which only restricted pods may run, while there is no shared cluster."""
-    _shared.release()
+    shared.release()
     with _namespace(
         f"e2e-{request.module.__name__.rpartition('.')[2].removeprefix('test_').replace('_', '-')}"
     ) as name:

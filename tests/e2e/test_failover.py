@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.e2e import faults, operating
 from tests.e2e.aurora import AuroraCluster
-from tests.e2e.conftest import Measure
+from tests.e2e.conftest import Measure, Shared
 from tests.e2e.probe import Probe
 
 from aurora_operator.api import names
@@ -17,7 +17,8 @@ LONGEST_GAP = 10.0
 
 
 @pytest.fixture(scope="module")
-def without_operator(operator: None) -> Iterator[None]:
+def without_operator(shared: Shared) -> Iterator[None]:
+    shared.ready()
     with operating.stopped():
         yield
 
