@@ -79,7 +79,7 @@ class Connection:
         source, target = self.source, self.target
         if target.upstream is self:
             target.upstream = None
-            target.node.disconnected()
+            target.node.shell.disconnected()
         world = source.node.world
         world.at(world.network.latency() + 1, self._forget)
 

@@ -113,7 +113,7 @@ class Faults:
                 node.crash(self.down())
 
     def postgres(self) -> None:
-        self.victim().postgres_crash()
+        self.victim().shell.postgres_crash()
 
     def pause(self) -> None:
         node = self.victim()
@@ -151,7 +151,7 @@ class Faults:
             pairs = [(names[i], names[i ^ 1]) for i in range(len(names) & ~1)]
             network.cut(pairs)
             self.world.at(2500, self._quicken, pairs)
-            leader.postgres_crash()
+            leader.shell.postgres_crash()
 
     def _quicken(self, pairs: list[tuple[str, str]]) -> None:
         self._heal(pairs)

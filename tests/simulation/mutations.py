@@ -181,19 +181,9 @@ MUTATIONS = (
         ("membership.advance", (("config.can_write(holders)", "True"),)),
     ),
     _mutation(
-        "end the joint step at once",
-        "membership",
-        ("membership.advance", (("if config.can_write(flushed):", "if True:"),)),
-    ),
-    _mutation(
         "never give up a joint step",
         "membership",
         ("membership.advance", (("not config.new.can_write(heard(t, led, 2))", "False"),)),
-    ),
-    _mutation(
-        "write over the record",
-        "membership",
-        ("membership.record_allows", (("epoch <= wish.epoch and (held is None or held <= wish.before)", "True"),)),
     ),
     _mutation(
         "forget the others' memberships",

@@ -1,0 +1,261 @@
+"""A model of the agent's shell: what it does with PostgreSQL, the network and the record when the core says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.database import UNIT
+
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.messages import Promise
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+
+
+class Shell:
+    """Carries out the effects of one copy's core, and reports by events."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.world, self.db, self.rng = node.world, node.db, node.rng
+        self.operation = 0
+        """The receiver's latest order (follow, fetch, stop): an older one is void."""
+        self.target: str | None = None
+        """Whom PostgreSQL is told to follow."""
+
+    def forget(self) -> None:
+        """What was under way is so no longer."""
+        self.target = None
+        self.operation += 1
+
+    # --- effects: messages -----------------------------------------------------------------------------------------
+
+    def do_send(self, effect: ev.Send) -> None:
+        if type(effect.message) is Promise:
+            self.world.checker.promises(self.node, effect.message)
+        self.world.network.send(self.node, effect.to, effect.message)
+
+    def do_broadcast(self, effect: ev.Broadcast) -> None:
+        for other in self.world.nodes:
+            if other != self.node.id:
+                self.world.network.send(self.node, other, effect.message)
+
+    # --- effects: the WAL receiver -----------------------------------------------------------------------------------
+
+    def do_stop_receiver(self, effect: ev.StopReceiver) -> None:
+        self.forget()
+        self.node.task(60 * self.rng.random() ** 2, self._cut_receiver, self.operation, effect.epoch)
+
+    def _cut_receiver(self, operation: int, epoch: int) -> None:
+        if self.operation != operation:
+            return
+        if self.db.upstream is not None:
+            self.db.upstream.close()
+        self.node.task(20 * self.rng.random(), self._receiver_stopped, operation, epoch)
+
+    def _receiver_stopped(self, operation: int, epoch: int) -> None:
+        if self.operation == operation and self.db.up:
+            self.node.handle(ev.ReceiverStopped(epoch, self.db.position()))
+
+    def do_follow(self, effect: ev.Follow) -> None:
+        if self.target == effect.leader and self.db.upstream is not None:
+            return
+        self.operation += 1
+        self.target = effect.leader
+        self.node.task(20 * self.rng.random(), self._follow, self.operation)
+
+    def disconnected(self) -> None:
+        """The receiver's connection is gone; PostgreSQL tries again by itself while it is told to follow."""
+        if self.target is not None and self.db.up and self.node.state is not None:
+            self.node.task(100, self._follow, self.operation)
+
+    def _follow(self, operation: int) -> None:
+        db = self.db
+        if self.operation != operation or not db.up or self.target is None or db.epoch is not None:
+            return
+        source = self.world.nodes.get(self.target)
+        if db.upstream is not None:
+            if source is not None and db.upstream.source is source.db:
+                return
+            db.upstream.close()
+        if source is None or not self.world.reachable(self.node, source) or db.common(source.db) > len(source.db.log):
+            self.node.task(100 + 100 * self.rng.random(), self._follow, operation)
+        elif db.common(source.db) < len(db.log):
+            self._begin_rewind(source)
+        else:
+            db.connect(source.db)
+
+    def _begin_rewind(self, source: Node) -> None:
+        self.world.note(self.node, f"rewinds to {source.id}")
+        self.db.stop()
+        self.node.handle(ev.PostgresDown())
+        self.node.task(50 + 1000 * self.rng.random(), self._rewind, source, source.db.life, self.db.life)
+
+    def _rewind(self, source: Node, source_life: int, life: int) -> None:
+        db = self.db
+        if db.life != life or db.up:
+            return
+        if (
+            self.world.reachable(self.node, source)
+            and source.db.life == source_life
+            and self.rng.random() >= self.node.failing
+        ):
+            db.truncate(db.common(source.db))
+            db.torn = False
+            if self.rng.random() < 0.5:
+                db.receive(source.db, len(source.db.log))
+        elif self.rng.random() < 0.5 and self.world.whole():
+            db.torn = True
+        self.start_postgres()
+
+    def do_fetch(self, effect: ev.Fetch) -> None:
+        self.forget()
+        self.node.task(20 + 500 * self.rng.random() ** 3, self._fetch, self.operation, effect)
+
+    def _fetch(self, operation: int, effect: ev.Fetch) -> None:
+        db = self.db
+        if self.operation != operation or not db.up:
+            return
+        source = self.world.nodes.get(effect.source)
+        if source is None or not self.world.reachable(self.node, source) or self.rng.random() < self.node.failing:
+            self.node.handle(ev.Fetched(effect.epoch, None))
+            return
+        common = db.common(source.db)
+        if common < len(db.log):
+            if self.rng.random() < 0.3:
+                self.node.handle(ev.Fetched(effect.epoch, None))
+                return
+            db.truncate(common)
+        if self.rng.random() < 0.3 * (not self.world.calm):
+            # It took too long, and what has come is reported.
+            db.receive(source.db, min(len(db.log) + 1, len(source.db.log)))
+            self.node.handle(ev.Fetched(effect.epoch, db.position()))
+            return
+        while db.position() < effect.target and len(db.log) < len(source.db.log):
+            db.receive(source.db, len(db.log) + 1)
+        self.node.handle(ev.Fetched(effect.epoch, db.position()))
+
+    # --- effects: PostgreSQL's life ----------------------------------------------------------------------------------
+
+    def start_postgres(self) -> None:
+        """Bring it up as a standby."""
+        self.node.task(20 + 400 * self.rng.random(), self._start, self.db.life)
+
+    def _start(self, life: int) -> None:
+        db = self.db
+        if db.life != life or db.up:
+            return
+        if db.torn:
+            known = self.node.state.leader if self.node.state is not None else None
+            source = self.world.nodes.get(known.id) if known is not None else None
+            if (
+                source is None
+                or source is self.node
+                or source.db.epoch is None
+                or not self.world.reachable(self.node, source)
+            ):
+                self.node.task(200, self._start, life)
+                return
+            db.truncate(max(db.common(source.db), 1))
+            db.receive(source.db, len(source.db.log))
+            db.torn = False
+        db.start()
+        self.forget()
+        self.node.handle(ev.PostgresUp(db.position()))
+
+    def postgres_crash(self) -> None:
+        """kill -9 of the postmaster."""
+        if self.node.state is None or not self.db.up:
+            return
+        self.world.note(self.node, "PostgreSQL crashes")
+        self._stop(self.db.life)
+
+    def do_stop_postgres(self, effect: ev.StopPostgres) -> None:
+        db = self.db
+        if effect.mode == "immediate" or not db.up:
+            self.world.at(40 * self.rng.random(), self.node.resumable, self.node.life, self._stop, (db.life,))
+            return
+        db.end_sessions()
+        self.node.task(30 + 50 * self.rng.random(), self._stop_fast, db.life, self.world.now + 1000)
+
+    def _stop_fast(self, life: int, deadline: float) -> None:
+        db = self.db
+        if db.life != life or not db.up:
+            return
+        lagging = any(db.flushed.get(c, 0) < len(db.log) for c in db.downstream)
+        if lagging and self.world.now < deadline:
+            self.node.task(20, self._stop_fast, life, deadline)
+        else:
+            self._stop(life)
+
+    def _stop(self, life: int) -> None:
+        db = self.db
+        if db.life != life or not db.up:
+            return
+        db.stop()
+        self.forget()
+        self.world.at(30 * self.rng.random(), self._down, self.node.life)
+
+    def _down(self, life: int) -> None:
+        if self.node.life == life:
+            self.node.handle(ev.PostgresDown())
+            self.start_postgres()
+
+    def do_promote(self, effect: ev.Promote) -> None:
+        self.node.task(2 + 380 * self.rng.random() ** 2, self._promote, self.db.life, effect)
+
+    def _promote(self, life: int, effect: ev.Promote) -> None:
+        db = self.db
+        if db.life != life or not db.up or self.rng.random() < self.node.failing:
+            self.node.handle(ev.Promoted(effect.epoch, None))
+            if db.up:
+                self._stop(db.life)
+            return
+        lsn = db.promote(effect.epoch, effect.rule)
+        self.world.checker.promoted(self.node, effect.epoch)
+        self.node.handle(ev.Promoted(effect.epoch, lsn))
+
+    def do_open(self, effect: ev.Open) -> None:
+        if self.db.up and self.db.epoch == effect.epoch:
+            self.world.checker.opens(self.node, effect.epoch)
+            self.db.open = True
+            self.world.at(10, self.world.claim_record, effect.epoch)
+
+    def do_set_sync(self, effect: ev.SetSync) -> None:
+        db = self.db
+        if db.up and db.epoch is not None:
+            db.rules = (db.rules[-1], effect.rule)
+            self.node.task(5 + 50 * self.rng.random(), self._synced, db.life, effect)
+
+    def _synced(self, life: int, effect: ev.SetSync) -> None:
+        db = self.db
+        if db.life == life and db.rules[-1] == effect.rule:
+            db.rules = (effect.rule,)
+            db.release()
+            self.node.handle(ev.SyncInForce(effect.key, len(db.log) * UNIT))
+
+    def do_write_record(self, effect: ev.WriteRecord) -> None:
+        self.node.task(5 + 40 * self.rng.random(), self._write_record, effect)
+
+    def _write_record(self, effect: ev.WriteRecord) -> None:
+        ok = self.world.write_record(effect)
+        if ok is None:
+            self.node.task(800, self.node.handle, ev.RecordWritten(effect.after.key, False))
+        else:
+            self.node.handle(ev.RecordWritten(effect.after.key, ok, None if ok else self.world.record))
+
+
+EFFECTS: dict[type, Callable[[Shell, Any], None]] = {
+    ev.Send: Shell.do_send,
+    ev.Broadcast: Shell.do_broadcast,
+    ev.StopReceiver: Shell.do_stop_receiver,
+    ev.Follow: Shell.do_follow,
+    ev.Fetch: Shell.do_fetch,
+    ev.Promote: Shell.do_promote,
+    ev.Open: Shell.do_open,
+    ev.StopPostgres: Shell.do_stop_postgres,
+    ev.SetSync: Shell.do_set_sync,
+    ev.WriteRecord: Shell.do_write_record,
+}
