@@ -22,9 +22,8 @@ def test_a_reload_restarts_nothing(cluster: AuroraCluster) -> None:
     assert starts(cluster) == before
 
 
-@pytest.mark.parametrize("connections", [150, 90], ids=["raised", "lowered"])
-def test_a_restart_is_made_once_each(cluster: AuroraCluster, measure: Measure, connections: int) -> None:
-    """Also when it is lowered, which a reader may not do before the writer has."""
+def test_a_restart_is_made_once_each(cluster: AuroraCluster, measure: Measure, connections: int = 150) -> None:
+    """Raised; a standby cannot start with less than its primary had, so lowering does not take effect (docs)."""
     history = {name: [at] for name, at in starts(cluster).items()}
     leader = cluster.leadership()
     with Probe(cluster) as probe:

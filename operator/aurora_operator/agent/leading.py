@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 OPENING_POLL_SECONDS = 0.03
 LEADING_POLL_SECONDS = 0.25
 HOUSEKEEPING_SECONDS = 2.0
+RECORD_SECONDS = 10.0
 PROMOTE_SECONDS = 30.0
 
 
@@ -66,7 +67,7 @@ class Leading:
 
     async def _duties(self, epoch: int) -> None:
         copy = self._copy
-        tidy = time.monotonic()
+        tidy = recorded = time.monotonic()
         known: set[CopyId] = set()
         while True:
             try:
@@ -75,6 +76,9 @@ class Leading:
                 if peers != known or time.monotonic() - tidy > HOUSEKEEPING_SECONDS:
                     tidy, known = time.monotonic(), peers
                     await self._keep_slots()
+                if copy.driver.state.role == Role.LEADING and time.monotonic() - recorded > RECORD_SECONDS:
+                    recorded = time.monotonic()
+                    self._chore("keep the record", self._keep_record(epoch))
             except PostgresError as error:
                 log.warning("leading: %s", error)
             opening = copy.driver.state.role != Role.LEADING
@@ -167,6 +171,16 @@ class Leading:
             except PostgresError as error:
                 log.warning("creating roles: %s", error)
                 await asyncio.sleep(1)
+
+    async def _keep_record(self, epoch: int) -> None:
+        """Somebody may have deleted the record, and the operator made a bare one."""
+        try:
+            record, _ = await self._copy.kube.read_record()
+        except (KubeError, ValueError) as error:
+            log.info("cannot look at the record: %s", error)
+            return
+        if record.epoch <= epoch and (record.leader != self._copy.id or record.config is None):
+            await self._write_leader(epoch)
 
     async def _write_leader(self, epoch: int) -> None:
         copy = self._copy

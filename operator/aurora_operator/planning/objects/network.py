@@ -43,8 +43,8 @@ def build_services(identity: Identity, *, readers: bool) -> list[dict[str, Any]]
 
 def _service(identity: Identity, name: str, selector: Mapping[str, str] | None) -> dict[str, Any]:
     spec: dict[str, Any] = {"type": "ClusterIP", "ports": [_port("postgres", names.POSTGRES_PORT)]}
-    if selector is not None:
-        spec["selector"] = dict(selector)
+    # None is said, not left out: a selector that somebody adds must go.
+    spec["selector"] = None if selector is None else dict(selector)
     return identity.object("Service", name, spec=spec)
 
 
