@@ -35,7 +35,7 @@ def test_a_restart_is_made_once_each(cluster: AuroraCluster, measure: Measure, c
         report = probe.stop()
     measure(f"max_connections {connections}: longest time without a write, seconds", report.longest_gap())
     report.require_nothing_lost()
-    assert report.longest_gap() < 5
+    assert report.longest_gap() < 10
     assert {name: len(seen) for name, seen in history.items()} == dict.fromkeys(history, 2), history
     # Readers first; the one that was the writer last, after it had handed over.
     assert max(history, key=lambda name: history[name][1]) == leader.instance

@@ -83,7 +83,7 @@ def test_a_deleted_statefulset_comes_back_with_its_volume(cluster: AuroraCluster
         report = probe.stop()
     report.require_nothing_lost()
     assert kube.need("pvc", f"data-{reader}", cluster.namespace)["metadata"]["uid"] == claim
-    assert report.longest_gap() < 5
+    assert report.longest_gap() < 10
 
 
 def test_a_crashed_reader_is_waited_for(cluster: AuroraCluster) -> None:
@@ -116,7 +116,7 @@ def _same(before: Object, now: Object) -> bool:
         return bool(json.loads(now["data"]["record.json"])["state"] == "initialised")
     if before["kind"] == "ConfigMap":
         then, since = (json.loads(live["data"]["settings.json"]) for live in (before, now))
-        return bool(since.pop("revision") >= then.pop("revision") and since == then)
+        return bool(since.pop("revision", 0) >= then.pop("revision") and since == then)
     if before["kind"] == "Service":
         fixed = ("selector", "ports", "type")
         return all(before["spec"].get(key) == now["spec"].get(key) for key in fixed)
