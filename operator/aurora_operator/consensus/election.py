@@ -55,6 +55,10 @@ def on_prevote(t: Turn, sender: CopyId, message: PreVote) -> None:
     t.send(sender, _own_reply(t, message.attempt, granted=granted))
     if granted:
         try_election(t)
+    refused = s.election.replies.get(sender) if s.role == Role.PREVOTING and s.election is not None else None
+    if refused is not None and not refused.granted:
+        # It had not missed the leader when we asked; it has now.
+        t.send(sender, PreVote(s.attempt))
 
 
 def on_prevote_reply(t: Turn, sender: CopyId, reply: PreVoteReply) -> None:
