@@ -55,9 +55,9 @@ class Agent:
     """The agent of one pod."""
 
     def __init__(self, environment: Environment, settings: Settings) -> None:
-        layout = Layout(environment.data, environment.run, environment.tls)
+        layout = Layout()
         tools = Tools()
-        store = Store(environment.state)
+        store = Store(layout.state)
         self._lock = VolumeLock(layout.lock)
         self._lock.acquire()
         if recover_interrupted(layout):
@@ -101,7 +101,7 @@ class Agent:
         )
         copy.driver = Driver(state, store, copy.peers, hands.PostgresHands(copy, self._lifecycle, self._leading))
         self._metrics = Metrics(copy)
-        self._labelled: str | None = None
+        self._labelled: str | None = "unknown"
 
     def _received(self, sender: CopyId, message: Message) -> None:
         if isinstance(message, Heartbeat):
@@ -194,12 +194,19 @@ class Agent:
                 if copy.server.state() == "ready":
                     copy.pending_restart = await sql.pending_restart(copy.session)
                     copy.server_version = copy.server_version or await sql.server_version(copy.session)
+                if copy.layout.initialised() and self._parameters_are_due():
+                    await self._configuration.take_parameters()
                 newest = _read(copy.environment.app / "password")
                 if newest != password and copy.role == "writer":
                     await self._configuration.ensure_roles()
                     password = newest
             except (PostgresError, OSError) as error:
                 log.warning("refreshing: %s", error)
+
+    def _parameters_are_due(self) -> bool:
+        """Whether PostgreSQL could not be asked when the settings came; what it refused is not asked again."""
+        copy = self.copy
+        return copy.parameters_error is None and copy.applied_parameters != copy.settings.parameters
 
     async def _label(self) -> None:
         """Keep this pod's role label true, for the Services' selectors."""

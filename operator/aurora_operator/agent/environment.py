@@ -23,27 +23,9 @@ class Environment:
     zone: str | None
     cpu_millis: int
     memory_bytes: int
-    data: Path = Path(names.DATA_MOUNT)
-    run: Path = Path(names.RUN_DIR)
-    tls: Path = Path(names.TLS_MOUNT)
     app: Path = Path(names.APP_MOUNT)
     settings: Path = Path(names.SETTINGS_MOUNT)
     service_account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-
-    @property
-    def pgdata(self) -> Path:
-        """PostgreSQL's data directory."""
-        return self.data / "pgdata"
-
-    @property
-    def state(self) -> Path:
-        """The agent's durable state."""
-        return self.data / "aurora"
-
-    @property
-    def kept(self) -> Path:
-        """What a rewind or a new clone put aside."""
-        return self.data / "kept"
 
 
 def from_environ(environ: Mapping[str, str] = os.environ) -> Environment:

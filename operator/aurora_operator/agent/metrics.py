@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aurora_operator.agent import status
@@ -22,7 +22,7 @@ class Metrics(Collector):
         now = status.build(self._copy)
         yield GaugeMetricFamily("aurora_writer", "1 on the open writer", 1.0 if now.role == "writer" else 0.0)
         yield GaugeMetricFamily("aurora_serving", "1 while clients are let in", 0.0 if now.role == "none" else 1.0)
-        yield CounterMetricFamily("aurora_epoch", "Epoch of the leader that this copy knows", now.epoch)
+        yield GaugeMetricFamily("aurora_epoch", "Epoch of the leader that this copy knows", now.epoch)
         yield GaugeMetricFamily("aurora_wal_position_bytes", "LSN of this copy", now.lsn)
         if now.lag_bytes is not None:
             yield GaugeMetricFamily("aurora_replica_lag_bytes", "Bytes not yet replayed here", now.lag_bytes)
