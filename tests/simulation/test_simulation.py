@@ -11,7 +11,7 @@ from tests.simulation.schedule import run
 
 SCHEDULES = 1500
 """About a minute on two cores; `make simulate SEEDS=N` runs as many as one likes."""
-ENOUGH_TO_NOTICE = 1500
+ENOUGH_TO_NOTICE = 5000
 """Schedules within which a broken rule must have shown."""
 
 
