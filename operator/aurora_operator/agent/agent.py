@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 
 STUCK_MILLISECONDS = 20_000
 """Without progress of the consensus for this long, the agent is wedged and the kubelet should restart it."""
-REFRESH_SECONDS = 5.0
+REFRESH_SECONDS = 1.0
+RELOAD_SECONDS = 0.5
 HAND_OVER_SECONDS = 15.0
 
 
@@ -243,6 +244,8 @@ class Agent:
             try:
                 await self._configuration.take_parameters()
                 if copy.server.state() == "ready":
+                    # Asked too early, a session that has not reloaded yet would say that nothing waits for a restart.
+                    await asyncio.sleep(RELOAD_SECONDS)
                     copy.pending_restart = await sql.pending_restart(copy.session)
             except PostgresError as error:
                 raise Refused(f"kept, but not yet applied: {error}") from error
