@@ -19,7 +19,8 @@ def _chunk(seeds: range, profile: str | None) -> list[Outcome]:
     return [run(seed, profile=profile) for seed in seeds]
 
 
-def _outcomes(seeds: range, profile: str | None, jobs: int) -> Iterator[Outcome]:
+def outcomes(seeds: range, profile: str | None, jobs: int) -> Iterator[Outcome]:
+    """Outcomes as they come, not in the order of the seeds."""
     chunks = [seeds[i : i + CHUNK] for i in range(0, len(seeds), CHUNK)]
     work = partial(_chunk, profile=profile)
     if jobs == 1:
@@ -54,7 +55,7 @@ def main() -> int:
         return 0 if outcome.problem is None else 1
     began = shown = time.monotonic()
     done = steps = commits = failed = 0
-    for outcome in _outcomes(
+    for outcome in outcomes(
         range(arguments.first, arguments.first + arguments.seeds), arguments.profile, arguments.jobs
     ):
         done += 1

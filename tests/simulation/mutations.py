@@ -135,7 +135,7 @@ MUTATIONS = (
     _mutation(
         "no lease at the leader",
         "partitions",
-        ("leader.on_tick", (("if not s.durable.config.can_read(", "if not (lambda _: True)("),)),
+        ("leader.keep_lease", (("and not s.durable.config.can_read(", "and not (lambda _: True)("),)),
     ),
     _mutation(
         "no margin of the leader's lease", "partitions", ("membership.heard", (("+ s.timing.heartbeat // 2", ""),))

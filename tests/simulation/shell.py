@@ -127,6 +127,8 @@ class Shell:
             if self.rng.random() < 0.3:
                 self.node.handle(ev.Fetched(effect.epoch, None))
                 return
+            for connection in list(db.downstream.values()):
+                connection.close()
             db.truncate(common)
         if self.rng.random() < 0.3 * (not self.world.calm):
             # It took too long, and what has come is reported.

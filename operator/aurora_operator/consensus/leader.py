@@ -53,6 +53,8 @@ def _open(t: Turn) -> None:
     led = s.leadership
     if led is None or s.role != Role.OPENING:
         return
+    if not keep_lease(t):
+        return
     free = {s.me, *(c for c, p in led.peers.items() if p.free_from <= t.now)}
     if s.durable.config.can_write(reached(s, led, led.start) & free):
         s.role = Role.LEADING
@@ -65,13 +67,10 @@ def reached(s: State, led: Leadership, lsn: int) -> set[CopyId]:
 
 
 def on_tick(t: Turn) -> None:
-    """Beat, and step down when a read quorum has not heard us within the lease."""
+    """Beat, if we still lead."""
     s = t.state
     led = s.leadership
-    if led is None or s.role not in PROMOTED:
-        return
-    if not s.durable.config.can_read(membership.heard(t, led, 1)):
-        t.step_down()
+    if not keep_lease(t) or led is None or s.role not in PROMOTED:
         return
     _check_refusals(t)
     if s.role not in PROMOTED:
@@ -80,6 +79,19 @@ def on_tick(t: Turn) -> None:
         s.leadership = replace(led, beat=t.now)
         t.beat(led.epoch, led.start, led.lsn)
     membership.advance(t)
+
+
+def keep_lease(t: Turn) -> bool:
+    """Step down when a read quorum has not heard us within the lease; whether it has.
+
+    After every event, not only with time: one that stood still finds much to do before its next tick.
+    """
+    s = t.state
+    led = s.leadership
+    if led is not None and s.role in PROMOTED and not s.durable.config.can_read(membership.heard(t, led, 1)):
+        t.step_down()
+        return False
+    return True
 
 
 def _check_refusals(t: Turn) -> None:

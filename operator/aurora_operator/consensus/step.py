@@ -82,6 +82,7 @@ def step(state: State, now: int, event: Event) -> tuple[State, list[Effect]]:
             leader.on_switchover(t, target)
         case Wanted():
             t.state.wanted = event
+    leader.keep_lease(t)
     return t.state, t.effects
 
 

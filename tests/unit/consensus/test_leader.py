@@ -53,6 +53,24 @@ def test_a_fourth_free_copy_opens_at_once() -> None:
     assert bench.role() == Role.LEADING
 
 
+def test_does_not_open_on_what_waited_while_it_stood_still() -> None:
+    """Another may have been elected and opened meanwhile."""
+    bench, epoch = opening(A, B, C)
+    sent = bench.now
+    bench.now += 9000
+    bench.ack(B, sent=sent)
+    bench.do(ev.Replication(epoch, {B: LSN + 8, C: LSN + 8}, LSN + 8))
+    assert bench.role() == Role.DOWN
+
+
+def test_a_leader_that_stood_still_stops_at_the_first_event() -> None:
+    bench = Bench(config(A, B, C))
+    epoch = bench.lead(B, C)
+    bench.now += 9000
+    bench.do(ev.Replication(epoch, {B: LSN + 8, C: LSN + 8}, LSN + 8))
+    assert bench.one(ev.StopPostgres).mode == "immediate"
+
+
 def test_an_old_report_of_replication_does_not_count() -> None:
     bench, epoch = opening(A, B, C)
     bench.ack(B)
