@@ -24,7 +24,7 @@ from aurora_operator.agent.lifecycle import Lifecycle
 from aurora_operator.agent.metrics import Metrics
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.reaper import Reaper
-from aurora_operator.agent.store import Store
+from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.api.settings import Settings
@@ -35,7 +35,7 @@ from aurora_operator.consensus.state import PROMOTED, Role, Timing
 from aurora_operator.consensus.step import start
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres import sql
-from aurora_operator.postgres.basebackup import recover_interrupted
+from aurora_operator.postgres.basebackup import forget_slots, recover_interrupted
 from aurora_operator.postgres.errors import PostgresError, VolumeInUse
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lock import VolumeLock
@@ -63,6 +63,7 @@ class Agent:
         self._lock.acquire()
         if recover_interrupted(layout):
             log.warning("a clone broke off at its very end; the former data directory is back")
+        taken = take_volume(environment, settings, layout, store)
         kept = store.settings()
         if kept is not None and kept.revision > settings.revision:
             settings = kept
@@ -76,7 +77,7 @@ class Agent:
             kube=KubeApi(environment),
             server=Server(tools, layout, sink=pass_log_line, inherit_fds=self._lock.fds),
             session=Session(layout.run),
-            incarnation=store.incarnation(has_data=layout.initialised()),
+            incarnation=taken.incarnation,
             settings=settings,
         )
         copy.peers = Peers(
@@ -296,6 +297,18 @@ def _read(path: Path) -> str | None:
         return path.read_text()
     except OSError:
         return None
+
+
+def take_volume(environment: Environment, settings: Settings, layout: Layout, store: Store) -> Taken:
+    """Make the volume our own. One that was copied from another copy's holds that copy's promises and slots, which
+    are not ours to keep. Raises StoreError, OSError."""
+    owner = f"{environment.namespace}/{environment.cluster}/{environment.instance}"
+    begins = settings.origin is not None and settings.bootstrap == environment.instance
+    origin = settings.cluster_uid if begins else ""
+    taken = store.take(owner, has_data=layout.initialised(), origin=origin, purge=lambda: forget_slots(layout))
+    if taken.former is not None:
+        log.warning("the data on this volume are those of %s; going on as %s", taken.former, taken.incarnation)
+    return taken
 
 
 async def wait_for_volume(environment: Environment, settings: Settings) -> Agent:

@@ -133,6 +133,9 @@ class Leading:
         with contextlib.suppress(PostgresError):
             # Who was in the middle of logging in when the door closed is no reader's client any more.
             await sql.terminate_clients(copy.session, 0.5)
+        if copy.settings.origin is not None:
+            # The passwords in the data are those of where they came from.
+            await self._create_roles()
         configure.write_hba(copy.layout, "open")
         copy.server.reload()
         copy.role = "writer"

@@ -7,20 +7,18 @@ import contextlib
 import logging
 import time
 
+from aurora_operator.agent.beginning import Beginning, copy_over
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
-from aurora_operator.agent.kubeapi import Conflict, KubeError
+from aurora_operator.agent.kubeapi import KubeError
 from aurora_operator.agent.remote import leader_history
 from aurora_operator.agent.replication import Repair, Replication
 from aurora_operator.agent.sources import choose_source
-from aurora_operator.api.record import Record
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import ELECTED
 from aurora_operator.consensus.types import CopyId, Position, is_epoch_of, name_of
 from aurora_operator.postgres import conf, configure, sql, wal
-from aurora_operator.postgres.basebackup import base_backup
 from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
-from aurora_operator.postgres.initdb import initdb
 from aurora_operator.postgres.rewind import prune_kept, rewind
 
 log = logging.getLogger(__name__)
@@ -43,6 +41,7 @@ class Lifecycle:
         self._failed_starts = 0
         self._had_data = copy.layout.initialised()
         self._stopping: asyncio.Task[object] | None = None
+        self._beginning = Beginning(copy, configuration, self._pause)
         self.replication = Replication(copy, self.ask_repair)
 
     def ask_repair(self, repair: Repair) -> None:
@@ -91,6 +90,8 @@ class Lifecycle:
             if not copy.layout.initialised():
                 return
         self._had_data = True
+        if self._beginning.begins() and not await self._beginning.begin():
+            return
         source = await self._bring_in_order()
         admission: asyncio.Task[None] | None = None
         try:
@@ -98,6 +99,7 @@ class Lifecycle:
             self._failed_starts = 0
             copy.say("Detached")
             position = await self._first_position()
+            self._beginning.check(position)
             copy.driver.post(ev.PostgresUp(position))
             admission = asyncio.create_task(self._admit(position), name="admission")
             code = await copy.server.wait()
@@ -123,8 +125,8 @@ class Lifecycle:
         leader = self._live_leader()
         if leader is not None:
             await self._clone(leader)
-        elif copy.settings.bootstrap == copy.environment.instance and await self._may_initialise():
-            await self._initialise()
+        elif copy.settings.bootstrap == copy.environment.instance:
+            await self._beginning.acquire()
         else:
             copy.say("Waiting", "no leader yet to clone from")
             await self._pause(0.3)
@@ -132,32 +134,6 @@ class Lifecycle:
     def _live_leader(self) -> CopyId | None:
         leader = self._copy.leader_id()
         return None if leader == self._copy.id else leader
-
-    async def _may_initialise(self) -> bool:
-        """Take the one right to run initdb, by compare-and-swap of the record."""
-        copy = self._copy
-        record, version = await copy.kube.read_record()
-        mine = record.owner is not None and name_of(record.owner) == copy.environment.instance
-        if record.state == "empty" or (record.state == "initialising" and mine):
-            with contextlib.suppress(Conflict):
-                await copy.kube.write_record(Record(state="initialising", owner=copy.id), version)
-                return True
-        copy.say("Waiting", "the cluster has data elsewhere; waiting for a leader to clone from")
-        await self._pause(0.5)
-        return False
-
-    async def _initialise(self) -> None:
-        copy = self._copy
-        if errors := await self._configuration.check(copy.settings.parameters):
-            copy.parameters_error = "; ".join(errors.values())
-            raise DataError(f"not initialising with parameters that PostgreSQL refuses: {copy.parameters_error}")
-        copy.parameters_error = None
-        copy.say("Initialising")
-        # First: a data directory without it would never be led by anybody.
-        copy.driver.post(ev.Initialise())
-        while copy.id not in copy.driver.state.durable.config.voters:
-            await asyncio.sleep(0.01)
-        await initdb(copy.tools, copy.layout)
 
     async def _clone(self, leader: CopyId) -> None:
         copy = self._copy
@@ -168,18 +144,7 @@ class Lifecycle:
             await self._pause(0.3)
             return
         copy.say("Cloning", f"from {name_of(source)}")
-        started = time.monotonic()
-
-        def progress(done: int, total: int) -> None:
-            copy.progress("basebackup", source, started, done, total)
-
-        try:
-            await base_backup(
-                copy.tools, copy.layout, conf.Source(address[0], address[1]), copy=copy.id, on_progress=progress
-            )
-        finally:
-            copy.task = None
-        log.info("cloned %s in %.1f s", source, time.monotonic() - started)
+        await copy_over(copy, conf.Source(address[0], address[1]), name_of(source), name=copy.id)
 
     async def _bring_in_order(self) -> conf.Source | None:
         """Rewind or clone if that was asked for; returns whom the server must follow to become consistent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import psycopg
 
@@ -12,6 +13,16 @@ from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.timeline import History, history_name, parse_history
 
 ASK_SECONDS = 2.0
+
+
+async def resolve(host: str) -> str:
+    """An address of a host, as text. Raises Unavailable when its name is not known, or not yet."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError) as error:
+        raise Unavailable(f"the address of {host} is not known: {error or 'no answer in time'}") from error
+    return str(found[0][4][0])
 
 
 async def leader_history(layout: Layout, source: Source, epoch: int) -> History:

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.types import NO_CONFIG
-from aurora_operator.postgres.files import write_durably
+from aurora_operator.postgres.files import remove_durably, write_durably
 
 T = TypeVar("T")
 
 _DURABLE: TypeAdapter[Durable] = TypeAdapter(Durable)
 _PARAMETERS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+_OF_A_LIFE: Final = ("consensus.json", "settings.json", "parameters.json")
 
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
     incarnation: str
     has_data: bool
+    owner: str = ""
+    """The copy that the volume belongs to: `namespace/cluster/instance`."""
+    origin: str = ""
+    """The `Origin.id` that its data came from, if it is a cluster's first copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A volume, and whose it was."""
+
+    incarnation: str
+    former: str | None = None
+    """The copy that the volume was copied from, where the data on it are not this copy's own."""
 
 
 class StoreError(Exception):
@@ -38,18 +53,30 @@ class Store:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def incarnation(self, *, has_data: bool) -> str:
-        """The volume's name: 8 hex digits, made on first use, and anew when its data directory has disappeared.
+    def take(self, owner: str, *, has_data: bool, origin: str = "", purge: Callable[[], None] = lambda: None) -> Taken:
+        """Make the volume this copy's own, and say what it is called: 8 hex digits, made on first use.
 
-        What a copy promised and acknowledged was worth something because of its data: without, it is another copy.
+        They are made anew when its data directory has disappeared: what a copy promised and acknowledged was worth
+        something because of its data; without, it is another copy. And so is a volume that was cloned, or restored
+        from a snapshot: another copy made those promises, and goes on keeping them. Nothing of them stays.
+        `owner` is `namespace/cluster/instance`; `origin` is the id of what the cluster was made from, on the copy
+        that begins it; `purge` removes what else must not stay. Raises StoreError, OSError.
         """
         kept = self._read("identity.json", TypeAdapter(_Identity))
-        if kept is None or (kept.has_data and not has_data):
-            kept = _Identity(secrets.token_hex(4), has_data)
-        else:
-            kept = _Identity(kept.incarnation, has_data)
-        self._write("identity.json", {"incarnation": kept.incarnation, "has_data": kept.has_data})
-        return kept.incarnation
+        former = None
+        if kept is not None and has_data and ((kept.owner or owner) != owner or kept.origin != (origin or kept.origin)):
+            former = kept.owner or "another copy"
+            # The identity comes last: what breaks off before is done again.
+            purge()
+            for name in _OF_A_LIFE:
+                remove_durably(self._folder / name)
+            kept = None
+        elif kept is not None and kept.has_data and not has_data:
+            kept = None
+        incarnation = secrets.token_hex(4) if kept is None else kept.incarnation
+        mine = origin or (kept.origin if kept is not None else "")
+        self._write("identity.json", asdict(_Identity(incarnation, has_data, owner, mine)))
+        return Taken(incarnation, former)
 
     def durable(self) -> Durable:
         """The promise and membership last persisted. Raises StoreError when the file is damaged."""

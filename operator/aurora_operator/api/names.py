@@ -45,6 +45,9 @@ APP_MOUNT: Final = "/etc/aurora/app"
 """The Secret `<cluster>-app`; the agent reads `username` and `password` to create the master user."""
 SETTINGS_MOUNT: Final = "/etc/aurora/settings"
 """The ConfigMap `<cluster>-settings`, key `settings.json`: see `api.settings.Settings`."""
+ORIGIN_MOUNT: Final = "/etc/aurora/origin"
+"""The Secret `<cluster>-origin`, while the first data of a clone are copied from a running cluster: that cluster's
+ca.crt, and replication.crt/.key for this purpose."""
 RUN_DIR: Final = "/run/postgresql"
 """PostgreSQL's socket directory, in memory."""
 
@@ -106,6 +109,11 @@ def ca_secret(cluster: str) -> str:
 def tls_secret(cluster: str) -> str:
     """The certificates that the pods mount."""
     return f"{cluster}-tls"
+
+
+def origin_secret(cluster: str) -> str:
+    """Credentials of a clone at the cluster that it is copied from; gone once it is complete."""
+    return f"{cluster}-origin"
 
 
 def settings_configmap(cluster: str) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from aurora_operator.api.base import WireModel
+from aurora_operator.api.origin import Origin
 
 
 class Member(WireModel):
@@ -45,6 +46,11 @@ class Settings(WireModel):
     master_username: str
     parameters: dict[str, str] = Field(default_factory=dict, description="The user's PostgreSQL parameters.")
     timings: Timings = Timings()
+    origin: Origin | None = Field(
+        default=None,
+        description="What the bootstrap instance takes the first data from, instead of running initdb; only until the "
+        "cluster has led once.",
+    )
 
     def member(self, name: str) -> Member | None:
         """The member called `name`, or None."""

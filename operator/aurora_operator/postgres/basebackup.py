@@ -112,3 +112,11 @@ def recover_interrupted(layout: Layout) -> bool:
     if former:
         rename_durably(former[-1], layout.pgdata)
     return bool(former)
+
+
+def forget_slots(layout: Layout) -> None:
+    """Remove the replication slots that came with a copied volume: nobody uses them here, and each would keep WAL for
+    ever. With PostgreSQL down. Raises OSError."""
+    slots = layout.pgdata / "pg_replslot"
+    for path in sorted(slots.iterdir()) if slots.is_dir() else ():
+        remove_tree(path)

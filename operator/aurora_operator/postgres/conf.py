@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from aurora_operator.api import names
@@ -63,10 +64,13 @@ class Source:
     host: str
     address: str
     port: int = names.POSTGRES_PORT
+    credentials: Path | None = None
+    """Folder of ca.crt, replication.crt and replication.key, where they are not the cluster's own."""
 
 
 def conninfo(source: Source, layout: Layout, application_name: str, **more: str) -> str:
     """A libpq connection string as `aurora_replication`, by certificate, to a copy that must prove its name."""
+    credentials = source.credentials or layout.tls
     parts = {
         "host": source.host,
         "hostaddr": source.address,
@@ -74,9 +78,9 @@ def conninfo(source: Source, layout: Layout, application_name: str, **more: str)
         "user": names.REPLICATION_USER,
         "application_name": checked_name(application_name),
         "sslmode": "verify-full",
-        "sslrootcert": str(layout.tls / "ca.crt"),
-        "sslcert": str(layout.tls / "replication.crt"),
-        "sslkey": str(layout.tls / "replication.key"),
+        "sslrootcert": str(credentials / "ca.crt"),
+        "sslcert": str(credentials / "replication.crt"),
+        "sslkey": str(credentials / "replication.key"),
         "gssencmode": "disable",
         "connect_timeout": "3",
         "keepalives_idle": "3",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -234,3 +236,72 @@ async def test_a_session_survives_a_server_that_does_not(cluster: Cluster) -> No
     assert not first.server.alive and first.server.state() == "down"
     await first.start()  # and that removes the shared memory that its killed predecessor left behind
     assert await first.session.row("SELECT 3") == (3,)
+
+
+@pytest.mark.parametrize("of", ["writer", "reader"])
+async def test_a_copied_volume_begins_a_cluster_with_every_commit(
+    cluster: Cluster, measured: Measured, of: str
+) -> None:
+    """As a CSI snapshot would take it: all files of a running server at one moment, and nothing of its memory."""
+    first, second = await _leader(cluster), cluster.blank()
+    await second.clone_from(first, verify=False)
+    second.configure(Runtime(source=first.source))
+    await second.start()
+    await sql.create_slot(first.session, "of_the_source")
+    await first.session.rows("CREATE TABLE public.written AS SELECT 1 AS id")
+    await second.streams(1, await sql.flush(first.session))
+    source = first if of == "writer" else second
+    third = cluster.blank()
+    _copy_at_one_moment(source, third)
+    start = time.monotonic()
+    basebackup.forget_slots(third.layout)
+    third.configure(Runtime(), access="closed")
+    await third.start()
+    await third.standby.wait_idle(10)
+    await third.standby.promote(35)
+    await third.standby.set_sync(0, ())
+    measured(f"copied_volume_of_{of}_to_promoted", time.monotonic() - start)
+    assert await third.session.rows("SELECT count(*) FROM public.t") == [(20000,)]
+    assert await third.session.rows("SELECT id FROM public.written") == [(1,)]
+    assert await sql.slots(third.session) == []
+    await roles.ensure_roles(third.session, master="app", password="its own", database="app")
+    await first.session.rows("INSERT INTO public.written VALUES (2)")  # the source goes on
+    await second.streams(1, await sql.flush(first.session))
+
+
+def _copy_at_one_moment(source: Copy, target: Copy) -> None:
+    """Every process of the server is stopped meanwhile, so that all files are of one moment."""
+    postmaster = source.server.pid
+    assert postmaster is not None
+    stopped = [postmaster]
+    os.kill(postmaster, signal.SIGSTOP)
+    try:
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit() and _child_of(process, postmaster):
+                os.kill(int(process.name), signal.SIGSTOP)
+                stopped.append(int(process.name))
+        subprocess.run(["cp", "-a", source.layout.pgdata, target.layout.pgdata], check=True)
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _child_of(process: Path, parent: int) -> bool:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[1] == str(parent)
+    except OSError:
+        return False
+
+
+async def test_a_copy_comes_over_with_credentials_that_are_not_the_own(cluster: Cluster, root: Path) -> None:
+    first, second = await _leader(cluster), cluster.blank()
+    theirs = root / "origin"
+    shutil.copytree(second.layout.tls, theirs, copy_function=shutil.copy2)
+    for path in (theirs, *theirs.iterdir()):
+        if second.tools.user is not None:
+            shutil.chown(path, second.tools.user, second.tools.user)
+    for path in second.layout.tls.iterdir():
+        path.unlink()
+    source = Source(first.source.host, first.source.address, credentials=theirs)
+    await basebackup.base_backup(second.tools, second.layout, source, copy="clone demo")
+    assert second.layout.initialised()
