@@ -21,6 +21,7 @@ from aurora_operator.agent.http import Refused, serve_all
 from aurora_operator.agent.kubeapi import KubeApi, KubeError
 from aurora_operator.agent.leading import Leading
 from aurora_operator.agent.lifecycle import Lifecycle
+from aurora_operator.agent.load import LoadMeter
 from aurora_operator.agent.metrics import Metrics
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.reaper import Reaper
@@ -127,6 +128,7 @@ class Agent:
             asyncio.create_task(serve_all(self, registry, copy.certificates.server), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(self._label(), name="label"),
+            asyncio.create_task(LoadMeter(copy).run(), name="load"),
         ]
         try:
             done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)

@@ -28,5 +28,15 @@ class Metrics(Collector):
             yield GaugeMetricFamily("aurora_replica_lag_bytes", "Bytes not yet replayed here", now.lag_bytes)
         if now.lag_seconds is not None:
             yield GaugeMetricFamily("AuroraReplicaLag", "Replication lag in milliseconds", now.lag_seconds * 1000)
+        load = now.load
+        if load is not None:
+            if load.cpu_limit_millis:
+                used = 100 * load.cpu_millis_10s / load.cpu_limit_millis
+                yield GaugeMetricFamily("CPUUtilization", "CPU used, in percent of the limit, over 10 s", used)
+            if load.memory_limit_bytes:
+                free = max(load.memory_limit_bytes - load.memory_working_set_bytes, 0)
+                yield GaugeMetricFamily("FreeableMemory", "Memory limit less the working set, in bytes", free)
+            if load.connections is not None:
+                yield GaugeMetricFamily("DatabaseConnections", "Sessions of clients", load.connections)
         yield GaugeMetricFamily("aurora_volume_bytes", "Size of the volume", now.volume_bytes)
         yield GaugeMetricFamily("aurora_volume_used_bytes", "Used bytes of the volume", now.volume_used_bytes)

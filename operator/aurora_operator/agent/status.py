@@ -44,5 +44,6 @@ def build(copy: Copy) -> AgentStatus:
         task=copy.task,
         volume_bytes=usage.size,
         volume_used_bytes=usage.used,
+        load=copy.load,
         tls_not_after=copy.certificates.not_after().isoformat(),
     )

@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import Field
 
 from aurora_operator.api.base import WireModel
+from aurora_operator.api.load import Load
 
 Phase = Literal[
     "Starting",  # the agent is up, PostgreSQL is not yet
@@ -101,6 +102,7 @@ class AgentStatus(WireModel):
     task: Task | None = None
     volume_bytes: int = 0
     volume_used_bytes: int = 0
+    load: Load | None = Field(default=None, description="None until there are two samples.")
     tls_not_after: str | None = Field(default=None, description="RFC 3339: end of the server certificate in use.")
 
 

@@ -78,6 +78,18 @@ class Slot:
     wal_status: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Sessions of clients, the agent's own and receivers of WAL apart."""
+
+    connections: int
+    active: int
+    """Those that execute a statement."""
+    running: int
+    """Of these, those that wait for nothing but CPU."""
+    max_connections: int
+
+
 def _lsn(text: object) -> int:
     return 0 if text is None else parse_lsn(str(text))
 
@@ -185,6 +197,16 @@ async def drop_slot(session: Session, name: str) -> bool:
 async def clients(session: Session) -> int:
     """How many sessions of others there are, receivers of WAL apart."""
     return int((await session.row(f"SELECT count(*) {_CLIENTS}"))[0])
+
+
+async def sessions(session: Session) -> Sessions:
+    """See `Sessions`. Raises Unavailable, QueryError."""
+    row = await session.row(
+        "SELECT count(*), count(*) FILTER (WHERE state = 'active'),"
+        " count(*) FILTER (WHERE state = 'active' AND wait_event IS NULL),"
+        f" current_setting('max_connections')::int {_CLIENTS}"
+    )
+    return Sessions(*(int(value) for value in row))
 
 
 async def terminate_clients(session: Session, timeout: float = 2) -> int:  # noqa: ASYNC109
