@@ -172,7 +172,7 @@ MUTATIONS = (
         "membership",
         (
             "membership.advance",
-            (("config.joint(_next_key(led, config), target)", "Config(_next_key(led, config), target)"),),
+            (("config.joint(_next_key(led, config), target)", "config.settled(_next_key(led, config), target)"),),
         ),
     ),
     _mutation(
@@ -190,11 +190,21 @@ MUTATIONS = (
         "membership",
         (
             "election._check_elected",
-            (("max((p.config for p in election.promises.values()), key=lambda c: c.key)", "s.durable.config"),),
+            (
+                (
+                    "max((s.durable.config, *(p.config for p in election.promises.values())), key=lambda c: c.key)",
+                    "s.durable.config",
+                ),
+            ),
         ),
         (
             "election._consider",
-            (("max((r.config for r in election.replies.values()), key=lambda c: c.key)", "s.durable.config"),),
+            (
+                (
+                    "max((s.durable.config, *(r.config for r in election.replies.values())), key=lambda c: c.key)",
+                    "s.durable.config",
+                ),
+            ),
         ),
     ),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from aurora_operator.agent import hands, status
+from aurora_operator.agent import dataloss, hands, status
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import Driver, clock
@@ -27,7 +27,7 @@ from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.reaper import Reaper
 from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.leader import switchover_refusal
@@ -277,6 +277,10 @@ class Agent:
         if refusal is not None:
             raise Refused(refusal)
         self.copy.driver.post(ev.SwitchoverRequested(copy))
+
+    async def accept_data_loss(self, request: AcceptDataLoss) -> None:
+        """Go on with the survivors alone. Raises Refused where that cannot be, or is not what was stated."""
+        await dataloss.accept(self.copy, request)
 
     def alive(self) -> bool:
         """Whether the consensus makes progress."""

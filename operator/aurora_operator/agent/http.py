@@ -17,7 +17,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from aurora_operator.api.agent import AgentStatus, ParameterCheck, ParameterCheckResult, SwitchoverRequest
+from aurora_operator.api.agent import (
+    AcceptDataLoss,
+    AgentStatus,
+    ParameterCheck,
+    ParameterCheckResult,
+    SwitchoverRequest,
+)
 from aurora_operator.api.base import WireModel
 from aurora_operator.api.names import API_PORT, HEALTH_PORT
 from aurora_operator.api.settings import Settings
@@ -48,6 +54,9 @@ class Service(Protocol):
 
     def switchover(self, target: str | None) -> None:
         """Hand over."""
+
+    async def accept_data_loss(self, request: AcceptDataLoss) -> None:
+        """Go on with the survivors alone."""
 
     def alive(self) -> bool:
         """Whether the agent's loop makes progress."""
@@ -95,6 +104,10 @@ def api(service: Service) -> Starlette:
         service.switchover((await _body(request, SwitchoverRequest)).target)
         return Response(status_code=202)
 
+    async def accept_data_loss(request: Request) -> Response:
+        await service.accept_data_loss(await _body(request, AcceptDataLoss))
+        return Response(status_code=202)
+
     return Starlette(
         routes=[
             Route("/v1/status", _guard(status)),
@@ -102,6 +115,7 @@ def api(service: Service) -> Starlette:
             Route("/v1/parameters/check", _guard(check), methods=["POST"]),
             Route("/v1/restart", _guard(restart), methods=["POST"]),
             Route("/v1/switchover", _guard(switchover), methods=["POST"]),
+            Route("/v1/accept-data-loss", _guard(accept_data_loss), methods=["POST"]),
         ]
     )
 

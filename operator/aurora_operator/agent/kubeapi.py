@@ -144,6 +144,8 @@ def config_status(config: Config) -> ConfigStatus:
         write_quorum=config.old.write,
         next_voters=tuple(sorted(config.new.voters)) if config.new else (),
         next_write_quorum=config.new.write if config.new else 0,
+        floor_epoch=config.floor.epoch,
+        floor_version=config.floor.version,
     )
 
 
@@ -151,7 +153,8 @@ def config_of(status: ConfigStatus) -> Config:
     """The inverse of `config_status`."""
     new = Quorum(frozenset(status.next_voters), status.next_write_quorum) if status.next_voters else None
     old = Quorum(frozenset(status.voters), status.write_quorum)
-    return Config(ConfigKey(status.epoch, status.version), old, new)
+    floor = ConfigKey(status.floor_epoch, status.floor_version)
+    return Config(ConfigKey(status.epoch, status.version), old, new, floor)
 
 
 async def until_done(what: str, attempt: Callable[[], Awaitable[object]]) -> None:

@@ -8,7 +8,7 @@ from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.kubeapi import config_status
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.consensus.state import PROMOTED
-from aurora_operator.consensus.types import name_of
+from aurora_operator.consensus.types import Position, name_of
 from aurora_operator.postgres import disk
 
 
@@ -17,6 +17,9 @@ def build(copy: Copy) -> AgentStatus:
     state = copy.driver.state
     leading = state.role in PROMOTED
     leader = copy.leader_id()
+    position = state.position or Position(0, 0)
+    if state.leadership is not None:
+        position = Position(state.leadership.epoch, state.leadership.lsn)
     usage = disk.usage(copy.layout.data)
     return AgentStatus(
         name=copy.environment.instance,
@@ -31,6 +34,8 @@ def build(copy: Copy) -> AgentStatus:
         leader=name_of(leader) if leader else None,
         promised=state.durable.promised,
         lsn=copy.position_lsn,
+        position_epoch=position.epoch,
+        position_lsn=position.lsn,
         lag_bytes=0 if leading else copy.lag_bytes,
         lag_seconds=0.0 if leading else copy.lag_seconds,
         settings_revision=copy.settings.revision,

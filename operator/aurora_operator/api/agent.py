@@ -7,6 +7,7 @@
 | POST /v1/parameters/check | `ParameterCheck` | `ParameterCheckResult`; nothing is changed |
 | POST /v1/restart | | 202; PostgreSQL of a reader restarts; 409 on the writer |
 | POST /v1/switchover | `SwitchoverRequest` | 202 on the leader; 409 with a sentence where it cannot be |
+| POST /v1/accept-data-loss | `AcceptDataLoss` | 202 at an instance that survives; 409 where it cannot be |
 
 Errors have the body `{"error": "a sentence"}`.
 """
@@ -57,6 +58,8 @@ class ConfigStatus(WireModel):
     write_quorum: int
     next_voters: tuple[str, ...] = ()
     next_write_quorum: int = 0
+    floor_epoch: int = 0
+    floor_version: int = 0
 
 
 class ReplicaStatus(WireModel):
@@ -89,6 +92,10 @@ class AgentStatus(WireModel):
     leader: str | None = None
     promised: int = 0
     lsn: int = 0
+    position_epoch: int = Field(
+        default=0, description="Epoch of its newest durable WAL; 0 while it has none that counts (half rewound, say)."
+    )
+    position_lsn: int = Field(default=0, description="End of it. Positions compare as (epoch, LSN).")
     lag_bytes: int | None = Field(default=None, description="Behind the leader, as far as it knows.")
     lag_seconds: float | None = None
     settings_revision: int = 0
@@ -122,3 +129,15 @@ class SwitchoverRequest(WireModel):
     """Ask the leader to hand over, to `target` or to the best by Aurora's order."""
 
     target: str | None = None
+
+
+class AcceptDataLoss(WireModel):
+    """Let the survivors go on without the others, and lose what only those hold. Nothing does that by itself.
+
+    Says also what was seen when this was decided; refused when that has changed. Copies are `name/incarnation`.
+    """
+
+    survivors: tuple[str, ...] = Field(min_length=1, description="Copies that vote from now on, and nobody else.")
+    lost: tuple[str, ...] = Field(description="The voters that are given up: all that are not survivors.")
+    config_epoch: int = Field(description="With `config_version`: the membership that `lost` was told from.")
+    config_version: int

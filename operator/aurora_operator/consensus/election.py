@@ -36,7 +36,7 @@ def try_election(t: Turn) -> None:
 def give_up(t: Turn, *, back_off: bool = False) -> None:
     """Become a standby again. Back off by a time that differs between copies and attempts, so that duels end."""
     s = t.state
-    s.role, s.election, s.promising, s.following = Role.STANDBY, None, None, None
+    t.withdraw()
     if back_off:
         step = (s.ordinal * 5 + s.attempt * 3) % 8
         s.next_try = t.now + s.timing.request * (4 + step) // 8
@@ -80,7 +80,7 @@ def _consider(t: Turn) -> None:
     election = s.election
     assert election is not None  # noqa: S101 - PREVOTING has one
     waited = t.now - election.started
-    config = max((r.config for r in election.replies.values()), key=lambda c: c.key)
+    config = max((s.durable.config, *(r.config for r in election.replies.values())), key=lambda c: c.key)
     granted = {c: r for c, r in election.replies.items() if r.granted}
     denied = any(r.leading for r in election.replies.values())
     if denied or not config.can_read(granted) or not config.old.can_write(election.replies):
@@ -123,7 +123,7 @@ def _prepare(t: Turn, election: Election, config: Config) -> None:
         t.persist(config=config)
         give_up(t, back_off=True)
         return
-    seen = [s.durable.promised, *(r.promised for r in election.replies.values())]
+    seen = [s.durable.promised, config.key.epoch, *(r.promised for r in election.replies.values())]
     seen += [r.position.epoch for r in election.replies.values() if r.position is not None]
     epoch = next_epoch(max(seen), s.ordinal)
     t.persist(promised=epoch, config=config)
@@ -159,7 +159,7 @@ def _check_elected(t: Turn) -> None:
     s = t.state
     election = s.election
     assert election is not None  # noqa: S101 - PREPARING has one
-    config = max((p.config for p in election.promises.values()), key=lambda c: c.key)
+    config = max((s.durable.config, *(p.config for p in election.promises.values())), key=lambda c: c.key)
     t.persist(config=config)
     if s.me not in config.old.voters:
         give_up(t, back_off=True)

@@ -133,6 +133,17 @@ class Wanted:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class ForceMembership:
+    """Somebody accepts the loss of what only lost copies hold: from now on these vote, and nobody else.
+
+    Nothing else is sent. `above` is the highest epoch that the record knows of.
+    """
+
+    survivors: frozenset[CopyId]
+    above: int
+
+
 Event: TypeAlias = (
     Tick
     | Received
@@ -149,6 +160,7 @@ Event: TypeAlias = (
     | RecordWritten
     | SwitchoverRequested
     | Wanted
+    | ForceMembership
 )
 
 # --- effects ------------------------------------------------------------------------------------------------------

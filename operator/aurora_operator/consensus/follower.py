@@ -12,9 +12,14 @@ from aurora_operator.consensus.types import CopyId
 
 
 def on_heartbeat(t: Turn, sender: CopyId, beat: Heartbeat) -> None:
-    """A leader of an epoch that we have promised, or of a higher one, is followed; a lower one is refused."""
+    """A leader of an epoch that we have promised, or of a higher one, is followed; a lower one is refused.
+
+    So is one that works with a membership that is over, of whatever epoch it is.
+    """
     s = t.state
-    if beat.epoch < s.durable.promised:
+    if beat.config.floor > s.durable.config.key:
+        t.learn(beat.config)
+    if beat.epoch < s.durable.promised or beat.config.key < s.durable.config.floor:
         _acknowledge(t, sender, beat, accepted=False)
         return
     if s.role in PROMOTED or s.role == Role.PROMOTING:
@@ -33,8 +38,10 @@ def on_heartbeat(t: Turn, sender: CopyId, beat: Heartbeat) -> None:
 
 def _acknowledge(t: Turn, sender: CopyId, beat: Heartbeat, *, accepted: bool) -> None:
     s = t.state
-    promised, config = s.durable.promised, s.durable.config.key
-    t.send(sender, HeartbeatAck(beat.epoch, beat.sent, accepted, promised, config, s.position, t.rank(), t.bound()))
+    promised, config = s.durable.promised, s.durable.config
+    newer = config if beat.config.key < config.floor else None
+    values = (promised, config.key, s.position, t.rank(), t.bound(), newer)
+    t.send(sender, HeartbeatAck(beat.epoch, beat.sent, accepted, *values))
 
 
 def on_prepare(t: Turn, sender: CopyId, prepare: Prepare) -> None:

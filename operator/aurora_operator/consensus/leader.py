@@ -14,6 +14,8 @@ from aurora_operator.consensus.types import CopyId
 def on_ack(t: Turn, sender: CopyId, ack: HeartbeatAck) -> None:
     """Note who hears us, and who has promised somebody else."""
     s = t.state
+    if ack.newer is not None:
+        t.learn(ack.newer)
     led = s.leadership
     if led is None or s.role not in PROMOTED or ack.epoch != led.epoch:
         return

@@ -28,7 +28,7 @@ def advance(t: Turn) -> None:
         return
     if config.new is not None and not config.new.can_write(heard(t, led, 2)):
         # Who was to join has gone again. Every commit has its old quorum, with the joint rule in force or before.
-        _propose(t, led, Config(_next_key(led, config), config.old))
+        _propose(t, led, config.settled(_next_key(led, config), config.old))
         return
     if s.role != Role.LEADING:
         return
@@ -44,7 +44,7 @@ def advance(t: Turn) -> None:
         if config.can_write(flushed):
             # Both sides hold every commit, so the step may end in either: a leader ends it where it stays a voter.
             end = config.new if s.me in config.new.voters else config.old
-            _propose(t, led, Config(_next_key(led, config), end))
+            _propose(t, led, config.settled(_next_key(led, config), end))
         return
     target = next_quorum(t, led)
     if target is not None:

@@ -34,7 +34,8 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAck:
-    """Answer to a heartbeat. `accepted` is False from a copy that has promised a higher epoch."""
+    """Answer to a heartbeat. `accepted` is False from a copy that has promised a higher epoch, or knows of a newer
+    membership under which this leader was not elected."""
 
     epoch: int
     sent: int
@@ -45,6 +46,8 @@ class HeartbeatAck:
     rank: Rank
     bound: int = 0
     """For how long (ms) a leader of an earlier epoch may still rely on the sender."""
+    newer: Config | None = None
+    """The membership that the leader should know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,24 @@ class Turn:
         """Send everybody a heartbeat."""
         self.do(Broadcast(Heartbeat(epoch, self.now, self.state.durable.config, start, lsn)))
 
+    def withdraw(self) -> None:
+        """Be a standby that stands for nothing and has promised nothing that is not answered."""
+        s = self.state
+        s.role, s.election, s.promising, s.following = Role.STANDBY, None, None, None
+
+    def learn(self, config: Config) -> None:
+        """A membership that somebody knows. One that a shrink or a force has come to ends what was begun without it:
+        a leader that was elected by the quorums of before cannot know of commits by those of after."""
+        s = self.state
+        before = s.durable.config
+        self.persist(config=config)
+        if config.key <= before.key or (config.floor <= before.key and s.me in config.voters):
+            return
+        if s.role in PROMOTED or s.role == Role.PROMOTING:
+            self.step_down()
+        elif s.role in ELECTING:
+            self.withdraw()
+
     def step_down(self) -> None:
         """Stop leading at once. Peers hear of it when PostgreSQL is gone."""
         s = self.state

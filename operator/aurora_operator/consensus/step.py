@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from aurora_operator.consensus import election, follower, leader, membership
+from aurora_operator.consensus import election, follower, forced, leader, membership
 from aurora_operator.consensus.events import (
     Durable,
     Effect,
     Event,
     Fetched,
+    ForceMembership,
     Initialise,
     LocalPosition,
     PeerDead,
@@ -82,6 +83,8 @@ def step(state: State, now: int, event: Event) -> tuple[State, list[Effect]]:
             leader.on_switchover(t, target)
         case Wanted():
             t.state.wanted = event
+        case ForceMembership():
+            forced.on_force(t, event)
     leader.keep_lease(t)
     return t.state, t.effects
 

@@ -53,6 +53,9 @@ class ConfigKey(NamedTuple):
     version: int
 
 
+NO_KEY: Final = ConfigKey(0, 0)
+
+
 class SyncRule(NamedTuple):
     """PostgreSQL's `synchronous_standby_names`: `ANY need (names)`; no synchronous standby when `need` is 0."""
 
@@ -93,6 +96,9 @@ class Config:
     key: ConfigKey
     old: Quorum
     new: Quorum | None = None
+    floor: ConfigKey = NO_KEY
+    """Whoever knows this membership follows no leader that works with one older than this: a membership was put in
+    force then whose quorums need not overlap that leader's."""
 
     @property
     def voters(self) -> frozenset[CopyId]:
@@ -112,6 +118,10 @@ class Config:
     def joint(self, key: ConfigKey, new: Quorum) -> Config:
         """The joint step towards `new`."""
         return replace(self, key=key, new=new)
+
+    def settled(self, key: ConfigKey, quorum: Quorum) -> Config:
+        """A step's end."""
+        return replace(self, key=key, old=quorum, new=None)
 
     def sync_rule(self, leader: CopyId) -> SyncRule:
         """What PostgreSQL must be told so that each commit has its write quorum.

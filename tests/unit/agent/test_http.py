@@ -5,7 +5,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aurora_operator.agent.http import Refused, api, health
-from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus
 from aurora_operator.api.settings import Member, Settings
 
 SETTINGS = Settings(
@@ -28,6 +28,7 @@ class Service:
         self.settings: Settings | None = None
         self.target: str | None = "nobody asked"
         self.up = True
+        self.survivors: tuple[str, ...] = ()
 
     def status(self) -> AgentStatus:
         return AgentStatus(name="demo-1", incarnation="0a0b0c0d", phase="Leading", role="writer", lag_bytes=0)
@@ -43,6 +44,11 @@ class Service:
 
     def switchover(self, target: str | None) -> None:
         self.target = target
+
+    async def accept_data_loss(self, request: AcceptDataLoss) -> None:
+        if request.lost != ("c/1",):
+            raise Refused("not what was stated: these survivors give up c/1")
+        self.survivors = request.survivors
 
     def alive(self) -> bool:
         return self.up
@@ -103,3 +109,15 @@ async def test_probes_tell_the_truth(service: Service) -> None:
         service.up = False
         assert (await client.get("/livez")).status_code == 503
         assert (await client.get("/readyz")).status_code == 503
+
+
+async def test_data_loss_is_accepted_as_stated(client: httpx.AsyncClient, service: Service) -> None:
+    body = {"survivors": ["a/1", "b/1"], "lost": ["c/1"], "configEpoch": 3, "configVersion": 2}
+    answer = await client.post("/v1/accept-data-loss", json={**body, "lost": []})
+    assert answer.status_code == 409
+    assert answer.json() == {"error": "not what was stated: these survivors give up c/1"}
+    answer = await client.post("/v1/accept-data-loss", json={**body, "survivors": []})
+    assert answer.status_code == 409
+    assert not service.survivors
+    assert (await client.post("/v1/accept-data-loss", json=body)).status_code == 202
+    assert service.survivors == ("a/1", "b/1")
