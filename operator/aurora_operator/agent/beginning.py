@@ -17,14 +17,18 @@ from aurora_operator.api import names
 from aurora_operator.api.origin import Origin
 from aurora_operator.api.record import Record
 from aurora_operator.consensus import events as ev
-from aurora_operator.consensus.types import NO_CONFIG, Position, name_of
-from aurora_operator.postgres import conf
+from aurora_operator.consensus.types import NO_CONFIG, name_of
+from aurora_operator.postgres import conf, sql
 from aurora_operator.postgres.basebackup import base_backup
 from aurora_operator.postgres.errors import DataError
 from aurora_operator.postgres.initdb import initdb
 from aurora_operator.postgres.lsn import format_lsn
 
 log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1
+IDLE_LOOKS = 20
+"""Looks in a row that find nothing left to replay, until that is believed."""
 
 
 class Beginning:
@@ -91,15 +95,22 @@ class Beginning:
         await self._become_only_voter()
         return True
 
-    def check(self, position: Position) -> None:
-        """Refuse to begin with less than was promised. Raises DataError."""
+    async def check(self) -> None:
+        """Refuse to begin with less than was promised; replay may take its time. Raises DataError."""
         copy = self._copy
         origin = copy.settings.origin
-        if origin is not None and copy.driver.state.durable.promised == 0 and position.lsn < origin.lsn:
-            raise DataError(
-                f"the data of {origin.source} end at {format_lsn(position.lsn)}, before {format_lsn(origin.lsn)}, "
-                "which they must reach: not beginning with them"
-            )
+        if origin is None or copy.driver.state.durable.promised != 0:
+            return
+        idle = 0
+        while (now := await sql.status(copy.session)).lsn < origin.lsn:
+            copy.say("Recovering", f"replayed {format_lsn(now.lsn)} of {format_lsn(origin.lsn)}")
+            idle = idle + 1 if now.waiting_for_wal else 0
+            if idle > IDLE_LOOKS:
+                raise DataError(
+                    f"the data of {origin.source} end at {format_lsn(now.lsn)}, before {format_lsn(origin.lsn)}, "
+                    "which they must reach: not beginning with them"
+                )
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _take_origin(self, origin: Origin) -> None:
         """Bring the first data of a cluster that does not begin empty. Raises ToolError, OSError."""

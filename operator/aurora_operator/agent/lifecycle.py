@@ -98,8 +98,8 @@ class Lifecycle:
             await self._start(source)
             self._failed_starts = 0
             copy.say("Detached")
+            await self._beginning.check()
             position = await self._first_position()
-            self._beginning.check(position)
             copy.driver.post(ev.PostgresUp(position))
             admission = asyncio.create_task(self._admit(position), name="admission")
             code = await copy.server.wait()

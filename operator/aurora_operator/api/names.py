@@ -116,6 +116,11 @@ def origin_secret(cluster: str) -> str:
     return f"{cluster}-origin"
 
 
+def origin_snapshot(cluster: str) -> str:
+    """The VolumeSnapshot that a clone is made from; gone once it is complete."""
+    return f"{cluster}-origin"
+
+
 def settings_configmap(cluster: str) -> str:
     """What the operator asks of the agents."""
     return f"{cluster}-settings"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from aurora_operator.api.base import Model
+from aurora_operator.api.clone import CloneFrom, clone_rules
 from aurora_operator.api.durability import MAX_VOTING, Durability, default_write_quorum, quorum_rules
 from aurora_operator.api.instances import (
     MAX_INSTANCES,
@@ -181,6 +182,9 @@ class AuroraClusterSpec(RuledModel):
         description="PostgreSQL's parameters, by lower-case name. Quote what YAML would not take as text or a whole "
         'number: "on", "off", "1.1". Those that the operator sets itself are refused.',
     )
+    clone_from: CloneFrom | None = Field(
+        default=None, description="Begin with another cluster's data instead of an empty database. It cannot change."
+    )
     deletion_protection: bool = Field(
         default=False, description="While true, deleting the cluster does not take effect."
     )
@@ -212,6 +216,7 @@ class AuroraClusterSpec(RuledModel):
             ),
         ),
         *quorum_rules(),
+        *clone_rules,
     )
 
     @property

@@ -65,6 +65,21 @@ class DurabilityStatus(WireModel):
     read_available: bool = Field(default=False, description="Whether enough copies are alive to elect a writer.")
 
 
+class OriginStatus(WireModel):
+    """How the cluster got its first data."""
+
+    source: str = Field(description="What it was made from: cluster NAME, snapshot NAME.")
+    method: str | None = Field(
+        default=None, description="VolumeSnapshot: by a snapshot of a volume. FullCopy: all data were copied."
+    )
+    fallback: str | None = Field(default=None, description="Why it became a full copy although that was not asked for.")
+    consistency_point: str | None = Field(
+        default=None, description="LSN that the data reach at least: what had been committed before is in them."
+    )
+    started_at: str | None = Field(default=None, description="When it was begun.")
+    completed_at: str | None = Field(default=None, description="When the first writer was open.")
+
+
 class AuroraClusterStatus(WireModel):
     """The observed state. Only the operator writes it."""
 
@@ -85,6 +100,7 @@ class AuroraClusterStatus(WireModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     durability: DurabilityStatus | None = Field(default=None, description="The copies of the data.")
+    origin: OriginStatus | None = Field(default=None, description="How a clone or a restore got its first data.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Standard conditions; `kubectl wait --for=condition=Ready` waits for one.",

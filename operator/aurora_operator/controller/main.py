@@ -23,7 +23,7 @@ from aurora_operator.controller.fleet import Fleet, Key
 from aurora_operator.controller.metrics import Metrics
 from aurora_operator.controller.reconcile import Reconciler
 from aurora_operator.kube import client as kube
-from aurora_operator.kube import observe
+from aurora_operator.kube import observe, snapshots
 from aurora_operator.kube.errors import KubeError
 from aurora_operator.kube.events import Recorder
 from aurora_operator.kube.lease import Election, LeaseLost
@@ -60,6 +60,7 @@ async def run(config: Config) -> None:
             api=api,
             operator=config.operator,
             surroundings=observe.Surroundings(api).read,
+            snapshots=snapshots.Snapshots(api).read,
             agents=agents,
             say=Recorder(api, config.pod_name).say,
             plan=plan,

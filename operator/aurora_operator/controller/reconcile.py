@@ -18,6 +18,7 @@ from aurora_operator.controller.loop import Outcome
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
+from aurora_operator.planning.clone import source_wanted
 from aurora_operator.planning.model import (
     AgentCall,
     CheckParameters,
@@ -27,6 +28,8 @@ from aurora_operator.planning.model import (
     OperatorConfig,
     Plan,
     Raw,
+    SnapshotClass,
+    Source,
     StorageClass,
     Supplies,
     Unreachable,
@@ -73,6 +76,7 @@ class Reconciler:
     api: Api
     operator: OperatorConfig
     surroundings: Callable[[], Awaitable[tuple[tuple[Node, ...], tuple[StorageClass, ...]]]]
+    snapshots: Callable[[Key], Awaitable[tuple[tuple[SnapshotClass, ...], Mapping[str, Raw]]]]
     agents: AgentCalls
     say: Callable[[Raw, EventSpec], Awaitable[None]]
     plan: Callable[[Observed, Supplies, datetime], Plan]
@@ -133,9 +137,10 @@ class _Pass:
         return Outcome(again_in=again_in, failed=bool(self._problems))
 
     async def _observe(self) -> Observed:
-        (nodes, classes), self._children = await asyncio.gather(
-            self._to.surroundings(), observe.children(self._to.api, *self._key)
+        (nodes, classes), self._children, (snapshot_classes, snapshots) = await asyncio.gather(
+            self._to.surroundings(), observe.children(self._to.api, *self._key), self._to.snapshots(self._key)
         )
+        self._children = {**self._children, "VolumeSnapshot": snapshots}
         return Observed(
             cluster=self._cluster,
             operator=self._to.operator,
@@ -144,7 +149,18 @@ class _Pass:
             storage_classes=classes,
             agents=await self._to.agents.statuses(self._key, self._children),
             parameter_checks=dict(self._to.checks.get(self._key) or {}),
+            snapshot_classes=snapshot_classes,
+            source=await self._source(),
         )
+
+    async def _source(self) -> Source | None:
+        """The cluster that this one is to be cloned from, as long as planning needs it."""
+        wanted = source_wanted(self._cluster, self._children)
+        cluster = None if wanted is None else await observe.get_cluster(self._to.api, self._namespace, wanted)
+        if wanted is None or cluster is None:
+            return None
+        children = await observe.children(self._to.api, self._namespace, wanted)
+        return Source(cluster, children, await self._to.agents.statuses((self._namespace, wanted), children))
 
     def _planned(self, observed: Observed) -> Plan:
         return self._to.plan(observed, self._to.supplies(), self._to.now())

@@ -120,6 +120,7 @@ def storage_class_of(raw: Raw) -> StorageClass:
         name=metadata["name"],
         default=(metadata.get("annotations") or {}).get(LABEL_STORAGE_DEFAULT) == "true",
         expandable=bool(raw.get("allowVolumeExpansion")),
+        provisioner=str(raw.get("provisioner") or ""),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aurora_operator.api import names
-from aurora_operator.planning.model import CHILD_KINDS
+from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,13 @@ CHILDREN: Final = {
 """The kinds that a cluster's objects have, by kind."""
 
 
+OPTIONAL: Final = {kind: Resource(version, kind, kind.lower() + "s") for kind, version in OPTIONAL_KINDS.items()}
+"""Kinds of children that a Kubernetes cluster may not have."""
+SNAPSHOT_CLASS: Final = Resource(
+    OPTIONAL_KINDS["VolumeSnapshot"], "VolumeSnapshotClass", "volumesnapshotclasses", namespaced=False
+)
+
+
 def resource_of(kind: str) -> Resource:
     """The address of a kind that the operator works with. Raises KeyError for any other."""
-    return CLUSTER if kind == names.KIND else CHILDREN[kind]
+    return CLUSTER if kind == names.KIND else {**CHILDREN, **OPTIONAL}[kind]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from aurora_operator.api import reasons
 from aurora_operator.api.conditions import SPEC_ACCEPTED, Condition, get_condition
-from aurora_operator.api.status import AuroraClusterStatus
+from aurora_operator.api.status import AuroraClusterStatus, OriginStatus
 from aurora_operator.planning.model import EventSpec
 
 _PHASES = {
@@ -33,6 +33,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += _spec(get_condition(before.conditions, SPEC_ACCEPTED), get_condition(after.conditions, SPEC_ACCEPTED))
     events += _writer(before, after)
     events += _instances(before, after)
+    events += _origin(before.origin, after.origin)
     if after.phase != before.phase and after.phase in _PHASES:
         kind, reason = _PHASES[after.phase]
         events.append(EventSpec(kind, reason, after.message or after.phase))
@@ -73,4 +74,13 @@ def _instances(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[
     events += [
         EventSpec("Normal", reasons.INSTANCE_REMOVED, f"{name} is removed.") for name in sorted(old - new.keys())
     ]
+    return events
+
+
+def _origin(before: OriginStatus | None, after: OriginStatus | None) -> list[EventSpec]:
+    events = []
+    if after is not None and after.fallback and (before is None or not before.fallback):
+        events.append(EventSpec("Warning", reasons.CLONE_FALLS_BACK, f"A full copy is being made: {after.fallback}."))
+    if after is not None and after.completed_at and (before is None or not before.completed_at):
+        events.append(EventSpec("Normal", reasons.CLONED, f"The cluster has begun with the data of {after.source}."))
     return events

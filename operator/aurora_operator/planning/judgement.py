@@ -16,7 +16,7 @@ from aurora_operator.api.conditions import (
     ConditionStatus,
     get_condition,
 )
-from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus
+from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus, OriginStatus
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.validation import Verdict
 
@@ -40,6 +40,8 @@ class Picture:
     """How far deletion is."""
     protected: bool = False
     """Deletion was asked for, and is refused."""
+    origin: OriginStatus | None = None
+    """How the cluster got, or gets, its first data; None: as it was said before."""
 
 
 Said = tuple[str, ConditionStatus, str, str]

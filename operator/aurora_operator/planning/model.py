@@ -45,6 +45,10 @@ CHILD_KINDS: Final[Mapping[str, str]] = {
 `names.app_secret` is looked up by name besides, because a user may have made it before the cluster."""
 
 
+OPTIONAL_KINDS: Final[Mapping[str, str]] = {"VolumeSnapshot": "snapshot.storage.k8s.io/v1"}
+"""Kinds in `Observed.children` that a Kubernetes cluster may not have; found by the same label."""
+
+
 @dataclass(frozen=True)
 class OperatorConfig:
     """What the operator was started with."""
@@ -78,6 +82,26 @@ class StorageClass:
     default: bool = False
     expandable: bool = False
     """Its `allowVolumeExpansion`."""
+    provisioner: str = ""
+    """The driver that makes its volumes."""
+
+
+@dataclass(frozen=True)
+class SnapshotClass:
+    """A VolumeSnapshotClass: that its driver can make snapshots, and volumes from them."""
+
+    name: str
+    driver: str
+    default: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """Another cluster, that this one is to be cloned from."""
+
+    cluster: Raw
+    children: Mapping[str, Mapping[str, Raw]] = field(default_factory=dict)
+    agents: Mapping[str, AgentStatus | Unreachable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +128,11 @@ class Observed:
     parameter_checks: Mapping[str, ParameterCheckResult] = field(default_factory=dict)
     """Answers to `CheckParameters` by its `fingerprint`, kept in memory by the shell; the latest few suffice.
     A call that failed leaves no entry here, so that it is made again."""
+
+    snapshot_classes: tuple[SnapshotClass, ...] = ()
+    """Empty where Kubernetes knows no snapshots."""
+    source: Source | None = None
+    """What `planning.origin.source_wanted` asked for, if it exists."""
 
     def child(self, kind: str, name: str) -> Raw | None:
         """The child of that kind and name, or None."""
@@ -133,7 +162,7 @@ class ObjectRef:
     @property
     def api_version(self) -> str:
         """The kind's apiVersion."""
-        return CHILD_KINDS[self.kind]
+        return {**CHILD_KINDS, **OPTIONAL_KINDS}[self.kind]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-KEYS_NEEDED: Final = 5
-"""Private keys that one plan can use up at most: an authority, a server, an agent, replication, the operator."""
+KEYS_NEEDED: Final = 6
+"""Private keys that one plan can use up at most: an authority, a server, an agent, replication, the operator, a clone's
+at its source."""
 CA_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=90)
 BACKDATE: Final = timedelta(hours=1)
@@ -55,9 +56,9 @@ def make_server(name: str, hosts: tuple[str, ...], key: str, authority: Pair, no
     return _leaf(name, key, authority, now, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
 
 
-def make_client(name: str, key: str, authority: Pair, now: datetime) -> Pair:
-    """A client certificate with the common name `name`, for 90 days from `now`."""
-    return _leaf(name, key, authority, now, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+def make_client(name: str, key: str, authority: Pair, now: datetime, life: timedelta = LEAF_LIFE) -> Pair:
+    """A client certificate with the common name `name`, for 90 days from `now`, or for as long as `life`."""
+    return _leaf(name, key, authority, now, ExtendedKeyUsageOID.CLIENT_AUTH, None, life)
 
 
 def split_bundle(pem: str) -> tuple[str, ...]:
@@ -139,10 +140,11 @@ def _leaf(
     now: datetime,
     usage: x509.ObjectIdentifier,
     alternatives: x509.SubjectAlternativeName | None,
+    life: timedelta = LEAF_LIFE,
 ) -> Pair:
     private, issuer, issuer_key = _private(key), _load(authority.certificate), _private(authority.key)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
-    life = min(LEAF_LIFE, issuer.not_valid_after_utc - now)
+    life = min(life, issuer.not_valid_after_utc - now)
     builder = _builder(subject, issuer.subject, private.public_key(), now, life)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(authority=False), critical=True)

@@ -11,6 +11,7 @@ from aurora_operator.api import names
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning import endpoint, progress
 from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
+from aurora_operator.planning.clone import Beginning, plan_clone
 from aurora_operator.planning.compare import matches
 from aurora_operator.planning.deletion import FINALIZER, is_deleting, is_protected, plan_deletion
 from aurora_operator.planning.events import events_between
@@ -26,9 +27,9 @@ from aurora_operator.planning.objects.network import build_network_policy, build
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
 from aurora_operator.planning.placement import place
 from aurora_operator.planning.rollout import Rollout, plan_rollout
-from aurora_operator.planning.settings import choose_settings
+from aurora_operator.planning.settings import bootstrap_of, choose_settings
 from aurora_operator.planning.status import make_status, old_status
-from aurora_operator.planning.storage import Volumes, may_remove, plan_volumes
+from aurora_operator.planning.storage import Volumes, VolumeSource, may_remove, plan_volumes
 from aurora_operator.planning.switchover import Request, read_request
 from aurora_operator.planning.validation import Verdict, judge
 
@@ -48,6 +49,7 @@ class _Decided:
     volumes: Volumes
     rollout: Rollout
     request: Request
+    beginning: Beginning
 
 
 def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
@@ -73,22 +75,24 @@ def _refused(facts: Facts) -> bool:
 
 
 def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: Supplies) -> Plan:
-    decided = _decide(facts, spec)
+    decided = _decide(facts, spec, supplies)
     members, rollout, volumes, request = decided.members, decided.rollout, decided.volumes, decided.request
-    settings = choose_settings(spec, members, decided.zones, facts)
+    beginning = decided.beginning
+    settings = choose_settings(spec, members, decided.zones, facts, beginning.origin)
     certificates = _certificates(facts, supplies)
     wanted = _objects(facts, decided, certificates, supplies)
     if settings is not None and verdict.raw is not None:
         wanted.append(build_settings(facts.identity, settings, verdict.raw))
     create = [obj for obj in (_new_record(facts), endpoint.new_slice(facts)) if obj is not None]
-    wanted += _instances(facts, decided)
+    wanted += beginning.objects
+    wanted += _instances(facts, decided) if beginning.ready else []
     repaired = endpoint.repaired_slice(facts)
     apply = [obj for obj in wanted if not matches(facts.observed.child(obj["kind"], obj["metadata"]["name"]), obj)]
     why = [*certificates.why, *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply)]
     if repaired is not None:
         apply.append(repaired)
         why.append(f"lead the writer endpoint to {facts.leader.name if facts.leader else 'nobody'}")
-    delete = [*volumes.delete, *_removed(facts, members)]
+    delete = [*volumes.delete, *_removed(facts, members), *beginning.delete]
     calls: list[AgentCall] = []
     if verdict.check is not None:
         calls.append(verdict.check)
@@ -107,10 +111,11 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         present=members.present,
         zones=decided.zones,
         voters=settings.voters if settings is not None else (),
-        progress=progress.under_way(facts, members, settings, rollout, volumes, verdict),
+        progress=progress.under_way(facts, members, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
         faults=progress.faults(facts, spec, members, volumes),
         protected=_refused(facts),
+        origin=beginning.status,
     )
     made = Plan(
         status={},
@@ -118,7 +123,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         create=tuple(create),
         delete=tuple(delete),
         calls=tuple(calls),
-        annotations=request.annotations,
+        annotations={**request.annotations, **beginning.annotations},
         finalizers=(*finalizers, FINALIZER) if adds else None,
         events=request.events,
         why=tuple(why),
@@ -135,16 +140,21 @@ def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
     return replace(made, status=status, events=events, requeue_seconds=seconds)
 
 
-def _decide(facts: Facts, spec: AuroraClusterSpec) -> _Decided:
+def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decided:
     members = choose_members(spec, facts)
+    beginning = plan_clone(spec, bootstrap_of(members, facts), facts, supplies, old_status(facts).origin)
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
+    sources: dict[int, VolumeSource] = {}
+    if beginning.bootstrap is not None and beginning.data_source is not None:
+        placed.setdefault(beginning.bootstrap, beginning.zone)
+        sources[beginning.bootstrap] = VolumeSource(beginning.data_source, beginning.least_bytes)
     zones = place(spec, members.present, placed, facts.zones, leaving=members.leaving)
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
     templates = {ordinal: template_of(obj) for ordinal, obj in statefulsets.items()}
     request = read_request(spec, members, facts)
     rollout = plan_rollout(spec, members, templates, facts, requested=request.target)
-    volumes = plan_volumes(spec, members, zones, facts)
-    return _Decided(spec, members, zones, statefulsets, volumes, rollout, request)
+    volumes = plan_volumes(spec, members, zones, facts, sources)
+    return _Decided(spec, members, zones, statefulsets, volumes, rollout, request, beginning)
 
 
 def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None) -> Instance:
@@ -155,6 +165,7 @@ def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | N
         resources=spec.resources_of(ordinal),
         image_settings=spec.image,
         scheduling=spec.scheduling,
+        has_origin=spec.clone_from is not None,
     )
 
 

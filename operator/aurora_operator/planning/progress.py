@@ -5,6 +5,7 @@ from __future__ import annotations
 from aurora_operator.api import names
 from aurora_operator.api.settings import Settings
 from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.planning.clone import Beginning
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.rollout import Rollout
@@ -19,11 +20,14 @@ def under_way(
     rollout: Rollout,
     volumes: Volumes,
     verdict: Verdict,
+    beginning: Beginning,
 ) -> tuple[str, ...]:
     """What the operator or an agent is changing, towards what was asked for."""
     found: list[str] = []
     if verdict.status == "Unknown":
         found.append(verdict.message)
+    if beginning.message is not None:
+        found.append(beginning.message)
     if settings is not None:
         late = [a.name for a in facts.answering if a.settings_revision < settings.revision]
         if late:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from aurora_operator.api import names
 from aurora_operator.api.durability import default_write_quorum
+from aurora_operator.api.origin import Origin
 from aurora_operator.api.settings import Member, Settings
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.facts import Facts
@@ -44,8 +45,21 @@ def _voting_before(facts: Facts) -> set[str]:
     return (set(facts.settings.voters) if facts.settings is not None else set()) | facts.voting
 
 
+def bootstrap_of(members: Members, facts: Facts) -> int:
+    """The ordinal of the instance that brings the first data: once chosen, it stays as long as it is there."""
+    old = facts.settings
+    for ordinal in members.present if old is not None else ():
+        if old is not None and old.bootstrap == names.instance_name(facts.name, ordinal):
+            return ordinal
+    return members.wanted[0]
+
+
 def choose_settings(
-    spec: AuroraClusterSpec, members: Members, zones: Mapping[int, str | None], facts: Facts
+    spec: AuroraClusterSpec,
+    members: Members,
+    zones: Mapping[int, str | None],
+    facts: Facts,
+    origin: Origin | None = None,
 ) -> Settings | None:
     """The document that should be in force, or None while its revision cannot be told: the ConfigMap is gone, and
     of those who may hold a newer one none has answered."""
@@ -57,10 +71,7 @@ def choose_settings(
     if len(voters) != spec.voting_copies:
         write_quorum = min(max(write_quorum, default_write_quorum(len(voters))), len(voters))
     present = members.present
-    member_names = [names.instance_name(facts.name, o) for o in present]
-    bootstrap = names.instance_name(facts.name, members.wanted[0])
-    if old is not None and old.bootstrap in member_names:
-        bootstrap = old.bootstrap
+    bootstrap = names.instance_name(facts.name, bootstrap_of(members, facts))
     revision = max([old.revision if old is not None else 0, *(a.settings_revision for a in facts.answering)])
     document = Settings(
         cluster=facts.name,
@@ -75,6 +86,7 @@ def choose_settings(
         database_name=spec.database_name,
         master_username=spec.master_username,
         parameters=dict(sorted(spec.parameters.items())),
+        origin=origin,
     )
     if old is not None and old.revision == revision and document == old:
         return old

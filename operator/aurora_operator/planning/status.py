@@ -46,6 +46,7 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         endpoints=_endpoints(facts),
         members=members,
         durability=durability,
+        origin=picture.origin or before.origin,
         conditions=_conditions(facts, picture, before, judgement),
     )
     return status.to_kubernetes()

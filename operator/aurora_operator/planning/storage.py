@@ -31,8 +31,23 @@ class Volumes:
     """Why a volume cannot grow."""
 
 
-def plan_volumes(spec: AuroraClusterSpec, members: Members, zones: Mapping[int, str | None], facts: Facts) -> Volumes:
-    """Claims of all that are present; retirement of those that leave; deletion of what is safely gone."""
+@dataclass(frozen=True)
+class VolumeSource:
+    """What a new volume is made from instead of being empty."""
+
+    data_source: Mapping[str, str]
+    least_bytes: int = 0
+
+
+def plan_volumes(
+    spec: AuroraClusterSpec,
+    members: Members,
+    zones: Mapping[int, str | None],
+    facts: Facts,
+    sources: Mapping[int, VolumeSource] | None = None,
+) -> Volumes:
+    """Claims of all that are present; retirement of those that leave; deletion of what is safely gone. `sources` is
+    what new volumes begin with."""
     claims: list[dict[str, Any]] = []
     delete: list[ObjectRef] = []
     why: list[str] = []
@@ -45,9 +60,10 @@ def plan_volumes(spec: AuroraClusterSpec, members: Members, zones: Mapping[int, 
             continue
         if ordinal in members.present:
             retired = spec.storage.volume_retention.when_scaled if ordinal in members.leaving else IN_USE
-            size, blocked = _size(spec, claim, facts)
+            source = (sources or {}).get(ordinal)
+            size, blocked = _size(spec, claim, facts, source)
             stuck = stuck or blocked
-            claims.append(_claim(spec, facts, ordinal, zones[ordinal], claim, size, retired))
+            claims.append(_claim(spec, facts, ordinal, zones[ordinal], claim, size, retired, source))
             if claim is not None and _growing(claim):
                 growing.append(names.instance_name(facts.name, ordinal))
         elif copy is not None and claim is not None and may_delete(copy, facts):
@@ -89,19 +105,34 @@ def _claim(
     claim: Raw | None,
     size: str,
     retired: str,
+    source: VolumeSource | None,
 ) -> dict[str, Any]:
     if claim is None:
         storage_class = spec.storage.storage_class_name
+        begins = source.data_source if source is not None else None
     else:
-        # It cannot change, whoever chose it; to leave it out would ask to remove it.
+        # They cannot change, whoever chose them; to leave one out would ask to remove it.
         storage_class = claim["spec"].get("storageClassName")
+        begins = claim["spec"].get("dataSource")
         zone = label(claim, names.LABEL_ZONE) or zone
-    return build_claim(facts.identity, ordinal, zone=zone, size=size, storage_class=storage_class, retired=retired)
+    return build_claim(
+        facts.identity,
+        ordinal,
+        zone=zone,
+        size=size,
+        storage_class=storage_class,
+        retired=retired,
+        source=begins,
+    )
 
 
-def _size(spec: AuroraClusterSpec, claim: Raw | None, facts: Facts) -> tuple[str, str | None]:
+def _size(
+    spec: AuroraClusterSpec, claim: Raw | None, facts: Facts, source: VolumeSource | None = None
+) -> tuple[str, str | None]:
     """The size to ask for, never less than was asked before, and why it cannot be more."""
     if claim is None:
+        if source is not None and source.least_bytes > spec.storage.size_bytes:
+            return str(source.least_bytes), None
         return spec.storage.size, None
     before = str(claim["spec"]["resources"]["requests"]["storage"])
     if to_bytes(before) >= spec.storage.size_bytes:

@@ -16,6 +16,7 @@ from aurora_operator.api import reasons
 from aurora_operator.api.cluster import AuroraCluster
 from aurora_operator.api.rules import sentences
 from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.planning import clone
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import CheckParameters, Raw
 from aurora_operator.planning.objects.common import digest
@@ -141,7 +142,7 @@ def _minor(version: str) -> int:
 
 def impossible(spec: AuroraClusterSpec, facts: Facts) -> tuple[str, ...]:
     """What this Kubernetes cluster cannot give, a sentence each, saying what it can."""
-    return (*_zone_problems(spec, facts), *_storage_problems(spec, facts))
+    return (*_zone_problems(spec, facts), *_storage_problems(spec, facts), *clone.problems(spec, facts))
 
 
 def _zone_problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:

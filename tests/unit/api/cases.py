@@ -302,6 +302,16 @@ BAD_CHANGES: Final = (
         "keep the present one or a newer one.",
         before={"engineVersion": "17.12"},
     ),
+    Bad(
+        "clone-of-another",
+        {"cloneFrom": {"cluster": "b"}},
+        "cloneFrom cannot change once the cluster exists: put the old value back, and make another cluster.",
+        before={"cloneFrom": {"cluster": "a"}},
+    ),
+    Bad(
+        "clone-appears", {"cloneFrom": {"cluster": "a"}}, "cloneFrom cannot change once the cluster exists:", before={}
+    ),
+    Bad("clone-goes", {}, "cloneFrom cannot change once the cluster exists:", before={"cloneFrom": {"cluster": "a"}}),
 )
 
 GOOD_CHANGES: Final[tuple[tuple[Spec, Spec], ...]] = (
@@ -310,6 +320,7 @@ GOOD_CHANGES: Final[tuple[tuple[Spec, Spec], ...]] = (
     ({"engineVersion": "17.9"}, {"engineVersion": "17.12"}),
     ({"engineVersion": "17"}, {"engineVersion": "17.12"}),
     ({"instances": 3}, {"instances": 16}),
+    ({"cloneFrom": {"cluster": "a"}}, {"cloneFrom": {"cluster": "a", "type": "copy-on-write"}, "instances": 2}),
     ({"databaseName": "app"}, {}),
     ({"parameters": {"work_mem": "4MB"}}, {"parameters": {"work_mem": "8MB", "max_connections": 200}}),
 )
@@ -327,6 +338,7 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     },
     {"resources": {"requests": {"cpu": 1, "memory": "256Mi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}}},
     {"storage": {"size": "1.5Ti", "storageClassName": "fast", "volumeRetention": {"whenDeleted": "Delete"}}},
+    {"cloneFrom": {"cluster": "demo", "type": "full-copy"}},
     {"databaseName": "shop_2", "masterUsername": "owner"},
     {
         "parameters": {

@@ -85,6 +85,7 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.storage.volumeRetention.whenScaled": "Delete",
         ".spec.databaseName": "app",
         ".spec.masterUsername": "app",
+        ".spec.cloneFrom.type": "copy-on-write",
         ".spec.deletionProtection": False,
         ".spec.image": {"pullPolicy": "IfNotPresent"},
         ".spec.image.pullPolicy": "IfNotPresent",

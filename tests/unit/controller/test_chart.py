@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from aurora_operator.api import names
-from aurora_operator.kube.resources import CHILDREN
+from aurora_operator.kube.resources import CHILDREN, OPTIONAL, resource_of
 
 CHART = Path(__file__).resolve().parents[3] / "charts" / "aurora-operator"
 
@@ -42,7 +42,8 @@ def test_every_kind_can_be_watched_and_applied() -> None:
 def test_nothing_is_allowed_that_is_not_used() -> None:
     children = {(group_of(r.api_version), r.plural) for r in CHILDREN.values()}
     own = {("aurorapg.io", f"auroraclusters{sub}") for sub in ("", "/status", "/finalizers")}
-    assert set(rules()) == children | own | {("events.k8s.io", "events")}
+    optional = {(group_of(r.api_version), r.plural) for r in OPTIONAL.values()}
+    assert set(rules()) == children | optional | own | {("events.k8s.io", "events")}
     assert not any("*" in verbs for verbs in rules().values())
 
 
@@ -52,7 +53,7 @@ def test_only_what_plans_delete_can_be_deleted() -> None:
     text = "".join(file.read_text() for file in planning.rglob("*.py"))
     planned = set(re.findall(r"(?:ObjectRef|_reference)\(\"(\w+)\"", text))
     allowed = {resource for (_, resource), verbs in rules().items() if "delete" in verbs}
-    assert allowed == {CHILDREN[kind].plural for kind in planned}
+    assert allowed == {resource_of(kind).plural for kind in planned}
 
 
 def test_values_are_all_described() -> None:

@@ -14,6 +14,7 @@ from aurora_operator.controller.fleet import Key
 from aurora_operator.controller.reconcile import Reconciler, Stopped
 from aurora_operator.kube import observe
 from aurora_operator.kube.errors import Conflict, Forbidden, Invalid, NoAnswer
+from aurora_operator.kube.snapshots import Snapshots
 from aurora_operator.planning.model import (
     AgentCall,
     CheckParameters,
@@ -94,6 +95,7 @@ class World:
             api=self.api,
             operator=OperatorConfig("image", "sys", {"app": "operator"}),
             surroundings=observe.Surroundings(self.api).read,
+            snapshots=Snapshots(self.api).read,
             agents=self.agents,
             say=say,
             plan=plan,

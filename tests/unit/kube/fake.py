@@ -74,7 +74,7 @@ class FakeApi:
         if path in self.objects:
             return self.objects[path]
         last = path.rsplit("/", 1)[1]
-        if last.endswith("s") and (last in _PLURALS):
+        if last in _PLURALS or any(_is_in(place, path) for place in self.objects):
             return {"items": [o for p, o in self.objects.items() if _is_in(p, path) and _selected(o, query)]}
         raise NotFound(404, "NotFound", f"{path} not found")
 

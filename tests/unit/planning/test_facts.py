@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.planning.world import World, cluster, some_supplies
@@ -13,7 +14,7 @@ from aurora_operator.planning.model import ObjectRef, Observed, PushSettings, Un
 from aurora_operator.planning.plan import plan
 
 
-def ready(**spec: object) -> World:
+def ready(**spec: Any) -> World:
     world = World(cluster(**{"instances": 3, **spec}))
     world.settle()
     return world

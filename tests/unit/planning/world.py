@@ -17,12 +17,15 @@ from tests.unit.planning.world_agents import Agent, Agents, Disk
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.planning import supplies
+from aurora_operator.planning.clone import source_wanted
 from aurora_operator.planning.model import (
     Node,
     ObjectRef,
     Observed,
     OperatorConfig,
     Plan,
+    SnapshotClass,
+    Source,
     StorageClass,
     Supplies,
     Unreachable,
@@ -38,9 +41,9 @@ def some_supplies() -> Supplies:
     return supplies.fresh()
 
 
-def cluster(**spec: Any) -> dict[str, Any]:
+def cluster(name: str = "demo", **spec: Any) -> dict[str, Any]:
     """An AuroraCluster as the API server holds it."""
-    metadata = {"name": "demo", "namespace": "default", "uid": "uid-demo", "generation": 1, "finalizers": []}
+    metadata = {"name": name, "namespace": "default", "uid": f"uid-{name}", "generation": 1, "finalizers": []}
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": metadata, "spec": spec}
 
 
@@ -51,7 +54,10 @@ class World(Agents):
         super().__init__()
         self.resource = resource or cluster(instances=3)
         self.nodes = tuple(Node(f"node-{zone}", f"zone-{zone}") for zone in zones)
-        self.classes = (StorageClass("standard", default=True, expandable=True),)
+        self.cluster_name = self.resource["metadata"]["name"]
+        self.snapshot_classes: tuple[SnapshotClass, ...] = ()
+        self.source: World | None = None
+        self.classes = (StorageClass("standard", default=True, expandable=True, provisioner="csi.test"),)
         self.image = "aurora-instance:dev"
         self.broken_images: set[str] = set()
         self.now = START
@@ -76,7 +82,15 @@ class World(Agents):
             storage_classes=self.classes,
             agents=agents,
             parameter_checks=dict(self.checks),
+            snapshot_classes=self.snapshot_classes,
+            source=self._source(),
         )
+
+    def _source(self) -> Source | None:
+        if self.source is None or source_wanted(self.resource, self.objects) is None:
+            return None
+        theirs = self.source.observe()
+        return Source(theirs.cluster, theirs.children, theirs.agents)
 
     def _pods(self) -> Iterator[str]:
         for pod in self.objects.get("Pod", {}).values():

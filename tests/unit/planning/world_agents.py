@@ -39,6 +39,7 @@ class Agents:
     """The agents of a world: they take settings, elect, follow, and change their membership one by one."""
 
     def __init__(self) -> None:
+        self.cluster_name = "demo"
         self.objects: Objects = {}
         self.disks: dict[str, Disk] = {}
         self.agents: dict[str, Agent] = {}
@@ -74,6 +75,7 @@ class Agents:
             phase=agent.phase,
             role="writer" if leads else "reader" if agent.phase == "Following" else "none",
             epoch=self.epoch,
+            lsn=100,
             settings_revision=disk.settings.revision if disk.settings is not None else 0,
             applied_parameters=agent.parameters,
             pending_restart=agent.pending,
@@ -118,7 +120,7 @@ class Agents:
             agent.parameters = dict(settings.parameters)
 
     def live_agents(self) -> None:
-        mounted = self.objects.get("ConfigMap", {}).get(names.settings_configmap("demo"))
+        mounted = self.objects.get("ConfigMap", {}).get(names.settings_configmap(self.cluster_name))
         for name, agent in self.agents.items():
             if self.disks[name].settings is None and mounted is not None:
                 self._take(name, Settings.model_validate_json(mounted["data"][SETTINGS_KEY]))
@@ -132,7 +134,7 @@ class Agents:
             self._reconfigure()
 
     def _elect(self) -> None:
-        record = self.objects["ConfigMap"][names.record_configmap("demo")]
+        record = self.objects["ConfigMap"][names.record_configmap(self.cluster_name)]
         state = Record.model_validate_json(record["data"][RECORD_KEY]).state
         if state == "empty":
             settings = next((d.settings for d in self.disks.values() if d.settings), None)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from aurora_operator.api import names
-from aurora_operator.planning.model import CHILD_KINDS, Raw
+from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS, Raw
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Identity:
                     "blockOwnerDeletion": True,
                 }
             ]
-        return {"apiVersion": CHILD_KINDS[kind], "kind": kind, "metadata": metadata, **fields}
+        return {"apiVersion": {**CHILD_KINDS, **OPTIONAL_KINDS}[kind], "kind": kind, "metadata": metadata, **fields}
 
 
 def canonical(value: Any) -> str:

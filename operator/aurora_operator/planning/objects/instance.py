@@ -27,6 +27,8 @@ class Instance:
     resources: Resources = field(default_factory=Resources)
     image_settings: Image = field(default_factory=Image)
     scheduling: Scheduling = field(default_factory=Scheduling)
+    has_origin: bool = False
+    """Whether its cluster is a clone."""
 
     def name(self, cluster: str) -> str:
         """Name of the instance."""
@@ -49,6 +51,7 @@ def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
         resources=instance.resources,
         image_settings=instance.image_settings,
         scheduling=instance.scheduling,
+        has_origin=instance.has_origin,
     )
     template = {"metadata": {"labels": {**identity.labels, **labels}}, "spec": spec}
     template["metadata"]["annotations"] = {

@@ -29,8 +29,9 @@ def pod_spec(
     resources: Resources,
     image_settings: Image,
     scheduling: Scheduling,
+    has_origin: bool = False,
 ) -> dict[str, Any]:
-    """The `spec` of the pod of instance `name`."""
+    """The `spec` of the pod of instance `name`. `has_origin`: its cluster may begin as a copy of a running one."""
     selector = dict(scheduling.node_selector)
     if zone is not None:
         selector[names.LABEL_ZONE] = zone
@@ -54,6 +55,8 @@ def pod_spec(
         "containers": [_container(identity, name, image, zone, resources, image_settings)],
         "volumes": _volumes(identity, name),
     }
+    if has_origin:
+        _add_origin(identity, spec)
     if selector:
         spec["nodeSelector"] = selector
     if scheduling.priority_class_name is not None:
@@ -145,6 +148,14 @@ def _volumes(identity: Identity, name: str) -> list[dict[str, Any]]:
         {"name": "app", "secret": app},
         {"name": "settings", "configMap": {"name": names.settings_configmap(identity.name), "defaultMode": 0o444}},
     ]
+
+
+def _add_origin(identity: Identity, spec: dict[str, Any]) -> None:
+    """The credentials for the copy: there only while one is being made, so that the pod's form never changes."""
+    secret = {"secretName": names.origin_secret(identity.name), "defaultMode": 0o440, "optional": True}
+    spec["volumes"].append({"name": "origin", "secret": secret})
+    mount = {"name": "origin", "mountPath": names.ORIGIN_MOUNT, "readOnly": True}
+    spec["containers"][0]["volumeMounts"].append(mount)
 
 
 def _affinity(identity: Identity, scheduling: Scheduling) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from aurora_operator.api import names
@@ -20,14 +21,24 @@ def claim_name(instance: str) -> str:
 
 
 def build_claim(
-    identity: Identity, ordinal: int, *, zone: str | None, size: str, storage_class: str | None, retired: str = IN_USE
+    identity: Identity,
+    ordinal: int,
+    *,
+    zone: str | None,
+    size: str,
+    storage_class: str | None,
+    retired: str = IN_USE,
+    source: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The claim. `storage_class` None takes the default class. Later on, only its size and its marks may change."""
+    """The claim. `storage_class` None takes the default class; `source` is a `dataSource` to begin with. Later on,
+    only its size and its marks may change."""
     instance = names.instance_name(identity.name, ordinal)
     labels = {names.LABEL_INSTANCE: instance, names.LABEL_COMPONENT: "instance"}
     if zone is not None:
         labels[names.LABEL_ZONE] = zone
     spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    if source is not None:
+        spec["dataSource"] = dict(source)
     if storage_class is not None:
         spec["storageClassName"] = storage_class
     return identity.object(
