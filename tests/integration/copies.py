@@ -10,7 +10,7 @@ import pwd
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -125,6 +125,11 @@ class Cluster:
     network: str
     major: int
     copies: list[Copy] = field(default_factory=list)
+    _closing: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+
+    def on_close(self, end: Callable[[], Awaitable[object]]) -> None:
+        """Have this called when the test is over."""
+        self._closing.append(end)
 
     def blank(self) -> Copy:
         number = len(self.copies) + 1
@@ -149,6 +154,8 @@ class Cluster:
         try:
             yield self
         finally:
+            for end in reversed(self._closing):
+                await end()
             for copy in self.copies:
                 await copy.close()
 

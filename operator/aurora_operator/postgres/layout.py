@@ -32,6 +32,21 @@ class Layout:
         return self.pgdata / "pg_wal"
 
     @property
+    def received(self) -> Path:
+        """On a log copy: the WAL that it receives."""
+        return self.data / "wal"
+
+    @property
+    def received_before(self) -> Path:
+        """On a log copy: what it has from before a gap, until it has more than that again."""
+        return self.data / "wal.before"
+
+    @property
+    def fetched(self) -> Path:
+        """On an instance: WAL that was fetched from a log copy, until PostgreSQL has it."""
+        return self.data / "fetched"
+
+    @property
     def state(self) -> Path:
         """The agent's durable state."""
         return self.data / "aurora"

@@ -1,0 +1,160 @@
+"""What pg_receivewal has put on a volume, and how far it is taken to go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tests.integration.copies import Cluster, Copy, Measured
+from tests.integration.logcopy.receiving import LogCopy, leader, log_copy, reader, until
+
+from aurora_operator.consensus.types import Position
+from aurora_operator.postgres import received, sql, wal
+from aurora_operator.postgres.conf import Runtime
+from aurora_operator.postgres.lsn import SEGMENT_BYTES
+from aurora_operator.postgres.timeline import History
+
+
+async def _ends_at(log: LogCopy, first: Copy) -> Position:
+    """The position once the log copy has all that the server has flushed."""
+    lsn = await sql.flush(first.session)
+    await until(lambda: log.flushed(first), lsn)
+    return await log.stopped()
+
+
+async def test_the_position_is_the_end_of_the_last_whole_record(cluster: Cluster, measured: Measured) -> None:
+    first = await leader(cluster)
+    log = await log_copy(cluster, first)
+    at = await _ends_at(log, first)
+    assert at.epoch == 1 and at.lsn >= await sql.flush(first.session) - 200
+    assert at.lsn <= (await sql.write_lsn(first.session))[1]
+    # On from there, through the middle of a segment and over several ends of segments.
+    await log.receive(first)
+    await first.session.rows("INSERT INTO public.t SELECT generate_series(1000, 400000)", timeout=60)
+    lsn = await sql.flush(first.session)
+    await until(lambda: log.flushed(first), lsn)
+    await log.receiver.stop()
+    started = time.monotonic()
+    assert await log.position() == Position(1, lsn)
+    measured("log_copy_position_cold", time.monotonic() - started)
+    assert len(received.segments(log.folder)) >= 3
+    # What is torn does not count: the last record is cut, then whole ones before it.
+    newest = received.segments(log.folder)[-1]
+    with newest.path.open("r+b") as file:
+        file.seek(lsn % SEGMENT_BYTES - 30)
+        file.write(b"\0" * 30)
+    log.ends.forget()
+    torn = await log.position()
+    assert lsn - 200 < torn.lsn < lsn
+    # The receiver begins with this segment again, and repairs it.
+    await log.receive(first)
+    await until(lambda: log.flushed(first), lsn)
+    assert await log.stopped() == Position(1, lsn)
+
+
+async def test_a_record_over_segments_and_a_switch(cluster: Cluster) -> None:
+    first = await leader(cluster)
+    log = await log_copy(cluster, first)
+    await first.session.rows("SELECT pg_switch_wal()")
+    await until(lambda: log.flushed(first), (await sql.write_lsn(first.session))[1])
+    assert (await log.stopped()).lsn % SEGMENT_BYTES < 8192  # others write meanwhile
+    end = received.segments(log.folder)[0].end
+    for segment in received.segments(log.folder)[1:]:
+        segment.path.unlink()
+    log.ends.forget()
+    assert await log.position() == Position(1, end)
+    await log.receive(first)
+    # One record of two segments and more: its end is the only one in the last segment.
+    await first.session.rows("SELECT pg_logical_emit_message(false, 'x', repeat('x', 40000000), true)", timeout=60)
+    lsn = (await sql.write_lsn(first.session))[1]
+    await until(lambda: log.flushed(first), lsn)
+    assert await log.stopped() == Position(1, lsn)
+    everything = received.segments(log.folder)
+    # Without its end, the record is none: what counts is before it.
+    everything[-1].path.rename(log.layout.data / "away")
+    log.ends.forget()
+    assert (await log.position()).lsn < everything[-1].first - SEGMENT_BYTES
+    # A copy that begins in the middle of it has its end, and says so.
+    for segment in everything[:-1]:
+        segment.path.unlink()
+    (log.layout.data / "away").rename(everything[-1].path)
+    log.ends.forget()
+    assert await log.position() == Position(1, lsn)
+
+
+async def test_follows_onto_the_next_timeline_and_is_rid_of_a_diverged_tail(cluster: Cluster) -> None:
+    first = await leader(cluster)
+    log = await log_copy(cluster, first)
+    second = await reader(cluster, first)
+    lsn = await sql.flush(first.session)
+    await second.streams(1, lsn)
+    await until(lambda: log.flushed(first), lsn)
+    # A tail that only the log copy gets, longer than a segment.
+    before = await second.standby.stop_receiving()
+    await first.session.rows("INSERT INTO public.t SELECT generate_series(1000, 300000)", timeout=60)
+    lsn = await sql.flush(first.session)
+    await until(lambda: log.flushed(first), lsn)
+    tail = await log.stopped()
+    assert tail == Position(1, lsn) and tail.lsn > before.lsn + SEGMENT_BYTES
+    await first.server.stop("immediate", 3)
+
+    promoted = await second.standby.promote(34)
+    history = wal.read_history(second.layout.pgdata, 34)
+    assert history is not None
+    await second.session.rows("INSERT INTO public.t VALUES (-1)")
+    keep = log.layout.kept / "34-test"
+    aside = received.conform(log.folder, history, keep)
+    log.ends.forget()
+    assert await log.position() == Position(1, promoted.switch)
+    assert aside and sorted(p.name for p in keep.iterdir()) == aside
+    assert received.conform(log.folder, history, log.layout.kept / "nothing") == []
+    await sql.create_slot(second.session, log.slot)
+    await log.receive(second)
+    lsn = await sql.flush(second.session)
+    await until(lambda: log.flushed(second), lsn)
+    assert await log.stopped() == Position(34, lsn)
+    assert received.histories(log.folder)[34] == history
+    # Only the parent's bytes of the new timeline: the position is still on the parent.
+    (partial,) = [s for s in received.segments(log.folder) if s.timeline == 34]
+    received._cut(log.folder, partial, promoted.switch)
+    log.ends.forget()
+    assert await log.position() == Position(1, promoted.switch)
+    # All instances have passed it: everything before goes, except the newest.
+    assert received.prune(log.folder, partial.end + 10 * SEGMENT_BYTES, 0) >= 2
+    assert [s.timeline for s in received.segments(log.folder)] == [34]
+    assert 34 in received.histories(log.folder)
+
+
+async def test_nothing_of_a_strange_timeline_stays(cluster: Cluster) -> None:
+    first = await leader(cluster)
+    log = await log_copy(cluster, first)
+    await _ends_at(log, first)
+    (segment,) = received.segments(log.folder)
+    assert received.foreign([segment], History(1)) == ([], [])
+    assert await log.position() > Position(0, 0)
+    strange = log.folder / ("00000003" + segment.path.name[8:])
+    segment.path.rename(strange)
+    (log.folder / "00000003.history").write_text("1\t0/1000000\tno recovery target specified\n")
+    assert received.conform(log.folder, History(1), log.layout.kept / "1-x") == ["00000003.history", strange.name]
+    log.ends.forget()
+    assert await log.position() == Position(0, 0)
+
+
+async def test_the_source_has_removed_it(cluster: Cluster) -> None:
+    first = await leader(cluster)
+    log = await log_copy(cluster, first)
+    await _ends_at(log, first)
+    await until(lambda: log.active(first), False)
+    await sql.drop_slot(first.session, log.slot)
+    first.configure(Runtime(sync=(0, ())), standby=False, user={"wal_keep_size": "0", "max_wal_size": "32MB"})
+    first.server.reload()
+    for _ in range(8):
+        await first.session.rows("SELECT pg_logical_emit_message(true, 'x', 'x')")
+        await first.session.rows("SELECT pg_switch_wal()")
+        await sql.checkpoint(first.session)
+    await sql.create_slot(first.session, log.slot)
+    await log.receive(first)
+    await asyncio.wait_for(log.receiver.wait(), 10)
+    from aurora_operator.postgres.receivewal import trouble
+
+    assert trouble(log.receiver.last_words) == "gone", log.receiver.last_words
