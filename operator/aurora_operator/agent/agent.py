@@ -282,6 +282,10 @@ class Agent:
         """Go on with the survivors alone. Raises Refused where that cannot be, or is not what was stated."""
         await dataloss.accept(self.copy, request)
 
+    def wal_folder(self) -> Path:
+        """Where PostgreSQL keeps its WAL."""
+        return self.copy.layout.wal
+
     def alive(self) -> bool:
         """Whether the consensus makes progress."""
         return clock() - self.copy.driver.progressed < STUCK_MILLISECONDS

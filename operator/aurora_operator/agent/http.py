@@ -1,4 +1,7 @@
-"""The agent's two HTTP servers: the operator's API over mutual TLS, and plain health for the kubelet and Prometheus."""
+"""The agent's two HTTP servers: the API over mutual TLS, and plain health for the kubelet and Prometheus.
+
+The API is for the operator; an instance's agent asks it for a status, too. WAL is for agents alone.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import uvicorn
@@ -14,9 +18,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from aurora_operator.agent import walserver
+from aurora_operator.agent.tls import common_name
 from aurora_operator.api.agent import (
     AcceptDataLoss,
     AgentStatus,
@@ -25,7 +32,7 @@ from aurora_operator.api.agent import (
     SwitchoverRequest,
 )
 from aurora_operator.api.base import WireModel
-from aurora_operator.api.names import API_PORT, HEALTH_PORT
+from aurora_operator.api.names import AGENT_CN, API_PORT, HEALTH_PORT, OPERATOR_CN
 from aurora_operator.api.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -58,6 +65,9 @@ class Service(Protocol):
     async def accept_data_loss(self, request: AcceptDataLoss) -> None:
         """Go on with the survivors alone."""
 
+    def wal_folder(self) -> Path:
+        """Where this copy's WAL is."""
+
     def alive(self) -> bool:
         """Whether the agent's loop makes progress."""
 
@@ -72,8 +82,14 @@ async def _body(request: Request, model: type[M]) -> M:
         raise Refused(f"the body is not a {model.__name__}: {error}") from error
 
 
-def _guard(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _guard(handler: Handler, admitted: Collection[str] = (OPERATOR_CN,)) -> Handler:
     async def guarded(request: Request) -> Response:
+        if getattr(request.state, "peer", None) not in admitted:
+            # The cluster's authority certifies others, too: who may stream from PostgreSQL may not switch over.
+            return JSONResponse({"error": f"not for this certificate, but for {', '.join(admitted)}"}, status_code=403)
         try:
             return await handler(request)
         except Refused as error:
@@ -108,9 +124,22 @@ def api(service: Service) -> Starlette:
         await service.accept_data_loss(await _body(request, AcceptDataLoss))
         return Response(status_code=202)
 
+    async def wal(_: Request) -> Response:
+        found = await asyncio.to_thread(walserver.listing, service.wal_folder())
+        return JSONResponse({"files": {file.name: file.size for file in found}})
+
+    async def wal_file(request: Request) -> Response:
+        name = request.path_params["file"]
+        file = await asyncio.to_thread(walserver.open_file, service.wal_folder(), name)
+        if file is None:
+            return JSONResponse({"error": "there is no such WAL file"}, status_code=404)
+        return StreamingResponse(walserver.stream(file), media_type="application/octet-stream")
+
     return Starlette(
         routes=[
-            Route("/v1/status", _guard(status)),
+            Route("/v1/wal", _guard(wal, (AGENT_CN,))),
+            Route("/v1/wal/{file}", _guard(wal_file, (AGENT_CN,))),
+            Route("/v1/status", _guard(status, (OPERATOR_CN, AGENT_CN))),
             Route("/v1/settings", _guard(settings), methods=["PUT"]),
             Route("/v1/parameters/check", _guard(check), methods=["POST"]),
             Route("/v1/restart", _guard(restart), methods=["POST"]),
@@ -135,6 +164,14 @@ def health(service: Service, metrics: CollectorRegistry) -> Starlette:
     return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", scrape)])
 
 
+class _Protocol(H11Protocol):
+    """HTTP over a connection whose other end's common name each request knows as `request.state.peer`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "peer": common_name(transport.get_extra_info("ssl_object"))}
+
+
 class _Server(uvicorn.Server):
     """Uvicorn without its signal handlers: signals are the agent's."""
 
@@ -149,13 +186,20 @@ async def serve(app: Starlette, port: int, context: ssl.SSLContext | None) -> No
         app,
         host="",
         port=port,
+        http=_Protocol,
         log_config=None,
         access_log=False,
         lifespan="off",
         ws="none",
         ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
     )
-    await _Server(config).serve()
+    server = _Server(config)
+    try:
+        await server.serve()
+    finally:
+        # It leaves them open when it is cancelled.
+        for listener in getattr(server, "servers", ()):
+            listener.close()
 
 
 async def serve_all(service: Service, metrics: CollectorRegistry, tls: ssl.SSLContext) -> None:

@@ -11,10 +11,10 @@ import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
-import httpx
-
+from aurora_operator.agent.client import Client, ClientError
 from aurora_operator.agent.environment import Environment
 from aurora_operator.api import names
 from aurora_operator.api.agent import ConfigStatus
@@ -41,16 +41,11 @@ class KubeApi:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-        host = f"[{host}]" if ":" in host else host
-        self._client = httpx.AsyncClient(
-            base_url=f"https://{host}:{port}",
-            verify=_verify(environment),
-            timeout=TIMEOUT_SECONDS,
-        )
+        self._client = Client(host, int(port), _verify(environment), timeout=TIMEOUT_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._client.close()
 
     async def label_role(self, role: str | None) -> None:
         """Put the role on this pod, for the Services' selectors."""
@@ -118,16 +113,15 @@ class KubeApi:
         token = (self._environment.service_account / "token").read_text()
         headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
         try:
-            response = await self._client.request(
-                method, path, content=None if body is None else json.dumps(body), headers=headers
-            )
-        except httpx.HTTPError as error:
-            raise KubeError(f"{method} {path}: {type(error).__name__}: {error}") from error
-        if response.status_code == httpx.codes.CONFLICT:
+            content = b"" if body is None else json.dumps(body).encode()
+            response = await self._client.request(method, path, headers=headers, body=content)
+        except ClientError as error:
+            raise KubeError(f"{method} {path}: {error}") from error
+        if response.status == HTTPStatus.CONFLICT:
             raise Conflict(f"{method} {path}: somebody else changed it")
-        if response.is_error:
-            raise KubeError(f"{method} {path}: {response.status_code} {response.text[:200]}")
-        answer: dict[str, Any] = response.json()
+        if not response.ok:
+            raise KubeError(f"{method} {path}: {response.status} {response.text[:200]}")
+        answer: dict[str, Any] = json.loads(response.body)
         return answer
 
 

@@ -6,8 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-import httpx
-
+from aurora_operator.agent.client import Client, ClientError
 from aurora_operator.agent.copy import Copy
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.api.names import API_PORT
@@ -39,9 +38,9 @@ async def choose_source(copy: Copy, leader: CopyId) -> CopyId:
 
 async def _ask(copy: Copy, host: str) -> AgentStatus | None:
     try:
-        async with httpx.AsyncClient(verify=copy.certificates.client, timeout=ASK_SECONDS) as client:
-            answer = await client.get(f"https://{host}:{API_PORT}/v1/status")
-            return AgentStatus.model_validate_json(answer.content) if answer.is_success else None
-    except (httpx.HTTPError, ValueError) as error:
+        async with Client(host, API_PORT, copy.certificates.client, timeout=ASK_SECONDS) as client:
+            answer = await client.request("GET", "/v1/status")
+            return AgentStatus.model_validate_json(answer.body) if answer.ok else None
+    except (ClientError, ValueError) as error:
         log.debug("no status from %s: %s", host, error)
         return None

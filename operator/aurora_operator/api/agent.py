@@ -7,6 +7,8 @@
 | POST /v1/parameters/check | `ParameterCheck` | `ParameterCheckResult`; nothing is changed |
 | POST /v1/restart | | 202; PostgreSQL of a reader restarts; 409 on the writer |
 | POST /v1/switchover | `SwitchoverRequest` | 202 on the leader; 409 with a sentence where it cannot be |
+| GET /v1/wal | | `{"files": {name: bytes}}`: WAL segments and timeline histories of this copy; for agents |
+| GET /v1/wal/{file} | | one of them; 404 where there is none |
 | POST /v1/accept-data-loss | `AcceptDataLoss` | 202 at an instance that survives; 409 where it cannot be |
 
 Errors have the body `{"error": "a sentence"}`.

@@ -134,9 +134,11 @@ def write_placeholders(pgdata: Path, above: int, epoch: int) -> list[int]:
         raise DataError(f"timeline {epoch} cannot be the next: this copy is on {above} and knows {known[-3:]}")
     missing = [t for t in range(max(above + 1, 2), epoch) if t not in known]
     for timeline in missing:
-        path = _wal(pgdata) / history_name(timeline)
-        path.touch(mode=0o600, exist_ok=False)
-        like_parent(path)
+        # Recovery looks all the time: under its name, it must be the server's own at once.
+        new = _wal(pgdata) / (history_name(timeline) + ".new")
+        new.touch(mode=0o600)
+        like_parent(new)
+        new.rename(_wal(pgdata) / history_name(timeline))
     # Empty files are durable with their names, so that one fsync serves them all: this is on the way of a failover.
     fsync_directory(_wal(pgdata))
     return missing

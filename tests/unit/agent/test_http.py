@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import struct
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from aurora_operator.agent.http import Refused, api, health
+from aurora_operator.agent.client import Client
+from aurora_operator.agent.http import Refused, api, health, serve
+from aurora_operator.agent.tls import Certificates
 from aurora_operator.api.agent import AcceptDataLoss, AgentStatus
 from aurora_operator.api.settings import Member, Settings
 
@@ -29,6 +37,7 @@ class Service:
         self.target: str | None = "nobody asked"
         self.up = True
         self.survivors: tuple[str, ...] = ()
+        self.wal = Path("/nonexistent")
 
     def status(self) -> AgentStatus:
         return AgentStatus(name="demo-1", incarnation="0a0b0c0d", phase="Leading", role="writer", lag_bytes=0)
@@ -50,6 +59,9 @@ class Service:
             raise Refused("not what was stated: these survivors give up c/1")
         self.survivors = request.survivors
 
+    def wal_folder(self) -> Path:
+        return self.wal
+
     def alive(self) -> bool:
         return self.up
 
@@ -62,9 +74,18 @@ def service() -> Service:
     return Service()
 
 
+def as_peer(service: Service, peer: str | None) -> httpx.AsyncClient:
+    """A client whose certificate has this name."""
+
+    async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await api(service)({**scope, "state": {"peer": peer}}, receive, send)
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
+
+
 @pytest.fixture
 def client(service: Service) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(api(service)), base_url="http://agent")
+    return as_peer(service, "aurora-operator")
 
 
 async def test_status_is_camel_case(client: httpx.AsyncClient) -> None:
@@ -121,3 +142,76 @@ async def test_data_loss_is_accepted_as_stated(client: httpx.AsyncClient, servic
     assert not service.survivors
     assert (await client.post("/v1/accept-data-loss", json=body)).status_code == 202
     assert service.survivors == ("a/1", "b/1")
+
+
+@pytest.mark.parametrize(
+    ("peer", "may"),
+    [
+        ("aurora-operator", {"/v1/status", "/v1/switchover"}),
+        ("aurora-agent", {"/v1/status", "/v1/wal", "/v1/wal/00000002.history"}),
+        ("aurora_replication", set()),
+        (None, set()),
+    ],
+)
+async def test_each_may_do_what_it_is_for(service: Service, peer: str | None, may: set[str]) -> None:
+    async with as_peer(service, peer) as client:
+        answers = {
+            path: (await client.request("POST" if "switch" in path else "GET", path, json={})).status_code
+            for path in ("/v1/status", "/v1/switchover", "/v1/wal", "/v1/wal/00000002.history")
+        }
+    assert {path for path, code in answers.items() if code != 403} == may
+
+
+async def test_wal_is_served_and_nothing_else(service: Service, tmp_path: Path) -> None:
+    def segment(name: str, first: int) -> bytes:
+        content = struct.pack("=HHIQ", 0xD116, 0, 1, first).ljust(16 << 20, b"x")
+        (tmp_path / name).write_bytes(content)
+        return content
+
+    service.wal = tmp_path
+    whole = segment("000000010000000000000002", 2 << 24)
+    segment("000000010000000000000009", 2 << 24)  # kept for later under a name to come
+    partial = segment("000000010000000000000003.partial", 3 << 24)
+    (tmp_path / "000000010000000000000004.partial").write_bytes(b"not yet whole")
+    (tmp_path / "00000002.history").write_text("1\t0/3000000\tx\n")
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "00000003.history").symlink_to(tmp_path / "secret")
+    async with as_peer(service, "aurora-agent") as client:
+        assert (await client.get("/v1/wal")).json() == {
+            "files": {
+                "000000010000000000000002": 16 << 20,
+                "000000010000000000000003.partial": 16 << 20,
+                "00000002.history": 14,
+            }
+        }
+        assert (await client.get("/v1/wal/000000010000000000000002")).content == whole
+        assert (await client.get("/v1/wal/000000010000000000000003.partial")).content == partial
+        assert (await client.get("/v1/wal/00000002.history")).text == "1\t0/3000000\tx\n"
+        for name in ("secret", "..%2Fsecret", "000000010000000000000004.partial", "000000010000000000000009", "x"):
+            assert (await client.get(f"/v1/wal/{name}")).status_code == 404, name
+        assert (await client.get("/v1/wal/00000003.history")).status_code == 404
+
+
+async def test_the_certificate_of_a_connection_counts(
+    service: Service, certificates: Certificates, unused_tcp_port: int
+) -> None:
+    server = asyncio.create_task(serve(api(service), unused_tcp_port, certificates.server))
+    try:
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
+            except OSError:
+                continue
+            writer.close()
+            break
+        async with Client("localhost", unused_tcp_port, certificates.client, timeout=5) as client:
+            assert (await client.request("GET", "/v1/status")).ok
+            answer = await client.request("POST", "/v1/restart")
+            assert (answer.status, answer.text) == (
+                403,
+                '{"error":"not for this certificate, but for aurora-operator"}',
+            )
+    finally:
+        server.cancel()
+        await asyncio.gather(server, return_exceptions=True)

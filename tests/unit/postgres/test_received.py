@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from aurora_operator.postgres import received, walrecord
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
-from aurora_operator.postgres.receivewal import trouble
 from aurora_operator.postgres.received import Segment
+from aurora_operator.postgres.receivewal import trouble
 from aurora_operator.postgres.timeline import History, Switch
 
 MB16 = SEGMENT_BYTES
