@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import sys
+import time
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -20,10 +21,11 @@ from aurora_operator.agent.environment import Environment
 from aurora_operator.agent.http import Refused, serve_all
 from aurora_operator.agent.kubeapi import KubeApi, KubeError
 from aurora_operator.agent.leading import Leading
-from aurora_operator.agent.lifecycle import Lifecycle
+from aurora_operator.agent.lifecycle import PROXY_SECONDS, Lifecycle
 from aurora_operator.agent.load import LoadMeter
 from aurora_operator.agent.metrics import Metrics
 from aurora_operator.agent.peers import Peers
+from aurora_operator.agent.pulse import READER_PATIENCE_SECONDS, Pulse
 from aurora_operator.agent.reaper import Reaper
 from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
@@ -50,7 +52,9 @@ STUCK_MILLISECONDS = 20_000
 """Without progress of the consensus for this long, the agent is wedged and the kubelet should restart it."""
 REFRESH_SECONDS = 1.0
 RELOAD_SECONDS = 0.5
+UNLABEL_SECONDS = 1.5
 HAND_OVER_SECONDS = 15.0
+LINGER_SECONDS = 5.0
 
 
 class Agent:
@@ -105,6 +109,7 @@ class Agent:
         copy.driver = Driver(state, store, copy.peers, hands.PostgresHands(copy, self._lifecycle, self._leading))
         self._metrics = Metrics(copy)
         self._labelled: str | None = "unknown"
+        self._handed_over = False
 
     def _received(self, sender: CopyId, message: Message) -> None:
         if isinstance(message, Heartbeat):
@@ -128,6 +133,7 @@ class Agent:
             asyncio.create_task(serve_all(self, registry, copy.certificates.server), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(self._label(), name="label"),
+            asyncio.create_task(self._pulse().run(), name="pulse"),
             asyncio.create_task(LoadMeter(copy).run(), name="load"),
         ]
         try:
@@ -135,6 +141,7 @@ class Agent:
             for task in done:
                 if not task.cancelled():
                     task.result()
+            await self._linger()
         finally:
             await copy.server.stop("fast", 10)
             with contextlib.suppress(TimeoutError):
@@ -147,6 +154,20 @@ class Agent:
             await asyncio.gather(lifecycle, *others, return_exceptions=True)
             await copy.kube.close()
 
+    def _pulse(self) -> Pulse:
+        copy = self.copy
+
+        def patience() -> float:
+            leading = copy.driver.state.role in PROMOTED
+            return copy.settings.timings.lease_ms / 1000 if leading else READER_PATIENCE_SECONDS
+
+        return Pulse(
+            Session(copy.layout.run, timeout=1),
+            serving=lambda: copy.server.state() == "ready",
+            patience=patience,
+            stop=lambda: self._lifecycle.stop("immediate"),
+        )
+
     def _terminate(self) -> None:
         if not self.copy.closing.is_set():
             log.info("asked to end")
@@ -158,6 +179,7 @@ class Agent:
         copy.closing.set()
         copy.say("Stopping")
         if copy.driver.state.role == Role.LEADING and switchover_refusal(copy.driver.state, None) is None:
+            self._handed_over = True
             copy.driver.post(ev.SwitchoverRequested(None))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HAND_OVER_SECONDS):
@@ -168,6 +190,20 @@ class Agent:
         else:
             # Cloning, or waiting for somebody: nothing of it is worth finishing.
             self._living.cancel()
+
+    async def _linger(self) -> None:
+        """After handing over: refuse clients who still come, until they are led elsewhere.
+
+        A pod that is gone refuses nobody: whoever is sent to its address waits for a time-out.
+        """
+        copy = self.copy
+        if not self._handed_over or not list(copy.peers.connected()):
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not copy.follows_open_leader():
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(PROXY_SECONDS)
 
     def _take(self, settings: Settings) -> None:
         copy = self.copy
@@ -213,11 +249,19 @@ class Agent:
         return copy.parameters_error is None and copy.applied_parameters != copy.settings.parameters
 
     async def _label(self) -> None:
-        """Keep this pod's role label true, for the Services' selectors."""
+        """Keep this pod's role label true, for the Services' selectors.
+
+        Not for a role that is about to change again: kube-proxy takes in one change a second, and the change of the
+        writer's endpoint would wait behind this one.
+        """
         copy = self.copy
+        served = time.monotonic()
         while True:
             role = copy.role if copy.role != "none" else None
-            if role != self._labelled:
+            if role is not None:
+                served = time.monotonic()
+            lasting = role is not None or time.monotonic() - served > UNLABEL_SECONDS
+            if role != self._labelled and lasting:
                 try:
                     await copy.kube.label_role(role)
                     self._labelled = role

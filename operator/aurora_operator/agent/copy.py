@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aurora_operator.agent.environment import Environment
@@ -87,6 +88,11 @@ class Copy:
         """`name/incarnation`."""
         return f"{self.environment.instance}/{self.incarnation}"
 
+    @property
+    def endpoint_mark(self) -> Path:
+        """A file that is there once the writer's Service may point at this pod; it goes with the pod."""
+        return self.layout.run / "writer-endpoint"
+
     def say(self, phase: Phase, message: str = "") -> None:
         """Set what the status shows; a change is logged."""
         if (phase, message) != (self.phase, self.message):
@@ -117,6 +123,11 @@ class Copy:
         if state.leadership is not None:
             return state.me
         return state.leader.id if state.leader is not None and state.leader.alive else None
+
+    def follows_open_leader(self) -> bool:
+        """Whether another copy leads, and has been promoted."""
+        leader = self.driver.state.leader
+        return leader is not None and leader.id != self.id and leader.alive and leader.relying
 
     def leader_epoch(self) -> int:
         """The epoch of that leader; 0 without one."""

@@ -64,12 +64,13 @@ class KubeApi:
         return f"/apis/discovery.k8s.io/v1/namespaces/{self._environment.namespace}/endpointslices/{name}"
 
     async def publish_writer(self, epoch: int) -> bool:
-        """Point the writer Service here. False when a leader of a higher epoch has done so already."""
+        """Point the writer Service here, unless it does. False when a leader of a higher epoch has done so already."""
         environment = self._environment
         path = self._slice_path()
         live = await self._call("GET", path)
         annotations = live["metadata"].setdefault("annotations", {})
-        if int(annotations.get(names.ANNOTATION_EPOCH, 0)) > epoch:
+        before = int(annotations.get(names.ANNOTATION_EPOCH, 0))
+        if before > epoch:
             return False
         annotations[names.ANNOTATION_EPOCH] = str(epoch)
         endpoint: dict[str, Any] = {
@@ -84,8 +85,10 @@ class KubeApi:
         }
         if environment.zone:
             endpoint["zone"] = environment.zone
-        live["endpoints"] = [endpoint]
-        live["ports"] = [{"name": "postgres", "port": names.POSTGRES_PORT, "protocol": "TCP"}]
+        ports = [{"name": "postgres", "port": names.POSTGRES_PORT, "protocol": "TCP"}]
+        if before == epoch and live.get("endpoints") == [endpoint] and live.get("ports") == ports:
+            return True
+        live["endpoints"], live["ports"] = [endpoint], ports
         await self._call("PUT", path, live)
         return True
 

@@ -23,7 +23,7 @@ from aurora_operator.postgres.errors import PostgresError
 
 log = logging.getLogger(__name__)
 
-OPENING_POLL_SECONDS = 0.03
+OPENING_POLL_SECONDS = 0.015
 LEADING_POLL_SECONDS = 0.25
 HOUSEKEEPING_SECONDS = 2.0
 RECORD_SECONDS = 10.0
@@ -59,15 +59,18 @@ class Leading:
         copy = self._copy
         copy.role = "none"
         configure.write_hba(copy.layout, "closed")
+        # Elected: nobody else can acknowledge a commit. Clients who come early are turned away until we open, while
+        # kube-proxy, which takes up to a second, follows.
+        self._chore("publish the writer's endpoint", self._publish(epoch))
         await copy.standby.apply(Runtime(sync=(rule.need, rule.names)))
         await sql.terminate_clients(copy.session)
         promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)
-        await self._keep_slots()
+        await self._keep_slots(reserved=False)
         return promotion.start
 
     async def _duties(self, epoch: int) -> None:
         copy = self._copy
-        tidy = recorded = time.monotonic()
+        began = tidy = recorded = time.monotonic()
         known: set[CopyId] = set()
         while True:
             try:
@@ -75,7 +78,7 @@ class Leading:
                 peers = self._peers()
                 if peers != known or time.monotonic() - tidy > HOUSEKEEPING_SECONDS:
                     tidy, known = time.monotonic(), peers
-                    await self._keep_slots()
+                    await self._keep_slots(reserved=tidy - began > HOUSEKEEPING_SECONDS)
                 if copy.driver.state.role == Role.LEADING and time.monotonic() - recorded > RECORD_SECONDS:
                     recorded = time.monotonic()
                     self._chore("keep the record", self._keep_record(epoch))
@@ -111,18 +114,21 @@ class Leading:
         )
         copy.driver.post(ev.Replication(epoch, flushed, lsn))
 
-    async def _keep_slots(self) -> None:
-        """A slot for each member that is there, so that its WAL waits for it; none for anybody else."""
+    async def _keep_slots(self, *, reserved: bool) -> None:
+        """A slot for each member that is there, none for anybody else. `reserved`: its WAL waits for it even if it
+        has not come yet, and one whose WAL is gone can come back by cloning."""
         copy = self._copy
         voters = copy.driver.state.durable.config.voters
         wanted = {slot_name(c) for c in (self._peers() | voters) - {copy.id} if copy.settings.member(name_of(c))}
         slots = {s.name: s for s in await sql.slots(copy.session)}
+        for name, slot in list(slots.items()):
+            unused = reserved and (slot.restart_lsn is None or slot.wal_status == "lost")
+            if not slot.active and (unused or name not in wanted):
+                log.info("dropping the replication slot %s: no member uses it", name)
+                if await sql.drop_slot(copy.session, name):
+                    del slots[name]
         for name in sorted(wanted - slots.keys()):
             await sql.create_slot(copy.session, name)
-        for name, slot in slots.items():
-            if not slot.active and name not in wanted:
-                log.info("dropping the replication slot %s: no member uses it", name)
-                await sql.drop_slot(copy.session, name)
 
     def open(self, epoch: int) -> None:
         """See `events.Open`: clients first, then the rest of the world, each retried until done."""
@@ -163,6 +169,7 @@ class Leading:
 
     async def _publish(self, epoch: int) -> None:
         copy = self._copy
+        copy.endpoint_mark.touch()
         await until_done("publishing the writer's endpoint", lambda: copy.kube.publish_writer(epoch))
 
     async def _create_roles(self) -> None:

@@ -27,6 +27,8 @@ RETRY_SECONDS = 1.0
 IDLE_PATIENCE_SECONDS = 2.0
 FAILED_STARTS_BEFORE_CLONE = 3
 ADMIT_POLL_SECONDS = 0.5
+IMMEDIATE_SECONDS = 0.1
+GIVE_WAY_SECONDS = 1.0
 PROXY_SECONDS = 2.0
 """How long kube-proxy may take to follow the Service's EndpointSlice (its sync period is one second)."""
 
@@ -41,6 +43,7 @@ class Lifecycle:
         self._failed_starts = 0
         self._had_data = copy.layout.initialised()
         self._stopping: asyncio.Task[object] | None = None
+        self._led = False
         self._beginning = Beginning(copy, configuration, self._pause)
         self.replication = Replication(copy, self.ask_repair)
 
@@ -59,10 +62,13 @@ class Lifecycle:
     async def _stop(self, mode: str) -> None:
         server = self._copy.server
         if mode == "immediate":
-            await server.stop("immediate", 2)
+            # No session may outlive the lease, not even one of a server that is frozen.
+            await server.stop("immediate", IMMEDIATE_SECONDS)
             return
         with contextlib.suppress(PostgresError):
-            # What is written now need not be written while clients wait for the next writer.
+            # What is written now need not be written while clients wait for the next writer. The second one takes
+            # what came while the first, which may be long, was under way.
+            await sql.checkpoint(self._copy.session, 30)
             await sql.checkpoint(self._copy.session, 30)
         self._copy.role = "none"
         await server.stop("fast", 10)
@@ -92,6 +98,7 @@ class Lifecycle:
         self._had_data = True
         if self._beginning.begins() and not await self._beginning.begin():
             return
+        await self._give_way()
         source = await self._bring_in_order()
         admission: asyncio.Task[None] | None = None
         try:
@@ -111,9 +118,26 @@ class Lifecycle:
             await copy.server.stop("immediate", 2)
             await copy.session.close()
             copy.replicas = ()
+            self._led = copy.driver.state.leadership is not None
             copy.driver.post(ev.PostgresDown())
         if not self._repair and not copy.closing.is_set():
             log.warning("PostgreSQL has ended (%d): %s", code, copy.server.complaint())
+
+    async def _give_way(self) -> None:
+        """After leading: let the others elect first, while they are enough to.
+
+        PostgreSQL that comes back at once draws their receivers to it, and takes time of a processor and of a disk
+        that they may share.
+        """
+        copy = self._copy
+        led, self._led = self._led, False
+        deadline = time.monotonic() + GIVE_WAY_SECONDS
+        while led and time.monotonic() < deadline and not copy.closing.is_set() and not copy.follows_open_leader():
+            connected = set(copy.peers.connected())
+            config = copy.driver.state.durable.config
+            if not config.can_write(c for c in config.voters if name_of(c) in connected):
+                return
+            await asyncio.sleep(0.02)
 
     async def _acquire(self) -> None:
         """An empty volume: initialise the cluster if that is ours to do, else clone a copy."""
@@ -232,7 +256,8 @@ class Lifecycle:
         """
         copy = self._copy
         ordinal = copy.driver.state.ordinal
-        if is_epoch_of(position.epoch, ordinal) or is_epoch_of(copy.driver.state.durable.promised, ordinal):
+        led = is_epoch_of(position.epoch, ordinal) or is_epoch_of(copy.driver.state.durable.promised, ordinal)
+        if led or copy.endpoint_mark.exists():
             while True:
                 with contextlib.suppress(KubeError):
                     if await copy.kube.writer_address() != copy.environment.pod_ip:
@@ -240,6 +265,7 @@ class Lifecycle:
                 await asyncio.sleep(ADMIT_POLL_SECONDS)
             await asyncio.sleep(PROXY_SECONDS)
         if copy.driver.state.role not in ELECTED:
+            copy.endpoint_mark.unlink(missing_ok=True)
             configure.write_hba(copy.layout, "open")
             copy.server.reload()
             copy.role = "reader"

@@ -2,6 +2,7 @@
 
 A connection that the other end closes is news in itself: a killed process's kernel closes it at once. When the peer
 then refuses on both its ports, or cannot be reached any more, its pod is dead and nobody needs to wait for a lease.
+PostgreSQL may outlive the agent by a moment, so the ports are looked at until they agree.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import contextlib
 import errno
 import logging
 import ssl
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from aurora_operator.agent.tls import is_agent
 from aurora_operator.agent.wire import MAX_LINE, Envelope, WireError, decode, encode
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 1.0
 PROBE_SECONDS = 0.3
+JUDGE_SECONDS = 3.0
+JUDGE_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.25
 RETRY_MAX_SECONDS = 2.0
 QUEUE = 64
@@ -185,13 +190,27 @@ class Peers:
                 await closed
 
     async def _judge(self, link: _Link) -> None:
-        """The peer closed its end. Dead, if neither of its ports takes a connection any more."""
+        """The peer closed its end. Dead, if neither of its ports takes a connection any more.
+
+        Looks until the agent's port answers again, or both refuse. Silence counts at the first look only: later it
+        may be the network's.
+        """
         if link.address is None or link.copy is None:
             return
-        alive = await asyncio.gather(_takes(link.address, PEER_PORT), _takes(link.address, POSTGRES_PORT))
-        if not any(alive):
-            log.warning("peer %s is dead: it closed its connection, and neither of its ports answers", link.name)
-            self._on_dead(link.copy)
+        address, copy = link.address, link.copy
+        deadline = time.monotonic() + JUDGE_SECONDS
+        first = True
+        while time.monotonic() < deadline:
+            agent, postgres = await asyncio.gather(_port(address, PEER_PORT), _port(address, POSTGRES_PORT))
+            if agent == "open":
+                return
+            gone = {"refused", "silent"} if first else {"refused"}
+            if agent in gone and postgres in gone:
+                log.warning("peer %s is dead: it closed its connection, and neither of its ports answers", link.name)
+                self._on_dead(copy)
+                return
+            first = False
+            await asyncio.sleep(JUDGE_POLL_SECONDS)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._receive(reader, writer))
@@ -216,12 +235,14 @@ class Peers:
             writer.close()
 
 
-async def _takes(address: str, port: int) -> bool:
-    """Whether something listens there, or might: a time-out while the peer closes on us counts as gone."""
+async def _port(address: str, port: int) -> Literal["open", "refused", "silent"]:
+    """What a port does with a new connection. Whatever error comes back at once counts as a refusal."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             _, writer = await asyncio.open_connection(address, port)
-    except (OSError, TimeoutError):
-        return False
+    except TimeoutError:
+        return "silent"
+    except OSError:
+        return "refused"
     writer.close()
-    return True
+    return "open"

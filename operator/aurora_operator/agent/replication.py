@@ -24,6 +24,8 @@ CONNECT_POLL_SECONDS = 0.05
 WATCH_SECONDS = 0.5
 JUDGE_AFTER_SECONDS = 0.5
 FETCH_SECONDS = 10.0
+FETCHED_AT_ONCE = 3
+"""So many timelines' histories PostgreSQL fetches faster than we could ask which of them matter."""
 WAL_GONE = "has already been removed"
 
 Repair = Literal["restart", "rewind", "clone"]
@@ -62,6 +64,8 @@ class Replication:
             try:
                 source = self._source(leader)
                 if source != pointed and source is not None:
+                    if pointed is None:
+                        await self._adopt_placeholders(source, epoch)
                     await copy.standby.apply(Runtime(source, slot_name(copy.id)))
                     pointed = source
                 streaming = await self._look(source)
@@ -76,8 +80,38 @@ class Replication:
                 if not tidied:
                     # The replacement is complete and follows: what a clone replaced is not needed any more.
                     await asyncio.to_thread(drop_replaced, copy.layout)
+                    await self._keep_slots_ready()
                     tidied = True
             await asyncio.sleep(WATCH_SECONDS if streaming else CONNECT_POLL_SECONDS)
+
+    async def _adopt_placeholders(self, source: Source, epoch: int) -> None:
+        """Spare PostgreSQL the fetching of what only fills numbers; without an answer it fetches."""
+        pgdata = self._copy.layout.pgdata
+        now = await sql.status(self._copy.session)
+        timeline = await asyncio.to_thread(wal.local_timeline, pgdata, now.lsn)
+        if epoch - timeline <= FETCHED_AT_ONCE:
+            return
+        try:
+            history = await leader_history(self._copy.layout, source, epoch)
+        except PostgresError as error:
+            log.info("%s; PostgreSQL fetches the histories", error)
+            return
+        await asyncio.to_thread(wal.adopt_placeholders, pgdata, timeline, history)
+
+    async def _keep_slots_ready(self) -> None:
+        """Have a slot for each voter that would follow this copy, so that a failover need not make them.
+
+        They keep no WAL until somebody uses them. Those that do are of an earlier leadership, and are made anew.
+        """
+        copy = self._copy
+        voters = copy.driver.state.durable.config.voters
+        wanted = {slot_name(c) for c in voters - {copy.id}}
+        slots = {s.name: s for s in await sql.slots(copy.session)}
+        for name, slot in slots.items():
+            if not slot.active and (slot.restart_lsn is not None or name not in wanted):
+                await sql.drop_slot(copy.session, name)
+        for name in sorted(wanted - {s.name for s in slots.values() if s.restart_lsn is None}):
+            await sql.create_slot(copy.session, name, reserve=False)
 
     def _source(self, copy: CopyId) -> Source | None:
         address = self._copy.peers.address(copy)

@@ -132,9 +132,7 @@ def _replication(sizes: Sizes) -> list[Choice]:
         Choice("max_standby_streaming_delay", "14s", "as Aurora: a reader's query may delay replay by that much"),
         Choice("max_standby_archive_delay", "14s", "see max_standby_streaming_delay"),
         Choice("recovery_target_timeline", "latest", "copies follow the next leader's timeline"),
-        Choice(
-            "wal_retrieve_retry_interval", "100ms", "a copy turns to a new leader, and is known to be idle, at once"
-        ),
+        Choice("wal_retrieve_retry_interval", "40ms", "a copy turns to a new leader, and is known to be idle, at once"),
         Choice("wal_receiver_status_interval", "1s", "the leader sees replay, and its lag, move"),
         Choice("wal_receiver_timeout", "10s", "a copy drops a leader that froze; the agents decide who leads sooner"),
         Choice("wal_sender_timeout", "10s", "the leader drops a copy that froze"),

@@ -184,7 +184,8 @@ class Server:
         if self._process is None:
             return 0
         await self._process.wait()
-        await processes.wait_gone(self._layout.pgdata, patience=1)
+        # Whoever outlives the postmaster could still acknowledge a commit, and has nothing left to finish.
+        await processes.wait_gone(self._layout.pgdata, patience=0.02)
         await self._settle()
         return self._process.returncode or 0
 

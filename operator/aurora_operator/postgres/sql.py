@@ -172,10 +172,13 @@ async def slots(session: Session) -> list[Slot]:
     return [Slot(name, active, None if at is None else _lsn(at), word) for name, active, at, word in rows]
 
 
-async def create_slot(session: Session, name: str) -> bool:
-    """Make a physical slot that keeps WAL from now on; returns False if there is one. Raises QueryError."""
+async def create_slot(session: Session, name: str, *, reserve: bool = True) -> bool:
+    """Make a physical slot that keeps WAL from now on, or (not `reserve`) from its first use on.
+
+    Returns False if there is one. Raises QueryError.
+    """
     try:
-        await session.rows("SELECT pg_create_physical_replication_slot(%s, true)", [name])
+        await session.rows("SELECT pg_create_physical_replication_slot(%s, %s)", [name, reserve])
     except QueryError as error:
         if error.sqlstate == _DUPLICATE_OBJECT:
             return False

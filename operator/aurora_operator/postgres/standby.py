@@ -16,7 +16,7 @@ from aurora_operator.postgres.server import Server
 from aurora_operator.postgres.session import Session
 
 _POLL: Final = 0.01
-_RESCAN: Final = 0.25
+_RESCAN: Final = 0.1
 """Longer than two wal_retrieve_retry_intervals: within it, recovery looks at all of pg_wal again."""
 
 

@@ -123,6 +123,27 @@ def needs_restart_to_promote(pgdata: Path, timeline: int, lsn: int) -> bool:
     return bool(adoptable(read_histories(pgdata).values(), timeline, lsn))
 
 
+def adopt_placeholders(pgdata: Path, timeline: int, leader: History) -> list[int]:
+    """Before following `leader` from `timeline`: fill the numbers that the leader has as placeholders.
+
+    PostgreSQL would fetch each of them from there, which takes longer than the rest of a failover. Returns the
+    numbers written; none that this copy has a file of, and none of the leader's ancestors.
+    """
+    known = set(read_history_numbers(pgdata)) | set(leader.timelines)
+    missing = [t for t in range(max(timeline + 1, 2), leader.timeline) if t not in known]
+    for number in missing:
+        _touch(pgdata, number)
+    return missing
+
+
+def _touch(pgdata: Path, timeline: int) -> None:
+    # Recovery looks all the time: under its name, it must be the server's own at once.
+    new = _wal(pgdata) / (history_name(timeline) + ".new")
+    new.touch(mode=0o600)
+    like_parent(new)
+    new.rename(_wal(pgdata) / history_name(timeline))
+
+
 def write_placeholders(pgdata: Path, above: int, epoch: int) -> list[int]:
     """Make PostgreSQL promote exactly onto timeline `epoch`: fill the numbers between `above` and it.
 
@@ -134,11 +155,7 @@ def write_placeholders(pgdata: Path, above: int, epoch: int) -> list[int]:
         raise DataError(f"timeline {epoch} cannot be the next: this copy is on {above} and knows {known[-3:]}")
     missing = [t for t in range(max(above + 1, 2), epoch) if t not in known]
     for timeline in missing:
-        # Recovery looks all the time: under its name, it must be the server's own at once.
-        new = _wal(pgdata) / (history_name(timeline) + ".new")
-        new.touch(mode=0o600)
-        like_parent(new)
-        new.rename(_wal(pgdata) / history_name(timeline))
-    # Empty files are durable with their names, so that one fsync serves them all: this is on the way of a failover.
-    fsync_directory(_wal(pgdata))
+        _touch(pgdata, timeline)
+    # Empty files are durable with their names, which PostgreSQL sees to when it adds the history file of the new
+    # timeline to the same directory: nothing to wait for on the way of a failover.
     return missing

@@ -126,6 +126,33 @@ async def test_placeholders_of_a_promotion_that_never_was_do_not_hinder(cluster:
     await third.streams(34, promoted.start)
 
 
+async def test_a_follower_that_has_the_placeholders_need_not_fetch_them(cluster: Cluster) -> None:
+    first = await _first(cluster)
+    second, third = await _reader(cluster, first), await _reader(cluster, first)
+    lsn = await _insert(first, 1)
+    await second.streams(1, lsn)
+    await third.streams(1, lsn)
+    await third.standby.stop_receiving()
+    await second.standby.stop_receiving()
+    await first.server.stop("immediate", 3)
+    await sql.create_slot(second.session, slot_name(third.name), reserve=False)
+    promoted = await second.standby.promote(34)
+    history = wal.read_history(second.layout.pgdata, 34)
+    assert history is not None
+    assert wal.adopt_placeholders(third.layout.pgdata, 1, history) == list(range(2, 34))
+    assert wal.adopt_placeholders(third.layout.pgdata, 1, history) == []
+    await third.standby.apply(Runtime(source=second.source, slot=slot_name(third.name)))
+    await third.streams(34, promoted.start)
+    assert third.said.count("fetching timeline history file") == 1
+    # A slot that kept nothing keeps WAL once it is used.
+    (slot,) = await sql.slots(second.session)
+    assert slot.active
+    # And on, from there.
+    await third.standby.stop_receiving()
+    await second.server.stop("immediate", 3)
+    assert (await third.standby.promote(66)).timeline == 66
+
+
 async def test_a_real_history_ahead_of_the_wal_is_noticed_before_promoting(cluster: Cluster) -> None:
     first = await _first(cluster)
     second, third = await _reader(cluster, first), await _reader(cluster, first)

@@ -78,6 +78,45 @@ async def test_a_peer_whose_ports_both_refuse_is_dead(certificates: Certificates
     await there.close()
 
 
+async def test_a_peer_whose_postgresql_outlives_its_agent_by_a_moment_is_dead(certificates: Certificates) -> None:
+    dead: list[str] = []
+    here = make("demo-1", certificates, [], dead)
+    serving = asyncio.create_task(here.serve())
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    here._links["demo-2"].copy = "demo-2/00000001"
+    postgres = await asyncio.start_server(
+        lambda _reader, writer: writer.close(), "localhost", vars(module)["POSTGRES_PORT"]
+    )
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    for task in list(here._incoming):
+        task.cancel()
+    await asyncio.sleep(0.2)
+    assert dead == []
+    postgres.close()
+    await postgres.wait_closed()
+    await until(lambda: dead)
+    assert dead == ["demo-2/00000001"]
+    await here.close()
+
+
+async def test_a_peer_that_only_closed_a_connection_is_not_dead(certificates: Certificates) -> None:
+    dead: list[str] = []
+    here = make("demo-1", certificates, [], dead)
+    serving = asyncio.create_task(here.serve())
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    here._links["demo-2"].copy = "demo-2/00000001"
+    for task in list(here._incoming):
+        task.cancel()
+    await asyncio.gather(*list(here._incoming), return_exceptions=True)
+    await until(lambda: here._incoming and list(here.connected()) == ["demo-2"])
+    assert dead == []
+    await here.close()
+    serving.cancel()
+
+
 async def test_who_shows_no_agents_certificate_is_not_heard(certificates: Certificates, tmp_path: Path) -> None:
     folder = tmp_path / "other"
     write_certificates(folder / "tls", agent_name="somebody")

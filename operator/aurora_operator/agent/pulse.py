@@ -1,0 +1,58 @@
+"""Notices a PostgreSQL that runs and answers nobody: its processes are stopped, or wait for something for good."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from aurora_operator.postgres.errors import PostgresError, Unavailable
+from aurora_operator.postgres.session import Session
+
+log = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 0.5
+READER_PATIENCE_SECONDS = 15.0
+"""Of a reader: nobody waits for it, and starting again costs its clients their sessions."""
+
+
+class Pulse:
+    """Asks the server of this pod again and again, on a connection of its own, on which nothing else waits."""
+
+    def __init__(
+        self, session: Session, *, serving: Callable[[], bool], patience: Callable[[], float], stop: Callable[[], None]
+    ) -> None:
+        """`serving`: whether the server takes sessions; `patience`: seconds that it may be silent; `stop` ends it."""
+        self._session = session
+        self._serving = serving
+        self._patience = patience
+        self._stop = stop
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        answered = time.monotonic()
+        while True:
+            silent = await self._is_silent()
+            now = time.monotonic()
+            if not silent:
+                answered = now
+            elif now - answered > self._patience():
+                log.error("PostgreSQL has not answered for %.1f s; stopping it", now - answered)
+                self._stop()
+                answered = now
+            await asyncio.sleep(PERIOD_SECONDS)
+
+    async def _is_silent(self) -> bool:
+        """Whether it should have answered and has not. A refusal is an answer."""
+        if not self._serving():
+            await self._session.close()
+            return False
+        asked = time.monotonic()
+        try:
+            await self._session.row("SELECT 1")
+        except Unavailable:
+            return time.monotonic() - asked > PERIOD_SECONDS
+        except PostgresError:
+            return False
+        return False
