@@ -3,11 +3,12 @@
 PYTHON  := .venv/bin/python
 HARNESS := $(PYTHON) -m tests.kind
 SEEDS   ?= 500
+MINUTES ?= 5
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e status down clean
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults status down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,9 @@ csi: setup ## Run the test cluster's CSI driver on the real kernel, and the CSI 
 
 e2e: operator ## Run the end-to-end tests on the kind cluster
 	@.venv/bin/pytest tests/e2e
+
+faults: operator ## Inject random faults into a cluster under load: make faults MINUTES=5 SEED=7
+	@AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) .venv/bin/pytest tests/e2e/test_random_faults.py -s
 
 bench-%: operator ## Run one benchmark: make bench-failover runs bench/failover.py
 	@$(PYTHON) -m bench.$*

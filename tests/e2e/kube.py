@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from tests.kind import context
-from tests.kind.context import KUBE_CONTEXT, kubectl
+from tests.kind.context import kubectl
 from tests.kind.shell import CommandFailed
 
 Object = dict[str, Any]
@@ -99,12 +99,6 @@ def until(what: str, look: Callable[[], T | None], *, timeout: float, every: flo
         if time.monotonic() > deadline:
             raise NotSo(f"{what}: not so after {timeout:.0f} s; last seen: {seen!r}")
         time.sleep(every)
-
-
-def stream(*arguments: str) -> subprocess.Popen[str]:
-    """Start a kubectl that goes on, with its output to be read line by line."""
-    words = ["kubectl", "--context", KUBE_CONTEXT, *arguments]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def condition(object: Object, type: str) -> Object | None:

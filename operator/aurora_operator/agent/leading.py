@@ -83,8 +83,9 @@ class Leading:
                     recorded = time.monotonic()
                     self._chore("keep the record", self._keep_record(epoch))
             except PostgresError as error:
-                log.warning("leading: %s", error)
-            opening = copy.driver.state.role != Role.LEADING
+                if copy.server.state() == "ready":
+                    log.warning("leading: %s", error)
+            opening = copy.driver.state.role in (Role.PROMOTING, Role.OPENING)
             await asyncio.sleep(OPENING_POLL_SECONDS if opening else LEADING_POLL_SECONDS)
 
     def _peers(self) -> set[CopyId]:
