@@ -22,6 +22,7 @@ from pydantic import Field
 
 from aurora_operator.api.base import WireModel
 from aurora_operator.api.load import Load
+from aurora_operator.api.volume import VolumeUse
 
 Phase = Literal[
     "Starting",  # the agent is up, PostgreSQL is not yet
@@ -112,6 +113,7 @@ class AgentStatus(WireModel):
     volume_bytes: int = 0
     volume_used_bytes: int = 0
     load: Load | None = Field(default=None, description="None until there are two samples.")
+    volume: VolumeUse | None = Field(default=None, description="What is on the volume, and what piles up there.")
     tls_not_after: str | None = Field(default=None, description="RFC 3339: end of the server certificate in use.")
 
 

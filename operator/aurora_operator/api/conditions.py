@@ -24,6 +24,10 @@ SPEC_ACCEPTED: Final = "SpecAccepted"
 """What the spec asks for can be done here. While it is False, the cluster goes on as it was."""
 DURABILITY_MET: Final = "DurabilityMet"
 """As many copies, in as many zones, as the spec asks for."""
+RECONCILED: Final = "Reconciled"
+"""False while the operator cannot carry out what it planned; else it is not there."""
+STORAGE_HEALTHY: Final = "StorageHealthy"
+"""Every volume has room left, or is growing, and nothing piles up on one."""
 
 
 class Condition(WireModel):
@@ -32,7 +36,8 @@ class Condition(WireModel):
     type: str = Field(
         max_length=316,
         pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
-        description="What is observed: Ready, Available, Progressing, Degraded, SpecAccepted or DurabilityMet.",
+        description="What is observed: Ready, Available, Progressing, Degraded, SpecAccepted, DurabilityMet or "
+        "StorageHealthy.",
     )
     status: ConditionStatus = Field(description="Whether it holds: True, False or Unknown.")
     reason: str = Field(

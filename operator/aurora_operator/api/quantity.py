@@ -38,6 +38,14 @@ def to_bytes(text: str) -> int:
     return int(parse_quantity(text).to_integral_value(ROUND_CEILING))
 
 
+def from_bytes(size: int) -> str:
+    """A quantity of storage, in the largest unit that leaves a whole number."""
+    for unit, bits in (("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)):
+        if size and size % (1 << bits) == 0:
+            return f"{size >> bits}{unit}"
+    return str(size)
+
+
 def to_millis(text: str) -> int:
     """A quantity of CPU, in thousandths of a core, rounded up as Kubernetes does."""
     return int((parse_quantity(text) * 1000).to_integral_value(ROUND_CEILING))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from aurora_operator.api.autoscaling import StorageAutoscaling
 from aurora_operator.api.base import Model
 from aurora_operator.api.clone import CloneFrom, clone_rules
 from aurora_operator.api.durability import MAX_VOTING, Durability, default_write_quorum, quorum_rules
@@ -47,13 +48,18 @@ class Storage(RuledModel):
     """The volume of each instance."""
 
     size: StorageQuantity = Field(
-        default="10Gi", description="Size of each instance's volume, such as 100Gi. It can grow, and never shrinks."
+        default="10Gi",
+        description="Size of each instance's volume to begin with, such as 100Gi. It can grow, and never shrinks.",
     )
     storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
         default=None, description="StorageClass of the volumes. Default: the cluster's. It cannot change."
     )
     volume_retention: VolumeRetention = Field(
         default=VolumeRetention(), description="What becomes of volumes that are no longer used."
+    )
+
+    autoscaling: StorageAutoscaling = Field(
+        default=StorageAutoscaling(), description="When volumes grow by themselves, and how far."
     )
 
     @property
@@ -67,6 +73,16 @@ class Storage(RuledModel):
             cel=f"!isQuantity(self.size) || quantity(self.size).compareTo(quantity('{LEAST_STORAGE}')) >= 0",
             message=f"storage.size must be at least {LEAST_STORAGE}.",
             check=lambda s: not is_quantity(s.size) or s.size_bytes >= to_bytes(LEAST_STORAGE),
+        ),
+        Rule(
+            field_path=".autoscaling",
+            cel="!has(self.autoscaling) || !has(self.autoscaling.max) || !isQuantity(self.autoscaling.max) || "
+            "!isQuantity(self.size) || quantity(self.autoscaling.max).compareTo(quantity(self.size)) >= 0",
+            message="storage.autoscaling.max must not be less than storage.size: raise it, or set "
+            "storage.autoscaling.enabled to false.",
+            check=lambda s: (
+                not is_quantity(s.autoscaling.max) or not is_quantity(s.size) or s.autoscaling.max_bytes >= s.size_bytes
+            ),
         ),
         Rule(
             field_path=".size",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -80,6 +81,32 @@ class OriginStatus(WireModel):
     completed_at: str | None = Field(default=None, description="When the first writer was open.")
 
 
+class VolumeStatus(WireModel):
+    """The volume of one copy."""
+
+    name: str = Field(description="The copy's name; its claim is called data-NAME.")
+    size: str = Field(description="What its claim asks for.")
+    capacity: str | None = Field(default=None, description="What it has.")
+    used_bytes: int | None = Field(default=None, description="Used bytes, rounded up to 16 MiB.")
+    wanted: str | None = Field(default=None, description="A larger size that Kubernetes has not granted yet.")
+    attempts: int | None = Field(default=None, description="How often that was asked for.")
+    last_attempt: datetime | None = Field(default=None, description="When it was asked for last.")
+    message: str | None = Field(default=None, description="What keeps it from growing, or piles up on it.")
+
+
+class StorageStatus(WireModel):
+    """The volumes of the cluster."""
+
+    used_bytes: int | None = Field(
+        default=None, description="Used bytes of the writer's volume, rounded up to 16 MiB: Aurora's VolumeBytesUsed."
+    )
+    volumes: tuple[VolumeStatus, ...] = Field(
+        default=(),
+        description="The volumes.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
 class AuroraClusterStatus(WireModel):
     """The observed state. Only the operator writes it."""
 
@@ -101,6 +128,7 @@ class AuroraClusterStatus(WireModel):
     )
     durability: DurabilityStatus | None = Field(default=None, description="The copies of the data.")
     origin: OriginStatus | None = Field(default=None, description="How a clone or a restore got its first data.")
+    storage: StorageStatus | None = Field(default=None, description="The volumes.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Standard conditions; `kubectl wait --for=condition=Ready` waits for one.",

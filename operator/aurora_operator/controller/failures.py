@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-RECONCILED: Final = "Reconciled"
-"""Condition type; False while the operator cannot carry out what it planned."""
+from aurora_operator.api.conditions import RECONCILED
+
 _LIMIT: Final = 1024
 
 

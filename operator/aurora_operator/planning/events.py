@@ -10,6 +10,7 @@ from aurora_operator.api import reasons
 from aurora_operator.api.conditions import SPEC_ACCEPTED, Condition, get_condition
 from aurora_operator.api.status import AuroraClusterStatus, OriginStatus
 from aurora_operator.planning.model import EventSpec
+from aurora_operator.planning.storage_status import storage_events
 
 _PHASES = {
     "Creating": ("Normal", "Creating"),
@@ -34,6 +35,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += _writer(before, after)
     events += _instances(before, after)
     events += _origin(before.origin, after.origin)
+    events += storage_events(before, after)
     if after.phase != before.phase and after.phase in _PHASES:
         kind, reason = _PHASES[after.phase]
         events.append(EventSpec(kind, reason, after.message or after.phase))

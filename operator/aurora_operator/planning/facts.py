@@ -20,6 +20,7 @@ from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus, ConfigStatus, ReplicaStatus
 from aurora_operator.api.record import RECORD_KEY, Record
 from aurora_operator.api.settings import Settings
+from aurora_operator.api.status import AuroraClusterStatus
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.model import Node, Observed, Raw, Unreachable
 from aurora_operator.planning.objects.common import Identity
@@ -42,6 +43,14 @@ class Facts:
         """The AuroraCluster's metadata."""
         value: Mapping[str, Any] = self.observed.cluster["metadata"]
         return value
+
+    @cached_property
+    def before(self) -> AuroraClusterStatus:
+        """The status that is there; an empty one where it cannot be read."""
+        try:
+            return AuroraClusterStatus.model_validate(self.observed.cluster.get("status") or {})
+        except ValidationError:
+            return AuroraClusterStatus()
 
     @cached_property
     def identity(self) -> Identity:

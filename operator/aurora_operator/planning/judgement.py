@@ -16,9 +16,12 @@ from aurora_operator.api.conditions import (
     ConditionStatus,
     get_condition,
 )
-from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus, OriginStatus
+from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus, OriginStatus, StorageStatus
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.validation import Verdict
+
+Said = tuple[str, ConditionStatus, str, str]
+"""A condition: type, status, reason, message."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,14 @@ class Picture:
     """A switchover is being asked for right now."""
     faults: tuple[str, ...] = ()
     """What does not work, a sentence each."""
+    storage: StorageStatus | None = None
+    storage_said: Said | None = None
     deleting: str | None = None
     """How far deletion is."""
     protected: bool = False
     """Deletion was asked for, and is refused."""
     origin: OriginStatus | None = None
     """How the cluster got, or gets, its first data; None: as it was said before."""
-
-
-Said = tuple[str, ConditionStatus, str, str]
-"""A condition: type, status, reason, message."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ from aurora_operator.planning.objects.secrets import build_app_secret, build_cer
 from aurora_operator.planning.placement import place
 from aurora_operator.planning.rollout import Rollout, plan_rollout
 from aurora_operator.planning.settings import bootstrap_of, choose_settings
-from aurora_operator.planning.status import make_status, old_status
+from aurora_operator.planning.status import make_status
 from aurora_operator.planning.storage import Volumes, VolumeSource, may_remove, plan_volumes
+from aurora_operator.planning.storage_status import storage_said, storage_status
 from aurora_operator.planning.switchover import Request, read_request
 from aurora_operator.planning.validation import Verdict, judge
 
@@ -89,6 +90,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     repaired = endpoint.repaired_slice(facts)
     apply = [obj for obj in wanted if not matches(facts.observed.child(obj["kind"], obj["metadata"]["name"]), obj)]
     why = [*certificates.why, *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply)]
+    apply += volumes.pokes
     if repaired is not None:
         apply.append(repaired)
         why.append(f"lead the writer endpoint to {facts.leader.name if facts.leader else 'nobody'}")
@@ -114,6 +116,8 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         progress=progress.under_way(facts, members, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
         faults=progress.faults(facts, spec, members, volumes),
+        storage=storage_status(volumes.growths, facts),
+        storage_said=storage_said(volumes.growths, facts),
         protected=_refused(facts),
         origin=beginning.status,
     )
@@ -134,7 +138,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
 def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
     """The plan, with status and events, and when to look again."""
     status = make_status(facts, picture)
-    events = (*made.events, *events_between(old_status(facts), status))
+    events = (*made.events, *events_between(facts.before, status))
     pause = {"Ready": STEADY_SECONDS, "Blocked": STEADY_SECONDS, "Degraded": ILL_SECONDS, "Unavailable": ILL_SECONDS}
     seconds = BUSY_SECONDS if made.changes else pause.get(status["phase"], BUSY_SECONDS)
     return replace(made, status=status, events=events, requeue_seconds=seconds)
@@ -142,7 +146,7 @@ def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
 
 def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decided:
     members = choose_members(spec, facts)
-    beginning = plan_clone(spec, bootstrap_of(members, facts), facts, supplies, old_status(facts).origin)
+    beginning = plan_clone(spec, bootstrap_of(members, facts), facts, supplies, facts.before.origin)
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     sources: dict[int, VolumeSource] = {}
     if beginning.bootstrap is not None and beginning.data_source is not None:

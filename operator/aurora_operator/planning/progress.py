@@ -10,6 +10,7 @@ from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.rollout import Rollout
 from aurora_operator.planning.storage import Volumes
+from aurora_operator.planning.storage_status import full_volumes
 from aurora_operator.planning.validation import Verdict
 
 
@@ -76,8 +77,8 @@ def faults(facts: Facts, spec: AuroraClusterSpec, members: Members, volumes: Vol
                 f"{copy.name} runs PostgreSQL {version}, and engineVersion is {spec.engine_version}: "
                 "choose an image that holds it, or change engineVersion."
             )
-    if volumes.stuck is not None:
-        found.append(volumes.stuck)
+    found += volumes.stuck
+    found += full_volumes(facts)
     return tuple(found)
 
 

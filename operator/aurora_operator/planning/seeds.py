@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.growing import class_of
 from aurora_operator.planning.model import SnapshotClass, StorageClass
 from aurora_operator.planning.objects.snapshot import class_for
-from aurora_operator.planning.storage import class_of
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
-
 from aurora_operator.api import names
-from aurora_operator.api.conditions import SPEC_ACCEPTED, Condition, set_condition
+from aurora_operator.api.conditions import RECONCILED, SPEC_ACCEPTED, Condition, set_condition
 from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.judgement import Judgement, Picture, judge_state
 
 
-def old_status(facts: Facts) -> AuroraClusterStatus:
-    """The status that is there; an empty one where it cannot be read."""
-    try:
-        return AuroraClusterStatus.model_validate(facts.observed.cluster.get("status") or {})
-    except ValidationError:
-        return AuroraClusterStatus()
-
-
 def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
     """The whole status, as Kubernetes stores it."""
-    before = old_status(facts)
+    before = facts.before
     durability = _durability(facts, picture)
     members = _members(facts, picture)
     judgement = judge_state(facts, picture, before, durability)
@@ -47,6 +37,7 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         members=members,
         durability=durability,
         origin=picture.origin or before.origin,
+        storage=picture.storage,
         conditions=_conditions(facts, picture, before, judgement),
     )
     return status.to_kubernetes()
@@ -55,8 +46,11 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
 def _conditions(
     facts: Facts, picture: Picture, before: AuroraClusterStatus, judgement: Judgement
 ) -> tuple[Condition, ...]:
-    verdict, conditions = picture.verdict, before.conditions
+    verdict = picture.verdict
+    # That the operator failed to do something is said by who tried, and only while it fails.
+    conditions = tuple(c for c in before.conditions if c.type != RECONCILED)
     said = [*judgement.conditions, (SPEC_ACCEPTED, verdict.status, verdict.reason, verdict.message)]
+    said += [picture.storage_said] if picture.storage_said is not None else []
     for type_, status, reason, message in said:
         conditions = set_condition(
             conditions,

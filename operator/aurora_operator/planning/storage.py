@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from aurora_operator.api import names
+from aurora_operator.api import names, reasons
 from aurora_operator.api.quantity import to_bytes
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.growing import Growth, grow, poke
 from aurora_operator.planning.members import Members
-from aurora_operator.planning.model import ObjectRef, Raw, StorageClass
+from aurora_operator.planning.model import ObjectRef, Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
 from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED, IN_USE, RETIRED, build_claim
+
+_CAUSES: Final = frozenset({reasons.SLOT_RETAINS_WAL, reasons.ARCHIVE_FAILING, reasons.TEMPORARY_FILES})
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,21 @@ class Volumes:
     """How the claims should be."""
     delete: tuple[ObjectRef, ...]
     why: tuple[str, ...]
-    growing: tuple[str, ...]
-    """Instances whose volume is not yet as large as it was asked to be."""
-    stuck: str | None = None
-    """Why a volume cannot grow."""
+    growths: tuple[Growth, ...] = ()
+    """What was decided about the size of each."""
+    pokes: tuple[dict[str, Any], ...] = ()
+    """Changes to pods that have the kubelet make their file systems larger."""
+
+    @property
+    def growing(self) -> tuple[str, ...]:
+        """Instances whose volume is not yet as large as it was asked to be."""
+        return tuple(growth.status.name for growth in self.growths if growth.pending)
+
+    @property
+    def stuck(self) -> tuple[str, ...]:
+        """Why volumes that should grow do not."""
+        told = (g.trouble.message for g in self.growths if g.trouble is not None and g.trouble.reason not in _CAUSES)
+        return tuple(dict.fromkeys(told))
 
 
 @dataclass(frozen=True)
@@ -51,8 +65,8 @@ def plan_volumes(
     claims: list[dict[str, Any]] = []
     delete: list[ObjectRef] = []
     why: list[str] = []
-    growing: list[str] = []
-    stuck = None
+    growths: list[Growth] = []
+    pokes: list[dict[str, Any]] = []
     for ordinal in sorted({*members.present, *facts.copies}):
         copy = facts.copies.get(ordinal)
         claim = copy.claim if copy is not None else None
@@ -61,16 +75,17 @@ def plan_volumes(
         if ordinal in members.present:
             retired = spec.storage.volume_retention.when_scaled if ordinal in members.leaving else IN_USE
             source = (sources or {}).get(ordinal)
-            size, blocked = _size(spec, claim, facts, source)
-            stuck = stuck or blocked
-            claims.append(_claim(spec, facts, ordinal, zones[ordinal], claim, size, retired, source))
-            if claim is not None and _growing(claim):
-                growing.append(names.instance_name(facts.name, ordinal))
+            name, least = names.instance_name(facts.name, ordinal), source.least_bytes if source is not None else 0
+            growth = grow(spec, copy, name, facts, facts.before, least=least)
+            growths.append(growth)
+            claims.append(_claim(spec, facts, ordinal, zones[ordinal], claim, growth.size, retired, source))
+            waking = poke(copy, facts) if copy is not None else None
+            pokes += [] if waking is None else [waking]
         elif copy is not None and claim is not None and may_delete(copy, facts):
             why.append(f"delete the volume of {copy.name}, which is gone from the cluster")
             metadata = claim["metadata"]
             delete.append(ObjectRef("PersistentVolumeClaim", metadata["name"], metadata.get("uid")))
-    return Volumes(tuple(claims), tuple(delete), tuple(why), tuple(growing), stuck)
+    return Volumes(tuple(claims), tuple(delete), tuple(why), tuple(growths), tuple(pokes))
 
 
 def may_delete(copy: Copy, facts: Facts) -> bool:
@@ -124,36 +139,6 @@ def _claim(
         retired=retired,
         source=begins,
     )
-
-
-def _size(
-    spec: AuroraClusterSpec, claim: Raw | None, facts: Facts, source: VolumeSource | None = None
-) -> tuple[str, str | None]:
-    """The size to ask for, never less than was asked before, and why it cannot be more."""
-    if claim is None:
-        if source is not None and source.least_bytes > spec.storage.size_bytes:
-            return str(source.least_bytes), None
-        return spec.storage.size, None
-    before = str(claim["spec"]["resources"]["requests"]["storage"])
-    if to_bytes(before) >= spec.storage.size_bytes:
-        return before, None
-    used = class_of(claim, facts.observed.storage_classes)
-    if used is None or not used.expandable:
-        name = used.name if used is not None else "of the volume"
-        text = f"StorageClass {name} does not allow volume expansion: {claim['metadata']['name']} stays at {before}."
-        return before, text
-    return spec.storage.size, None
-
-
-def _growing(claim: Raw) -> bool:
-    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
-    return capacity is not None and to_bytes(str(capacity)) < requested_bytes(claim)
-
-
-def class_of(claim: Raw, classes: tuple[StorageClass, ...]) -> StorageClass | None:
-    """The StorageClass of a claim, if it is known."""
-    name = (claim.get("spec") or {}).get("storageClassName")
-    return next((c for c in classes if c.name == name), None)
 
 
 def requested_bytes(claim: Raw) -> int:

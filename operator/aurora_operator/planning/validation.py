@@ -18,9 +18,10 @@ from aurora_operator.api.rules import sentences
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning import clone
 from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.growing import class_of
 from aurora_operator.planning.model import CheckParameters, Raw
 from aurora_operator.planning.objects.common import digest
-from aurora_operator.planning.storage import class_of, requested_bytes
+from aurora_operator.planning.storage import requested_bytes
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,27 @@ BAD_SPECS: Final = (
     Bad("name-with-a-dot", {}, "metadata.name must be lower-case letters, digits and dashes,", name="a.b"),
     Bad("name-begins-with-a-digit", {}, "metadata.name must be lower-case letters, digits and dashes,", name="1st"),
     Bad("name-of-a-service", {}, "metadata.name must not end with -ro, -any, -pods,", name="demo-ro"),
+    Bad(
+        "step-too-small",
+        {"storage": {"autoscaling": {"step": "512Mi"}}},
+        "storage.autoscaling.step must be at least 1Gi.",
+    ),
+    Bad(
+        "maximum-too-large",
+        {"storage": {"autoscaling": {"max": "65Ti"}}},
+        "storage.autoscaling.max must be at most 64Ti.",
+    ),
+    Bad(
+        "maximum-below-the-size",
+        {"storage": {"size": "100Gi", "autoscaling": {"max": "50Gi"}}},
+        "storage.autoscaling.max must not be less than storage.size: raise it, or set "
+        "storage.autoscaling.enabled to false.",
+    ),
+    Bad(
+        "threshold-too-high",
+        {"storage": {"autoscaling": {"thresholdPercent": 99}}},
+        "storage.autoscaling.thresholdPercent must be 50 to 95: the used part of a volume at which it grows.",
+    ),
 )
 
 BAD_CHANGES: Final = (
@@ -339,6 +360,8 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"resources": {"requests": {"cpu": 1, "memory": "256Mi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}}},
     {"storage": {"size": "1.5Ti", "storageClassName": "fast", "volumeRetention": {"whenDeleted": "Delete"}}},
     {"cloneFrom": {"cluster": "demo", "type": "full-copy"}},
+    {"storage": {"autoscaling": {"enabled": False}}},
+    {"storage": {"size": "5Gi", "autoscaling": {"thresholdPercent": 90, "step": "5Gi", "max": "20Gi"}}},
     {"databaseName": "shop_2", "masterUsername": "owner"},
     {
         "parameters": {

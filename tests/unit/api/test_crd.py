@@ -72,13 +72,22 @@ def test_each_rule_has_a_sentence(node: dict[str, Any]) -> None:
         assert "\n" not in rule["message"] + rule["rule"] + rule.get("messageExpression", "")
 
 
+AUTOSCALING = {"enabled": True, "thresholdPercent": 80, "step": "10Gi", "max": "64Ti"}
+
+
 def test_only_the_spec_has_defaults() -> None:
     found = {path: node["default"] for path, node in nodes(schema()) if "default" in node}
     assert found == {
         ".spec.engineVersion": "17",
         ".spec.instances": 3,
         ".spec.promotionTier": 1,
-        ".spec.storage": {"size": "10Gi", "volumeRetention": {"whenDeleted": "Retain", "whenScaled": "Delete"}},
+        ".spec.storage": {
+            "size": "10Gi",
+            "volumeRetention": {"whenDeleted": "Retain", "whenScaled": "Delete"},
+            "autoscaling": AUTOSCALING,
+        },
+        ".spec.storage.autoscaling": AUTOSCALING,
+        **{f".spec.storage.autoscaling.{name}": value for name, value in AUTOSCALING.items()},
         ".spec.storage.size": "10Gi",
         ".spec.storage.volumeRetention": {"whenDeleted": "Retain", "whenScaled": "Delete"},
         ".spec.storage.volumeRetention.whenDeleted": "Retain",

@@ -57,7 +57,7 @@ def test_a_clone_begins_with_a_snapshot_of_a_readers_volume() -> None:
     world.settle()
     claims = world.objects["PersistentVolumeClaim"]
     assert claims["data-copy-1"]["spec"]["dataSource"]["name"] == "copy-origin"
-    assert claims["data-copy-1"]["spec"]["resources"]["requests"]["storage"] == str(20 << 30)
+    assert claims["data-copy-1"]["spec"]["resources"]["requests"]["storage"] == "20Gi"
     assert "dataSource" not in claims["data-copy-2"]["spec"]
     # Where the snapshot is, and the others elsewhere.
     assert world.zones()["copy-1"] == source.zones()["demo-3"]

@@ -28,6 +28,7 @@ def test_creation() -> None:
         "Degraded": "False",
         "SpecAccepted": "True",
         "DurabilityMet": "True",
+        "StorageHealthy": "True",
     }
     assert world.resource["metadata"]["finalizers"] == [FINALIZER]
     assert {m["name"]: m["role"] for m in status["members"]} == {

@@ -16,6 +16,8 @@ from tests.unit.planning.world_agents import Agent, Agents, Disk
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.quantity import to_bytes
+from aurora_operator.controller.failures import with_failure
 from aurora_operator.planning import supplies
 from aurora_operator.planning.clone import source_wanted
 from aurora_operator.planning.model import (
@@ -64,6 +66,10 @@ class World(Agents):
         self.unreachable: set[str] = set()
         self.plans: list[Plan] = []
         self.gone = False
+        self.quota: int | None = None
+        """The largest claim that the namespace's ResourceQuota lets through, in bytes."""
+        self.resizer_broken = False
+        """Claims that ask for more get nothing."""
         self._serial = 0
 
     # --- observing -------------------------------------------------------------------------------------------
@@ -129,8 +135,10 @@ class World(Agents):
         for obj in made.create:
             if obj["metadata"]["name"] not in self.objects.get(obj["kind"], {}):
                 self._apply(obj)
+        refused = [obj for obj in made.apply if self._over_quota(obj)]
         for obj in made.apply:
-            self._apply(obj)
+            if obj not in refused:
+                self._apply(obj)
         for ref in made.delete:
             self._delete(ref)
         for call in made.calls:
@@ -141,10 +149,21 @@ class World(Agents):
             metadata.setdefault("annotations", {})[key] = value
             if value is None:
                 del metadata["annotations"][key]
-        self.resource["status"] = copy.deepcopy(made.status)
+        status = copy.deepcopy(made.status)
+        if refused:
+            why = (
+                f"cannot apply {refused[0]['kind']} {refused[0]['metadata']['name']}: 403 Forbidden: exceeded quota: q"
+            )
+            status = with_failure(status, self.resource.get("status") or {}, [why], 1, self.now)
+        self.resource["status"] = status
         if made.finalizers is not None:
             metadata["finalizers"] = list(made.finalizers)
             self.gone = "deletionTimestamp" in metadata and not made.finalizers
+
+    def _over_quota(self, obj: dict[str, Any]) -> bool:
+        if obj["kind"] != "PersistentVolumeClaim" or self.quota is None:
+            return False
+        return to_bytes(obj["spec"]["resources"]["requests"]["storage"]) > self.quota
 
     def edit(self, **spec: Any) -> None:
         """A user changes the spec."""
@@ -209,7 +228,9 @@ class World(Agents):
             elif pod_name not in self.objects.get("Pod", {}):
                 self._make_pod(name, pod_name, statefulset)
         for claim in self.objects.get("PersistentVolumeClaim", {}).values():
-            claim["status"] = {"capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]}}
+            capacity = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
+            if not self.resizer_broken or "status" not in claim:
+                claim["status"] = {"capacity": capacity}
         for pod in self.objects.get("Pod", {}).values():
             self._run(pod)
 

@@ -9,6 +9,7 @@ from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus, ConfigStatus, ParameterCheckResult, Phase, ReplicaStatus
 from aurora_operator.api.record import RECORD_KEY, Record
 from aurora_operator.api.settings import Settings
+from aurora_operator.api.volume import VolumeUse
 from aurora_operator.planning.model import AgentCall, CheckParameters, PushSettings, Restart, Switchover
 from aurora_operator.planning.objects.config import SETTINGS_KEY
 
@@ -23,6 +24,7 @@ class Disk:
     incarnation: str
     settings: Settings | None = None
     has_data: bool = False
+    use: VolumeUse | None = None
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Agents:
             applied_parameters=agent.parameters,
             pending_restart=agent.pending,
             server_version="17.12",
+            volume=disk.use,
             config=self.config,
             replicas=replicas if leads else (),
         )
