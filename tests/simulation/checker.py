@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.messages import Promise
-from aurora_operator.consensus.types import Config, ConfigKey
+from aurora_operator.consensus.types import NO_KEY, Config, ConfigKey
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -29,7 +29,10 @@ class Checker:
         self.commit_time = 0.0
         self.top: tuple[int, list[int]] = (0, [])
         """The highest epoch that was promoted, and the log that it began with."""
-        self.promotions: list[tuple[int, list[int]]] = []
+        self.promotions: list[tuple[int, list[int], ConfigKey]] = []
+        """Epoch, log and membership of each."""
+        self.floor = NO_KEY
+        """Leaders that work with an older membership than this may lack commits: they never open."""
         self.promised: dict[str, int] = {}
         self.configs: dict[ConfigKey, Config] = {}
         self.reads_unsafe_until = 0.0
@@ -76,15 +79,17 @@ class Checker:
         self.leaders[epoch] = node.id
         log = node.db.log
         index, entry = self.last
-        if epoch > self.top[0]:
+        key = node.durable.config.key
+        if epoch > self.top[0] and key >= self.floor:
             if len(log) <= index or log[index] != entry:
                 self.fail(f"{node.id} is promoted to epoch {epoch} without acknowledged commit {entry}")
             self.top = (epoch, log[:])
-        self.promotions.append((epoch, log[:]))
+        self.promotions.append((epoch, log[:], key))
 
     def opens(self, node: Node, epoch: int) -> None:
         """Clients get in: all that the leader began with is seen from now on, and must survive."""
         self.opened += 1
+        self.floor = max(self.floor, node.durable.config.floor)
         self._has_all(node, f"opens in epoch {epoch}")
         index = node.db.runs[-1][1]
         self.last = (index, node.db.log[index])
@@ -100,9 +105,11 @@ class Checker:
         """A client hears that its commit is durable."""
         epoch = node.db.epoch or 0
         self._has_all(node, f"acknowledges commit {entry} in epoch {epoch}")
+        floor = node.durable.config.floor
+        self.floor = max(self.floor, floor)
         if epoch < self.top[0]:
-            for later, log in self.promotions:
-                if later > epoch and (len(log) <= index or log[index] != entry):
+            for later, log, key in self.promotions:
+                if later > epoch and key >= floor and (len(log) <= index or log[index] != entry):
                     self.fail(
                         f"{node.id} acknowledges commit {entry} in epoch {epoch}; the leader of {later} never had it"
                     )

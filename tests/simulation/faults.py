@@ -10,6 +10,7 @@ from tests.simulation.node import Node
 from tests.simulation.world import World
 
 from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.types import majority
 
 Fault: TypeAlias = "Callable[[Faults], None]"
 
@@ -46,6 +47,7 @@ class Faults:
         network = world.network
         network.cuts.clear()
         network.muted.clear()
+        network.without_api.clear()
         network.loss = network.duplication = network.stragglers = 0.0
         network.spread = 3.0
         world.api_down = False
@@ -120,8 +122,15 @@ class Faults:
         if node.alive and not node.paused:
             node.pause(self.duration(), whole=self.rng.random() < 0.6)
 
+    def api_of_one(self) -> None:
+        name = self.victim().name
+        self.world.network.without_api.add(name)
+        self.world.at(self.duration(), self.world.network.without_api.discard, name)
+
     def isolate(self) -> None:
         name = self.victim().name
+        if self.rng.random() < 0.3:
+            self.api_of_one()
         self.cut(self.between({name}, self.names() - {name}))
 
     def strand(self) -> None:
@@ -178,6 +187,60 @@ class Faults:
         names = sorted(self.names())
         side = set(self.rng.sample(names, self.rng.randrange(len(names) + 1)))
         self.cut(self.between(side, set(names) - side))
+
+    def halves(self) -> None:
+        """No write quorum on either side, or just none with the leader, for long enough to shrink."""
+        leader = self.world.leader()
+        names = sorted(self.names())
+        self.rng.shuffle(names)
+        if leader is not None and self.rng.random() < 0.7:
+            names.remove(leader.name)
+            names.insert(0, leader.name)
+        size = len(names) - majority(len(names)) + 1
+        side = set(names[: max(size - (self.rng.random() < 0.2), 1)])
+        pairs = self.between(side, set(names) - side)
+        self.world.network.cut(pairs)
+        self.world.at(min(6000 + 8000 * self.rng.random(), self.end - self.world.now), self._heal, pairs)
+        if leader is not None and self.rng.random() < 0.4:
+            # Both sides look for a leader at the same time.
+            leader.shell.postgres_crash()
+        if self.rng.random() < 0.3:
+            self.api_of_one()
+
+    def turncoat(self) -> None:
+        """As `halves`; one of the leader's side stops hearing agents when the step comes, and then changes sides."""
+        leader, network = self.world.leader(), self.world.network
+        others = sorted(self.names() - {leader.name}) if leader is not None else []
+        if leader is None or len(others) < 3:
+            return
+        self.rng.shuffle(others)
+        count = len(others) - majority(len(others) + 1) + 1
+        side, far = {leader.name, *others[:count]}, set(others[count:])
+        pairs = self.between(side, far)
+        network.cut(pairs)
+        self.world.at(3000 + self.world.repair_delay + 1000 * self.rng.random(), self._deafen, others[0], side, far)
+        self.world.at(14_000, self._heal, pairs)
+
+    def _deafen(self, name: str, side: set[str], far: set[str]) -> None:
+        if not self.world.calm:
+            self.world.network.muted.update((other, name) for other in side - {name})
+            self.world.at(2000 + 3000 * self.rng.random(), self._change_sides, name, side, far)
+
+    def _change_sides(self, name: str, side: set[str], far: set[str]) -> None:
+        if not self.world.calm:
+            network = self.world.network
+            network.muted.clear()
+            for pair in list(network.cuts):
+                if name in pair and (pair[0] in far or pair[1] in far):
+                    network.heal([pair])
+            self.cut(self.between({name}, side - {name}))
+
+    def crash_half(self) -> None:
+        """So many copies die that no write quorum is left, for long enough to shrink."""
+        nodes = list(self.world.nodes.values())
+        for node in self.rng.sample(nodes, len(nodes) - majority(len(nodes)) + 1):
+            if len(nodes) > 1:
+                node.crash(5000 + 8000 * self.rng.random())
 
     def split_zone(self) -> None:
         zone = self.rng.choice(("z0", "z1", "z2"))
@@ -279,6 +342,10 @@ KINDS: dict[str, Fault] = {
     "failing": Faults.failing,
     "clock": Faults.clock_jump,
     "api": Faults.api,
+    "api-of-one": Faults.api_of_one,
+    "halves": Faults.halves,
+    "turncoat": Faults.turncoat,
+    "crash-half": Faults.crash_half,
     "switchover": Faults.switchover,
     "membership": Faults.membership,
     "volume": Faults.lose_volume,

@@ -158,15 +158,19 @@ MUTATIONS = (
         "bystander",
         (
             "election._consider",
-            (("if denied or not config.can_read(granted) or", "if False and"), ("if silent and", "if False and")),
+            (
+                ("enough = config.can_read(granted) and not denied", "enough = True"),
+                ("if enough and not", "if False and not"),
+                ("if silent and", "if False and"),
+            ),
         ),
     ),
     _mutation(
         "stand without a write quorum in reach",
         "bystander",
-        ("election._consider", (("or not config.old.can_write(election.replies)", ""),)),
+        ("election._consider", (("enough = _can_do_with_fewer(t, config, waited)", "pass"),)),
     ),
-    _mutation("ignore that a leader answers", "bystander", ("election._consider", (("if denied or", "if"),))),
+    _mutation("ignore that a leader answers", "bystander", ("election._consider", (("and not denied", ""),))),
     _mutation(
         "membership without a joint step",
         "membership",
@@ -206,5 +210,61 @@ MUTATIONS = (
                 ),
             ),
         ),
+    ),
+    _mutation(
+        "let both halves shrink",
+        "shrink",
+        ("membership.record_allows", (("held == wish.before if wish.after", "True if wish.after"),)),
+    ),
+    _mutation(
+        "shrink before each that stays holds the step",
+        "shrink",
+        ("membership._held_by_enough", (("config.new.voters <= holders", "True"),)),
+        ("shrink.can_end", (("peer.config < step.key or", ""),)),
+    ),
+    _mutation(
+        "shrink before each that stays has everything",
+        "shrink",
+        ("shrink.can_end", (("led.flushed.get(copy, 0) < led.sync_lsn", "False"),)),
+    ),
+    _mutation(
+        "shrink before each that stays is free",
+        "shrink",
+        ("shrink.can_end", (("or peer.free_from > t.now", ""),)),
+    ),
+    _mutation(
+        "shrink without a lease's wait",
+        "shrink",
+        ("shrink.can_end", (("or t.now - led.recorded < s.timing.lease", ""),)),
+    ),
+    _mutation(
+        "shrink without a joint step",
+        "shrink",
+        ("shrink.proposal", (("new=Quorum(", "old=Quorum("),)),
+    ),
+    _mutation(
+        "shrink to fewer than a read quorum",
+        "shrink",
+        ("shrink.proposal", (("or not config.can_read(left)", ""),)),
+    ),
+    _mutation(
+        "follow a leader of before the shrink",
+        "shrink",
+        ("follower.on_heartbeat", (("or beat.config.key < s.durable.config.floor", ""),)),
+    ),
+    _mutation(
+        "lead on after hearing of a shrink",
+        "shrink",
+        ("state.Turn.learn", (("if config.floor <= before.key and", "if True or"),)),
+    ),
+    _mutation(
+        "read on without the record",
+        "shrink",
+        ("leader.keep_lease", (("or shrink.record_fresh(t)", "or True"),)),
+    ),
+    _mutation(
+        "stand without the record",
+        "bystander",
+        ("shrink.may_follow", (("and record_fresh(t)", ""),)),
     ),
 )

@@ -21,6 +21,8 @@ class Network:
         self.random = rng.random
         self.cuts: dict[tuple[str, str], int] = {}
         """Directed pairs of names that are cut, and by how many faults."""
+        self.without_api: set[str] = set()
+        """Names of the pods that do not reach the API server."""
         self.muted: set[tuple[str, str]] = set()
         """Directed pairs of names whose agents' messages are lost, while PostgreSQL's connections work."""
         self.loss = 0.0

@@ -22,6 +22,8 @@ class Profile:
     """How many of the kinds happen in one schedule; 0 is all of them."""
     bootstrap: float = 0.0
     """Part of the schedules that begin with one copy, which the others join."""
+    rare: bool = False
+    """Long schedules with few faults: what they bring about takes time."""
 
 
 PROFILES = {
@@ -53,6 +55,12 @@ PROFILES = {
         (2, 4, 0),
         bootstrap=0.3,
     ),
+    "shrink": Profile(
+        (2, 4, 4, 6, 6, 6),
+        ("halves", "halves", "turncoat", "turncoat", "crash-half", "crash", "crash-in-step", "api-of-one", "pause"),
+        (1, 2, 3, 5),
+        rare=True,
+    ),
     "duels": Profile((4, 6, 6), ("duel",), (0,)),
     "bystander": Profile(
         (2, 3, 3, 4, 6),
@@ -60,7 +68,10 @@ PROFILES = {
         (1, 2, 4),
     ),
 }
-SHARES = ("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 3 + ("duels",) + ("bystander",)
+SHARES = (
+    *(("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 3 + ("shrink",) * 3),
+    *("duels", "bystander"),
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,11 @@ def _form(world: World, name: str) -> list[str]:
 
 def _run(world: World, name: str) -> None:
     kinds = _form(world, name)
-    faults = Faults(world, world.rng.choice((8_000.0, 14_000.0, 22_000.0)), kinds)
+    rare = PROFILES[name].rare
+    faults = Faults(world, world.rng.choice((18_000.0, 26_000.0) if rare else (8_000.0, 14_000.0, 22_000.0)), kinds)
+    if rare:
+        world.repair_delay = world.rng.choice((500, 1500))
+        faults.mean = world.rng.choice((1500.0, 4000.0))
     faults.begin(4500 if world.rng.random() < 0.8 else 100)
     world.run(faults.end + 1)
     _settle(world)

@@ -223,7 +223,7 @@ class Shell:
         if self.db.up and self.db.epoch == effect.epoch:
             self.world.checker.opens(self.node, effect.epoch)
             self.db.open = True
-            self.world.at(10, self.world.claim_record, effect.epoch)
+            self.world.at(10, self.world.claim_record, self.node, effect.epoch, self.db.life)
 
     def do_set_sync(self, effect: ev.SetSync) -> None:
         db = self.db
@@ -242,11 +242,20 @@ class Shell:
         self.node.task(5 + 40 * self.rng.random(), self._write_record, effect)
 
     def _write_record(self, effect: ev.WriteRecord) -> None:
-        ok = self.world.write_record(effect)
+        ok = self.world.write_record(self.node, effect)
         if ok is None:
             self.node.task(800, self.node.handle, ev.RecordWritten(effect.after.key, False))
         else:
             self.node.handle(ev.RecordWritten(effect.after.key, ok, None if ok else self.world.record))
+
+    def do_read_record(self, effect: ev.ReadRecord) -> None:
+        self.node.task(5 + 40 * self.rng.random(), self._read_record, effect)
+
+    def _read_record(self, effect: ev.ReadRecord) -> None:
+        world = self.world
+        if not world.api_lost(self.node):
+            seen = ev.RecordSeen(effect.asked, world.record_epoch, world.record)
+            self.node.task(600 * self.rng.random() ** 4, self.node.handle, seen)
 
 
 EFFECTS: dict[type, Callable[[Shell, Any], None]] = {
@@ -260,4 +269,5 @@ EFFECTS: dict[type, Callable[[Shell, Any], None]] = {
     ev.StopPostgres: Shell.do_stop_postgres,
     ev.SetSync: Shell.do_set_sync,
     ev.WriteRecord: Shell.do_write_record,
+    ev.ReadRecord: Shell.do_read_record,
 }

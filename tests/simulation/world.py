@@ -43,6 +43,7 @@ class World:
         self.record: Config | None = None
         self.record_epoch = 0
         self.false_evidence = 0.0
+        self.repair_delay = self.rng.choice((1000, 2500, 60_000))
         self.calm = False
         """Faults are over."""
 
@@ -93,6 +94,7 @@ class World:
             config = Config(ConfigKey(0, 2), Quorum(frozenset(ids), majority(count)))
             for node in self.nodes.values():
                 node.durable = ev.Durable(0, config)
+            self.record = config
         for node in list(self.nodes.values()):
             self.at(300 * self.rng.random(), node.boot)
         self.at(OPERATOR_PERIOD, self.operate)
@@ -147,7 +149,7 @@ class World:
 
     def wish(self, node: Node) -> ev.Wanted:
         """What the operator tells a copy."""
-        return ev.Wanted(self.wanted, majority(len(self.wanted)), node.tier, node.size)
+        return ev.Wanted(self.wanted, majority(len(self.wanted)), node.tier, node.size, self.repair_delay)
 
     def want(self, names: frozenset[str]) -> None:
         """Another membership is wished for; copies hear of it one by one."""
@@ -204,20 +206,32 @@ class World:
             and all(voter == leader.id or voter in leader.db.flushed for voter in config.voters)
         )
 
-    def write_record(self, effect: ev.WriteRecord) -> bool | None:
+    def api_lost(self, node: Node) -> bool:
+        """Whether this pod gets no answer from the API server now."""
+        return self.api_down or node.name in self.network.without_api
+
+    def write_record(self, node: Node, effect: ev.WriteRecord) -> bool | None:
         """Compare-and-swap at the API server; None: no answer, which says nothing."""
-        if self.api_down and self.rng.random() < 0.7:
+        lost = self.api_lost(node)
+        if lost and self.rng.random() < 0.7:
             return None
         held = None if self.record is None else self.record.key
         if not record_allows(effect, self.record_epoch, held):
             return False
         self.record, self.record_epoch = effect.after, effect.epoch
-        return None if self.api_down else True
+        return None if lost else True
 
-    def claim_record(self, epoch: int) -> None:
-        """A new leader says in the record that it leads."""
-        if not self.api_down:
-            self.record_epoch = max(self.record_epoch, epoch)
+    def claim_record(self, node: Node, epoch: int, life: int) -> None:
+        """A new leader says in the record that it leads, and what the membership is if that is newer there."""
+        if node.db.life != life or node.state is None:
+            return
+        if self.api_lost(node):
+            self.at(500, self.claim_record, node, epoch, life)
+        elif self.record_epoch <= epoch:
+            self.record_epoch = epoch
+            config = node.state.durable.config
+            if self.record is None or self.record.key < config.key:
+                self.record = config
 
     # --- traces ----------------------------------------------------------------------------------------------------
 

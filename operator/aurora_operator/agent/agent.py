@@ -217,6 +217,7 @@ class Agent:
                 write_quorum=settings.write_quorum,
                 tier=member.promotion_tier if member else 15,
                 size=member.memory_bytes if member else 0,
+                repair_delay=settings.repair_delay_seconds * 1000,
             )
         )
 

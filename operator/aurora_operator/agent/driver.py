@@ -51,6 +51,9 @@ class Hands(Protocol):
     def set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
         """See `events.SetSync`."""
 
+    def read_record(self, asked: int) -> None:
+        """See `events.ReadRecord`."""
+
     def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
         """See `events.WriteRecord`."""
 
@@ -133,3 +136,5 @@ class Driver:
                 hands.set_sync(key, rule)
             case ev.WriteRecord(epoch, before, after):
                 hands.write_record(epoch, before, after)
+            case ev.ReadRecord(asked):
+                hands.read_record(asked)

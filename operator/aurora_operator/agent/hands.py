@@ -48,6 +48,10 @@ class PostgresHands:
         """While the duties run."""
         self._leading.set_sync(key, rule)
 
+    def read_record(self, asked: int) -> None:
+        """Whether leading or standing."""
+        self._leading.read_record(asked)
+
     def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
         """While the duties run."""
         self._leading.write_record(epoch, before, after)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Coroutine
 
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.driver import clock
 from aurora_operator.agent.kubeapi import Conflict, KubeError, config_of, config_status, until_done
 from aurora_operator.api.agent import ReplicaStatus
 from aurora_operator.api.record import Record
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.membership import record_allows
+from aurora_operator.consensus.shrink import hears_write_quorum
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
 from aurora_operator.postgres import configure, sql
@@ -185,6 +187,8 @@ class Leading:
 
     async def _keep_record(self, epoch: int) -> None:
         """Somebody may have deleted the record, and the operator made a bare one."""
+        if not hears_write_quorum(self._copy.driver.state, clock()):
+            return  # others may have written there what was lost with it
         try:
             record, _ = await self._copy.kube.read_record()
         except (KubeError, ValueError) as error:
@@ -233,6 +237,20 @@ class Leading:
                 log.warning("putting the sync rule in force: %s", error)
                 await asyncio.sleep(1)
         copy.driver.post(ev.SyncInForce(key, lsn))
+
+    def read_record(self, asked: int) -> None:
+        """See `events.ReadRecord`."""
+        self._chore("look at the record", self._read_record(asked))
+
+    async def _read_record(self, asked: int) -> None:
+        copy = self._copy
+        try:
+            record, _ = await copy.kube.read_record()
+            held = config_of(record.config) if record.config is not None else None
+        except (KubeError, ValueError) as error:
+            log.warning("a write quorum is missing, and the record cannot be read: %s", error)
+            return
+        copy.driver.post(ev.RecordSeen(asked, record.epoch, held))
 
     def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
         """See `events.WriteRecord`."""

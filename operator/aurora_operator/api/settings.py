@@ -46,6 +46,9 @@ class Settings(WireModel):
     master_username: str
     parameters: dict[str, str] = Field(default_factory=dict, description="The user's PostgreSQL parameters.")
     timings: Timings = Timings()
+    repair_delay_seconds: int = Field(
+        default=60, ge=1, description="How long a write quorum must be missing before the membership shrinks."
+    )
     origin: Origin | None = Field(
         default=None,
         description="What the bootstrap instance takes the first data from, instead of running initdb; only until the "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aurora_operator.consensus.events import Fetch, Fetched, Promote, Promoted, StopReceiver
+from aurora_operator.consensus import shrink
+from aurora_operator.consensus.events import Broadcast, Fetch, Fetched, Promote, Promoted, StopReceiver
 from aurora_operator.consensus.messages import Prepare, PreVote, PreVoteReply, Promise
 from aurora_operator.consensus.state import ELECTED, Election, Leadership, Role, Turn
 from aurora_operator.consensus.types import Config, CopyId, Position, next_epoch
@@ -28,8 +29,8 @@ def try_election(t: Turn) -> None:
     s.attempt += 1
     s.role = Role.PREVOTING
     s.election = Election(s.attempt, t.now, replies={s.me: _own_reply(t, s.attempt, granted=True)})
-    for voter in sorted(s.durable.config.voters - {s.me}):
-        t.send(voter, PreVote(s.attempt))
+    # Who does not vote says what it has promised: our epoch must be above that, or it could never follow us.
+    t.do(Broadcast(PreVote(s.attempt)))
     _consider(t)
 
 
@@ -73,8 +74,8 @@ def on_prevote_reply(t: Turn, sender: CopyId, reply: PreVoteReply) -> None:
 def _consider(t: Turn) -> None:
     """Go on to promises when enough would promise and we are the best of them, or the best has not moved.
 
-    Not while a write quorum could not be reached, for nothing is won then, and the old leader may still serve reads;
-    nor when a leader itself answers: we shall hear it soon.
+    Not while a write quorum could not be reached, for nothing is won then, and the old leader may still serve reads,
+    unless those who are missing can be given up; nor when a leader itself answers: we shall hear it soon.
     """
     s = t.state
     election = s.election
@@ -82,8 +83,13 @@ def _consider(t: Turn) -> None:
     waited = t.now - election.started
     config = max((s.durable.config, *(r.config for r in election.replies.values())), key=lambda c: c.key)
     granted = {c: r for c, r in election.replies.items() if r.granted}
-    denied = any(r.leading for r in election.replies.values())
-    if denied or not config.can_read(granted) or not config.old.can_write(election.replies):
+    denied = any(r.leading for c, r in election.replies.items() if c in config.voters)
+    enough = config.can_read(granted) and not denied
+    if enough and not config.old.can_write(election.replies):
+        enough = _can_do_with_fewer(t, config, waited)
+    elif enough:
+        s.short_since = None
+    if not enough:
         if waited >= s.timing.request:
             give_up(t, back_off=True)
         return
@@ -96,6 +102,17 @@ def _consider(t: Turn) -> None:
     order = promotion_order({c: r for c, r in granted.items() if c in config.old.voters}, s.preferred)
     if order[:1] == [s.me] or waited >= patience + s.timing.request // 2:
         _prepare(t, election, config)
+
+
+def _can_do_with_fewer(t: Turn, config: Config, waited: int) -> bool:
+    s = t.state
+    if s.short_since is None:
+        if waited >= s.timing.request:
+            s.short_since = t.now
+        return False
+    if shrink.is_long(t) and not shrink.record_fresh(t):
+        shrink.look(t)
+    return shrink.may_follow(t, config)
 
 
 def promotion_order(granted: dict[CopyId, PreVoteReply], preferred: CopyId | None) -> list[CopyId]:
@@ -223,6 +240,7 @@ def on_promoted(t: Turn, event: Promoted) -> None:
         since=t.now,
         lsn=event.start,
         beat=t.now,
+        recorded=t.now,
         synced=s.durable.config.key,
         sync_lsn=event.start,
     )

@@ -117,6 +117,15 @@ class RecordWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordSeen:
+    """Answer to `ReadRecord`, if the record could be read: it held this at some time after `asked`."""
+
+    asked: int
+    epoch: int
+    held: Config | None
+
+
+@dataclass(frozen=True, slots=True)
 class SwitchoverRequested:
     """Somebody asks this leader to hand over. `target` None leaves the choice to Aurora's order."""
 
@@ -125,12 +134,14 @@ class SwitchoverRequested:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The operator's wish: names of the copies that should vote, W for exactly these, and this copy's own rank."""
+    """The operator's wish: names of the copies that should vote, W for exactly these, this copy's own rank, and for
+    how long (ms) a write quorum must have been missing before the membership may shrink."""
 
     voters: frozenset[str]
     write_quorum: int
     tier: int
     size: int
+    repair_delay: int = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +169,7 @@ Event: TypeAlias = (
     | Replication
     | SyncInForce
     | RecordWritten
+    | RecordSeen
     | SwitchoverRequested
     | Wanted
     | ForceMembership
@@ -267,6 +279,24 @@ class WriteRecord:
     after: Config
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRecord:
+    """Read the record, and nothing older than what it holds now; report `RecordSeen`. `asked` is this copy's clock."""
+
+    asked: int
+
+
 Effect: TypeAlias = (
-    Persist | Send | Broadcast | StopReceiver | Follow | Fetch | Promote | Open | StopPostgres | SetSync | WriteRecord
+    Persist
+    | Send
+    | Broadcast
+    | StopReceiver
+    | Follow
+    | Fetch
+    | Promote
+    | Open
+    | StopPostgres
+    | SetSync
+    | WriteRecord
+    | ReadRecord
 )

@@ -29,6 +29,7 @@ def on_heartbeat(t: Turn, sender: CopyId, beat: Heartbeat) -> None:
     t.persist(promised=beat.epoch, config=beat.config)
     s.promising = None
     s.preferred = None
+    s.short_since = None
     t.follow(Known(sender, beat.epoch, until=t.now + s.timing.lease, relying=beat.start is not None))
     if s.role == Role.STANDBY and beat.start is not None and s.following != (sender, beat.epoch):
         s.following = (sender, beat.epoch)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aurora_operator.consensus import membership
+from aurora_operator.consensus import membership, shrink
 from aurora_operator.consensus.events import Open, Replication, StopPostgres
 from aurora_operator.consensus.messages import HeartbeatAck
 from aurora_operator.consensus.state import PROMOTED, Leadership, Peer, Role, State, Turn
-from aurora_operator.consensus.types import CopyId
+from aurora_operator.consensus.types import CopyId, name_of
 
 
 def on_ack(t: Turn, sender: CopyId, ack: HeartbeatAck) -> None:
@@ -77,6 +77,7 @@ def on_tick(t: Turn) -> None:
     _check_refusals(t)
     if s.role not in PROMOTED:
         return
+    shrink.watch(t, led)
     if t.now - led.beat >= s.timing.heartbeat:
         s.leadership = replace(led, beat=t.now)
         t.beat(led.epoch, led.start, led.lsn)
@@ -86,18 +87,26 @@ def on_tick(t: Turn) -> None:
 def keep_lease(t: Turn) -> bool:
     """Step down when a read quorum has not heard us within the lease; whether it has.
 
-    After every event, not only with time: one that stood still finds much to do before its next tick.
+    With less than a write quorum, the others may have shrunk the membership: serve reads only while the record says
+    that they have not. After every event, not only with time: one that stood still finds much to do before its next
+    tick.
     """
     s = t.state
     led = s.leadership
-    if led is not None and s.role in PROMOTED and not s.durable.config.can_read(membership.heard(t, led, 1)):
-        t.step_down()
-        return False
-    return True
+    if led is None or s.role not in PROMOTED:
+        return True
+    config = s.durable.config
+    heard = shrink.heard(t, led, s.timing.lease)
+    decided = s.role != Role.LEADING or config.old.can_write(heard) or shrink.record_fresh(t)
+    if config.can_read(heard) and decided:
+        return True
+    t.step_down()
+    return False
 
 
 def _check_refusals(t: Turn) -> None:
-    """A voter that promised a higher epoch can never follow this one: only a new epoch takes it back.
+    """A voter, or one that should be, that promised a higher epoch can never follow this one: only a new epoch takes
+    it back.
 
     Without a write quorum among the rest, step down at once; else give whoever it promised the time to win.
     """
@@ -106,7 +115,12 @@ def _check_refusals(t: Turn) -> None:
     if led is None:
         return
     voters = s.durable.config.voters
-    refusing = {c: p.refusing_since for c, p in led.peers.items() if p.refusing_since is not None and c in voters}
+    wanted = frozenset() if s.wanted is None else s.wanted.voters
+    refusing = {
+        c: p.refusing_since
+        for c, p in led.peers.items()
+        if p.refusing_since is not None and (c in voters or name_of(c) in wanted)
+    }
     if not refusing:
         return
     lost = not s.durable.config.can_write(voters - refusing.keys())

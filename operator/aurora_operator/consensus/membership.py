@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aurora_operator.consensus import shrink
 from aurora_operator.consensus.events import RecordWritten, SetSync, SyncInForce, WriteRecord
 from aurora_operator.consensus.state import PROMOTED, Leadership, Proposal, Role, State, Turn
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Quorum, majority, name_of
@@ -26,18 +27,25 @@ def advance(t: Turn) -> None:
     config = s.durable.config
     if led.proposal is not None and not _expired(t, led.proposal):
         return
-    if config.new is not None and not config.new.can_write(heard(t, led, 2)):
-        # Who was to join has gone again. Every commit has its old quorum, with the joint rule in force or before.
+    if config.new is not None and _in_vain(t, led, config, config.new):
+        # Every commit has its old quorum, with the joint rule in force or before.
         _propose(t, led, config.settled(_next_key(led, config), config.old))
         return
-    if s.role != Role.LEADING:
+    step = shrink.proposal(t, led, _next_key(led, config))
+    if step is not None:
+        _propose(t, led, step)
         return
     if config.key != led.synced:
-        holders = {s.me, *(c for c, p in led.peers.items() if p.config >= config.key)}
         waiting = led.sync_asked == config.key and t.now - led.sync_asked_at < 2 * s.timing.request
-        if config.can_write(holders) and not waiting:
+        if _held_by_enough(s, led, config) and not waiting:
             s.leadership = replace(led, sync_asked=config.key, sync_asked_at=t.now)
             t.do(SetSync(config.key, config.sync_rule(s.me)))
+        return
+    if config.shrinking:
+        if config.new is not None and shrink.can_end(t, led, config):
+            _propose(t, led, config.settled(_next_key(led, config), config.new))
+        return
+    if s.role != Role.LEADING:
         return
     if config.new is not None:
         flushed = {s.me, *(c for c, lsn in led.flushed.items() if lsn >= led.sync_lsn)}
@@ -51,15 +59,27 @@ def advance(t: Turn) -> None:
         _propose(t, led, config.joint(_next_key(led, config), target))
 
 
-def heard(t: Turn, led: Leadership, leases: int) -> set[CopyId]:
-    """The voters, ourselves included, that acknowledged a heartbeat sent within so many leases; at first, all.
+def _in_vain(t: Turn, led: Leadership, step: Config, new: Quorum) -> bool:
+    """Whether a joint step should be given up: who was to join has gone again, or who was lost is back.
 
-    Half a heartbeat period is left for noticing, for ending the sessions, and for clocks that differ in speed.
+    One that cannot commit for as long as a lost copy is waited for is in the way of giving that one up.
     """
     s = t.state
-    since = t.now - leases * s.timing.lease + s.timing.heartbeat // 2
-    voters = s.durable.config.voters
-    return {c for c in voters if c == s.me or (led.peers[c].sent if c in led.peers else led.since) > since}
+    if step.old.write < majority(len(step.old.voters)):
+        return False  # forced: its old side would let one copy commit alone
+    if not new.can_write(shrink.heard(t, led, 2 * s.timing.lease)):
+        return True
+    if step.shrinking:
+        return s.me not in new.voters or step.old.can_write(shrink.serving(t, led))
+    return shrink.is_long(t)
+
+
+def _held_by_enough(s: State, led: Leadership, config: Config) -> bool:
+    """Whether no election can miss this membership any more."""
+    holders = {s.me, *(c for c, p in led.peers.items() if p.config >= config.key)}
+    if config.shrinking and config.new is not None:
+        return config.new.voters <= holders
+    return config.can_write(holders)
 
 
 def _expired(t: Turn, proposal: Proposal) -> bool:
@@ -134,9 +154,17 @@ def on_record_written(t: Turn, event: RecordWritten) -> None:
     if not event.ok and (event.held is None or event.held.key <= s.durable.config.key):
         s.leadership = replace(led, proposal=replace(led.proposal, at=t.now, failed=True))
         return
-    config = led.proposal.config if event.ok or event.held is None else event.held
-    s.leadership = replace(led, proposal=None, beat=t.now)
-    t.persist(config=config)
+    if event.ok or event.held is None or event.held.key.epoch == led.epoch:
+        # Or an answer of ours was lost, and that one counts.
+        config = led.proposal.config if event.ok or event.held is None else event.held
+        t.persist(config=config)
+        s.leadership = replace(led, proposal=None, beat=t.now, recorded=t.now)
+    else:
+        config = event.held
+        t.learn(config)
+        if s.role not in PROMOTED:
+            return
+        s.leadership = replace(led, proposal=None, beat=t.now)
     t.beat(led.epoch, led.start, led.lsn)
     if s.me in config.voters:
         advance(t)
@@ -145,8 +173,13 @@ def on_record_written(t: Turn, event: RecordWritten) -> None:
 
 
 def record_allows(wish: WriteRecord, epoch: int, held: ConfigKey | None) -> bool:
-    """Whether a record of this epoch that holds this membership (None: none yet) may become what is wished."""
-    return epoch <= wish.epoch and (held is None or held <= wish.before)
+    """Whether a record of this epoch that holds this membership (None: none yet) may become what is wished.
+
+    A record that was lost, or comes from a backup, cannot decide between two halves: no shrink by it.
+    """
+    if epoch > wish.epoch:
+        return False
+    return held == wish.before if wish.after.shrinking else held is None or held <= wish.before
 
 
 def on_sync_in_force(t: Turn, event: SyncInForce) -> None:

@@ -112,6 +112,8 @@ class Leadership:
     peers: Mapping[CopyId, Peer] = field(default_factory=dict)
     flushed: Mapping[CopyId, int] = field(default_factory=dict)
     proposal: Proposal | None = None
+    recorded: int = 0
+    """When the record last took a membership of this leader's (ms); its promotion, before."""
     version: int = 0
     """The newest version that was proposed in this epoch."""
     preferred: CopyId | None = None
@@ -142,6 +144,11 @@ class State:
     preferred: CopyId | None = None
     next_try: int = 0
     attempt: int = 0
+    short_since: int | None = None
+    """Since when this copy knows of no write quorum (ms): as a leader by who streams, as a candidate by who answers."""
+    record_asked: int = 0
+    record_seen: int | None = None
+    """When the newest reading of the record was begun (ms) that found this copy's membership there."""
     abstain_until: int = 0
     """Stands for no election until then: it has just resigned, or could not catch up."""
 
@@ -221,7 +228,10 @@ class Turn:
         s = self.state
         before = s.durable.config
         self.persist(config=config)
-        if config.key <= before.key or (config.floor <= before.key and s.me in config.voters):
+        if config.key <= before.key:
+            return
+        later = s.leadership is not None and config.key.epoch > s.leadership.epoch
+        if config.floor <= before.key and s.me in config.voters and not later:
             return
         if s.role in PROMOTED or s.role == Role.PROMOTING:
             self.step_down()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aurora_operator.consensus import election, follower, forced, leader, membership
+from aurora_operator.consensus import election, follower, forced, leader, membership, shrink
 from aurora_operator.consensus.events import (
     Durable,
     Effect,
@@ -17,6 +17,7 @@ from aurora_operator.consensus.events import (
     Promoted,
     Received,
     ReceiverStopped,
+    RecordSeen,
     RecordWritten,
     Replication,
     SwitchoverRequested,
@@ -79,6 +80,8 @@ def step(state: State, now: int, event: Event) -> tuple[State, list[Effect]]:
             membership.on_sync_in_force(t, event)
         case RecordWritten():
             membership.on_record_written(t, event)
+        case RecordSeen():
+            shrink.on_record_seen(t, event)
         case SwitchoverRequested(target):
             leader.on_switchover(t, target)
         case Wanted():

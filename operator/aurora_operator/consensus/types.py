@@ -101,6 +101,11 @@ class Config:
     force then whose quorums need not overlap that leader's."""
 
     @property
+    def shrinking(self) -> bool:
+        """Whether this is the step that gives up voters without a write quorum of them: see `shrink`."""
+        return self.new is not None and self.floor == self.key and self.new.voters < self.old.voters
+
+    @property
     def voters(self) -> frozenset[CopyId]:
         """All copies that vote."""
         return self.old.voters if self.new is None else self.old.voters | self.new.voters

@@ -59,7 +59,7 @@ def test_all_copies_agree_on_the_order(facts: list[tuple[int, int, int, int]]) -
 def test_pre_vote_before_promises_and_nothing_is_persisted() -> None:
     bench = Bench(config(A, B, C))
     bench.up()
-    assert [type(e) for e in bench.effects] == [ev.Send, ev.Send]
+    assert [type(e) for e in bench.effects] == [ev.Broadcast]
     assert bench.sent(PreVote)
     bench.grant(B)
     bench.grant(C)
