@@ -8,6 +8,12 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [aurorapg.io]
   resources: [auroraclusters/status]
   verbs: [patch]
+- apiGroups: [aurorapg.io]
+  resources: [aurorasnapshots]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [aurorapg.io]
+  resources: [aurorasnapshots/status]
+  verbs: [patch]
 # For owner references that block their owner's deletion, where the API server checks who sets them.
 - apiGroups: [aurorapg.io]
   resources: [auroraclusters/finalizers]
@@ -27,7 +33,7 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 # Where there are any: for clones and snapshots.
 - apiGroups: [snapshot.storage.k8s.io]
   resources: [volumesnapshots]
-  verbs: [list, create, patch, delete]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [list, watch, create, patch]

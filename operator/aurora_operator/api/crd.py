@@ -1,30 +1,31 @@
-"""The CustomResourceDefinition, written from the models.
+"""The CustomResourceDefinitions, written from the models.
 
-`python -m aurora_operator.api.crd` writes it, from the root of the repository; `--check` only says whether it is up
-to date. It goes to two places: `crds/` for `kubectl apply`, and a template of the chart, because Helm installs what
-is in a chart's own `crds/` folder once and never upgrades it. There it is kept when the release is uninstalled: all
-clusters would be deleted with it. A developers' tool: it needs PyYAML, which the agent's image does not have.
+`python -m aurora_operator.api.crd` writes them, from the root of the repository; `--check` only says whether they are
+up to date. They go to two places: `crds/` for `kubectl apply`, and templates of the chart, because Helm installs what
+is in a chart's own `crds/` folder once and never upgrades it. There they are kept when the release is uninstalled: all
+clusters would be deleted with them. A developers' tool: it needs PyYAML, which the agent's image does not have.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from aurora_operator.api import names
 from aurora_operator.api.cluster import AuroraCluster
 from aurora_operator.api.rules import VALIDATIONS
-from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.api.status import AuroraClusterStatus
+from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL, AuroraSnapshot
 from aurora_operator.api.structural import structural_schema
 
-NAME: Final = f"{names.PLURAL}.{names.GROUP}"
-PLAIN: Final = Path("crds") / f"{NAME}.yaml"
-TEMPLATE: Final = Path("charts/aurora-operator/templates/crds") / f"{NAME}.yaml"
+_CHART: Final = Path("charts/aurora-operator/templates/crds")
 MAX_BYTES: Final = 256 * 1024
 """`kubectl apply` keeps a copy in an annotation, which may have no more."""
 
@@ -42,21 +43,79 @@ _COLUMNS: Final = (
 )
 
 
-def definition() -> dict[str, Any]:
-    """The CustomResourceDefinition as an object."""
+_SNAPSHOT_COLUMNS: Final = (
+    ("Cluster", "string", ".spec.cluster", 0, "The cluster that it is of."),
+    ("Status", "string", ".status.phase", 0, "Its state in one word."),
+    ("Taken", "date", ".status.consistencyPoint.time", 0, "Time since the moment that its data are of."),
+    ("Size", "string", ".status.size", 0, "The least size of a volume that is made from it."),
+    ("Age", "date", ".metadata.creationTimestamp", 0, "Time since it was created."),
+    ("LSN", "string", ".status.consistencyPoint.lsn", 1, "The LSN that its data reach at least."),
+    ("Method", "string", ".spec.method", 1, "How it was made."),
+    ("Message", "string", ".status.message", 1, "Its state in a sentence."),
+)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind, and how it shows in kubectl."""
+
+    kind: str
+    plural: str
+    short: str
+    model: type[BaseModel]
+    columns: tuple[tuple[str, str, str, int, str], ...]
+    scale: Mapping[str, str] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of its CustomResourceDefinition."""
+        return f"{self.plural}.{names.GROUP}"
+
+    @property
+    def plain(self) -> Path:
+        """Its file for kubectl, in the repository."""
+        return Path("crds") / f"{self.name}.yaml"
+
+    @property
+    def template(self) -> Path:
+        """Its file in the chart."""
+        return _CHART / f"{self.name}.yaml"
+
+
+CLUSTER: Final = Resource(
+    names.KIND,
+    names.PLURAL,
+    "ac",
+    AuroraCluster,
+    _COLUMNS,
+    {
+        "specReplicasPath": ".spec.instances",
+        "statusReplicasPath": ".status.instances",
+        "labelSelectorPath": ".status.selector",
+    },
+)
+SNAPSHOT: Final = Resource(SNAPSHOT_KIND, SNAPSHOT_PLURAL, "asnap", AuroraSnapshot, _SNAPSHOT_COLUMNS)
+RESOURCES: Final = (CLUSTER, SNAPSHOT)
+NAME: Final = CLUSTER.name
+PLAIN: Final = CLUSTER.plain
+TEMPLATE: Final = CLUSTER.template
+
+
+def definition(resource: Resource = CLUSTER) -> dict[str, Any]:
+    """A CustomResourceDefinition as an object."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": NAME},
+        "metadata": {"name": resource.name},
         "spec": {
             "group": names.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": names.KIND,
-                "listKind": f"{names.KIND}List",
-                "plural": names.PLURAL,
-                "singular": names.KIND.lower(),
-                "shortNames": ["ac"],
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.kind.lower(),
+                "shortNames": [resource.short],
                 "categories": ["all"],
             },
             "versions": [
@@ -64,16 +123,9 @@ def definition() -> dict[str, Any]:
                     "name": names.VERSION,
                     "served": True,
                     "storage": True,
-                    "additionalPrinterColumns": [_column(*column) for column in _COLUMNS],
-                    "subresources": {
-                        "status": {},
-                        "scale": {
-                            "specReplicasPath": ".spec.instances",
-                            "statusReplicasPath": ".status.instances",
-                            "labelSelectorPath": ".status.selector",
-                        },
-                    },
-                    "schema": {"openAPIV3Schema": _schema()},
+                    "additionalPrinterColumns": [_column(*column) for column in resource.columns],
+                    "subresources": {"status": {}, **({"scale": dict(resource.scale)} if resource.scale else {})},
+                    "schema": {"openAPIV3Schema": _schema(resource)},
                 }
             ],
         },
@@ -84,31 +136,41 @@ def _column(name: str, type: str, path: str, priority: int, description: str) ->
     return {"name": name, "type": type, "jsonPath": path, "priority": priority, "description": description}
 
 
-def _schema() -> dict[str, Any]:
-    fields = AuroraCluster.model_fields
-    return {
+def _schema(resource: Resource) -> dict[str, Any]:
+    fields = resource.model.model_fields
+    spec, status = _model(fields["spec"]), _model(fields["status"])
+    schema = {
         "type": "object",
-        "description": AuroraCluster.__doc__,
+        "description": resource.model.__doc__,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema."},
-            "kind": {"type": "string", "description": names.KIND},
+            "kind": {"type": "string", "description": resource.kind},
             "metadata": {"type": "object"},
-            "spec": structural_schema(AuroraClusterSpec, defaults=True) | {"description": fields["spec"].description},
-            "status": structural_schema(AuroraClusterStatus, defaults=False)
-            | {"description": fields["status"].description},
+            "spec": structural_schema(spec, defaults=True) | {"description": fields["spec"].description},
+            "status": structural_schema(status, defaults=False) | {"description": fields["status"].description},
         },
-        VALIDATIONS: [rule.to_validation() for rule in AuroraCluster.RULES],
     }
+    rules = [rule.to_validation() for rule in getattr(resource.model, "RULES", ())]
+    return schema | ({VALIDATIONS: rules} if rules else {})
+
+
+def _model(field: FieldInfo) -> type[BaseModel]:
+    model = field.annotation
+    assert isinstance(model, type) and issubclass(model, BaseModel)  # noqa: S101  spec and status are models
+    return model
 
 
 def files() -> dict[Path, str]:
     """The text of each file, by its path in the repository."""
-    crd = definition()
-    plain = _HEADER + _dump(crd)
-    crd["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
-    template = _HEADER + '{{- if ne (toString (.Values.crds).install) "false" }}\n' + _dump(crd) + "{{- end }}\n"
-    return {PLAIN: plain, TEMPLATE: template}
+    found = {}
+    for resource in RESOURCES:
+        crd = definition(resource)
+        found[resource.plain] = _HEADER + _dump(crd)
+        crd["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+        guard = '{{- if ne (toString (.Values.crds).install) "false" }}\n'
+        found[resource.template] = _HEADER + guard + _dump(crd) + "{{- end }}\n"
+    return found
 
 
 def _dump(document: dict[str, Any]) -> str:

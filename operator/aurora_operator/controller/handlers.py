@@ -14,6 +14,7 @@ from typing import Any, Final
 import kopf
 
 from aurora_operator.api import names
+from aurora_operator.api.snapshot import SNAPSHOT_PLURAL
 from aurora_operator.kube.resources import CHILDREN
 
 SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -70,6 +71,16 @@ async def cluster_event(event: Any, namespace: str | None, name: str, memo: Any,
         memo.fleet.seen(key, fingerprint(event["object"]))
 
 
+@kopf.on.event(names.GROUP, names.VERSION, SNAPSHOT_PLURAL, registry=registry)
+async def snapshot_event(event: Any, namespace: str | None, name: str, memo: Any, **_: Any) -> None:
+    """An AuroraSnapshot appeared, changed or went."""
+    key = (str(namespace), name)
+    if event["type"] == "DELETED":
+        memo.snapshots.gone(key)
+    else:
+        memo.snapshots.seen(key, fingerprint(event["object"]))
+
+
 async def child_event(namespace: str | None, labels: Mapping[str, str], memo: Any, **_: Any) -> None:
     """Something that belongs to a cluster appeared, changed or went."""
     memo.fleet.wake((str(namespace), labels[names.LABEL_CLUSTER]))
@@ -96,3 +107,4 @@ async def alive(memo: Any, **_: Any) -> str:
 async def stop(memo: Any, **_: Any) -> None:
     """The process ends: no pass is cut off in the middle of a call without our knowing."""
     await memo.fleet.stop()
+    await memo.snapshots.stop()

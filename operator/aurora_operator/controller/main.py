@@ -16,18 +16,21 @@ import kopf
 import prometheus_client
 
 from aurora_operator.api import names
+from aurora_operator.api.snapshot import SNAPSHOT_PLURAL
 from aurora_operator.controller import handlers, logs
 from aurora_operator.controller.agents import Agents
 from aurora_operator.controller.config import Config, ConfigError
 from aurora_operator.controller.fleet import Fleet, Key
 from aurora_operator.controller.metrics import Metrics
 from aurora_operator.controller.reconcile import Reconciler
+from aurora_operator.controller.snapshots import SnapshotReconciler
 from aurora_operator.kube import client as kube
-from aurora_operator.kube import observe, snapshots
+from aurora_operator.kube import observe
 from aurora_operator.kube.errors import KubeError
 from aurora_operator.kube.events import Recorder
 from aurora_operator.kube.lease import Election, LeaseLost
 from aurora_operator.kube.resources import CLUSTER
+from aurora_operator.kube.snapshots import Snapshots as VolumeSnapshots
 from aurora_operator.planning import supplies
 from aurora_operator.planning.plan import plan
 
@@ -56,28 +59,45 @@ async def run(config: Config) -> None:
         election = Election(api, config.operator.namespace, config.lease_name, config.identity)
         metrics = Metrics(prometheus_client.REGISTRY, lambda: election.holding)
         agents = Agents()
+        surroundings, recorder = observe.Surroundings(api), Recorder(api, config.pod_name)
+        volume_snapshots = VolumeSnapshots(api)
         reconciler = Reconciler(
             api=api,
             operator=config.operator,
-            surroundings=observe.Surroundings(api).read,
-            snapshots=snapshots.Snapshots(api).read,
+            surroundings=surroundings.read,
+            snapshots=volume_snapshots.read,
             agents=agents,
-            say=Recorder(api, config.pod_name).say,
+            say=recorder.say,
             plan=plan,
             supplies=supplies.fresh,
             watcher=metrics,
             may_write=lambda: election.holding,
         )
         fleet = Fleet(reconciler)
+        snapshots = Fleet(
+            SnapshotReconciler(
+                api=api,
+                operator=config.operator,
+                surroundings=surroundings.read,
+                classes=volume_snapshots.classes,
+                agents=agents,
+                say=recorder.say,
+                may_write=lambda: election.holding,
+            )
+        )
         prometheus_client.start_http_server(config.metrics_port)
         # These tasks exist before Kopf starts, which ends all tasks that were born after it.
-        leading = asyncio.create_task(_lead(election, fleet), name="election")
+        leading = asyncio.create_task(_lead(election, (fleet, snapshots)), name="election")
         resync = asyncio.create_task(fleet.resync(lambda: _all_clusters(api, config.watch_namespaces)), name="resync")
         try:
             await kopf.operator(
                 registry=handlers.registry,
                 settings=handlers.settings(),
-                memo=kopf.Memo(fleet=fleet, complaints=lambda: _complaints(fleet, election)),
+                memo=kopf.Memo(
+                    fleet=fleet,
+                    snapshots=snapshots,
+                    complaints=lambda: [*_complaints(fleet, election), *snapshots.complaints()],
+                ),
                 identity=cast(Any, config.identity),  # Kopf's default asks for a user name, which a container lacks
                 standalone=True,
                 clusterwide=not config.watch_namespaces,
@@ -90,13 +110,15 @@ async def run(config: Config) -> None:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await fleet.stop()
+            await snapshots.stop()
             await election.release()
             await agents.close()
 
 
-async def _lead(election: Election, fleet: Fleet) -> None:
+async def _lead(election: Election, fleets: Iterable[Fleet]) -> None:
     await election.acquire()
-    fleet.activate()
+    for fleet in fleets:
+        fleet.activate()
     try:
         await election.keep()
     except LeaseLost as lost:
@@ -115,7 +137,7 @@ async def _wait_for_the_resource(api: kube.Api) -> None:
     said = False
     while True:
         try:
-            if await kube.served(api, names.API_VERSION):
+            if await kube.served(api, names.API_VERSION, names.PLURAL, SNAPSHOT_PLURAL):
                 return
             why = "the API does not serve it"
         except KubeError as error:

@@ -109,6 +109,15 @@ class Reconciler:
         return outcome
 
 
+async def read_source(api: Api, agents: AgentCalls, namespace: str, cluster: str) -> Source | None:
+    """A cluster with its objects and agents, or None when it does not exist. Raises KubeError."""
+    found = await observe.get_cluster(api, namespace, cluster)
+    if found is None:
+        return None
+    children = await observe.children(api, namespace, cluster)
+    return Source(found, children, await agents.statuses((namespace, cluster), children))
+
+
 class _Pass:
     def __init__(self, to: Reconciler, key: Key, cluster: Raw) -> None:
         self._to = to
@@ -156,11 +165,7 @@ class _Pass:
     async def _source(self) -> Source | None:
         """The cluster that this one is to be cloned from, as long as planning needs it."""
         wanted = source_wanted(self._cluster, self._children)
-        cluster = None if wanted is None else await observe.get_cluster(self._to.api, self._namespace, wanted)
-        if wanted is None or cluster is None:
-            return None
-        children = await observe.children(self._to.api, self._namespace, wanted)
-        return Source(cluster, children, await self._to.agents.statuses((self._namespace, wanted), children))
+        return None if wanted is None else await read_source(self._to.api, self._to.agents, self._namespace, wanted)
 
     def _planned(self, observed: Observed) -> Plan:
         return self._to.plan(observed, self._to.supplies(), self._to.now())
@@ -190,7 +195,7 @@ class _Pass:
 
     async def _step(self, what: str, doing: Awaitable[object]) -> None:
         if not self._to.may_write():
-            _discard(doing)
+            discard(doing)
             raise Stopped("the Lease is not ours any more")
         try:
             await doing
@@ -237,7 +242,8 @@ def _what(verb: str, manifest: Mapping[str, Any]) -> str:
     return f"{verb} {manifest['kind']} {manifest['metadata']['name']}"
 
 
-def _discard(doing: Awaitable[object]) -> None:
+def discard(doing: Awaitable[object]) -> None:
+    """Give up a call that was not made."""
     close = getattr(doing, "close", None)
     if close is not None:
         close()

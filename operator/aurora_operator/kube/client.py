@@ -122,13 +122,13 @@ def default_namespace(kubeconfig: str | None = None, context: str | None = None)
     return str(((chosen or {}).get("context") or {}).get("namespace") or "default")
 
 
-async def served(api: Api, group_version: str) -> bool:
-    """Whether the API knows this group and version (such as `aurorapg.io/v1alpha1`) yet."""
+async def served(api: Api, group_version: str, *plurals: str) -> bool:
+    """Whether the API knows this group and version (such as `aurorapg.io/v1alpha1`) and these kinds in it yet."""
     try:
-        await api.request("GET", f"/apis/{group_version}")
+        answer = await api.request("GET", f"/apis/{group_version}")
     except NotFound:
         return False
-    return True
+    return {item.get("name") for item in answer.get("resources") or ()}.issuperset(plurals)
 
 
 def _describe(error: BaseException, seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Events on the AuroraCluster, for `kubectl describe` and `kubectl get events`.
+"""Events on our resources, for `kubectl describe` and `kubectl get events`.
 
 The same thing said again becomes a count on the first event, written at most once a minute: an operator that retries
 must not fill the API with words.
@@ -39,7 +39,7 @@ class _Said:
 
 
 class Recorder:
-    """Says things about clusters. It never raises: words are not worth a failed reconciliation."""
+    """Says things about them. It never raises: words are not worth a failed reconciliation."""
 
     def __init__(self, api: Api, instance: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
@@ -47,16 +47,16 @@ class Recorder:
         self._clock = clock
         self._said: OrderedDict[tuple[str, str, str, str], _Said] = OrderedDict()
 
-    async def say(self, cluster: Raw, event: EventSpec) -> None:
-        """Record the event on the AuroraCluster."""
-        metadata = cluster["metadata"]
+    async def say(self, about: Raw, event: EventSpec) -> None:
+        """Record the event on one of our resources."""
+        metadata, kind = about["metadata"], str(about.get("kind") or names.KIND)
         key = (metadata["uid"], event.type, event.reason, event.message)
         now = self._clock()
         said = self._said.get(key)
         try:
             if said is None or now - said.last > _SAME_SECONDS:
                 self._remember(key, _Said(f"{metadata['name']}.{uuid.uuid4().hex[:16]}", 1, now, now))
-                await self._create(metadata, self._said[key].name, event)
+                await self._create(kind, metadata, self._said[key].name, event)
                 return
             said.count, said.last = said.count + 1, now
             if now - said.written >= _QUIET_SECONDS:
@@ -71,7 +71,7 @@ class Recorder:
         while len(self._said) > _REMEMBERED:
             self._said.popitem(last=False)
 
-    async def _create(self, metadata: Raw, name: str, event: EventSpec) -> None:
+    async def _create(self, kind: str, metadata: Raw, name: str, event: EventSpec) -> None:
         body = {
             "apiVersion": EVENT.api_version,
             "kind": EVENT.kind,
@@ -85,7 +85,7 @@ class Recorder:
             "note": event.message if len(event.message) <= _NOTE_LIMIT else event.message[: _NOTE_LIMIT - 1] + "…",
             "regarding": {
                 "apiVersion": names.API_VERSION,
-                "kind": names.KIND,
+                "kind": kind,
                 "namespace": metadata["namespace"],
                 "name": metadata["name"],
                 "uid": metadata["uid"],

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aurora_operator.api import names
+from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
 from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS
 
 
@@ -35,6 +36,7 @@ _PLURALS: Final = {
 }
 
 CLUSTER: Final = Resource(names.API_VERSION, names.KIND, names.PLURAL)
+SNAPSHOT: Final = Resource(names.API_VERSION, SNAPSHOT_KIND, SNAPSHOT_PLURAL)
 NODE: Final = Resource("v1", "Node", "nodes", namespaced=False)
 STORAGE_CLASS: Final = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
@@ -55,4 +57,4 @@ SNAPSHOT_CLASS: Final = Resource(
 
 def resource_of(kind: str) -> Resource:
     """The address of a kind that the operator works with. Raises KeyError for any other."""
-    return CLUSTER if kind == names.KIND else {**CHILDREN, **OPTIONAL}[kind]
+    return {**CHILDREN, **OPTIONAL, names.KIND: CLUSTER, SNAPSHOT_KIND: SNAPSHOT}[kind]

@@ -7,7 +7,7 @@ from typing import Any
 
 from aurora_operator.kube.client import APPLY, JSON_PATCH, MERGE, Api
 from aurora_operator.kube.errors import AlreadyExists, NotFound
-from aurora_operator.kube.resources import CLUSTER, resource_of
+from aurora_operator.kube.resources import CLUSTER, Resource, resource_of
 from aurora_operator.planning.model import FIELD_MANAGER, ObjectRef, Raw
 
 
@@ -50,34 +50,38 @@ async def annotate(api: Api, namespace: str, cluster: str, annotations: Mapping[
     return await _merge(api, namespace, cluster, body)
 
 
-async def set_finalizers(api: Api, namespace: str, cluster: Raw, finalizers: Sequence[str]) -> None:
-    """Replace an AuroraCluster's finalizers, if nobody has changed it since it was read (else Conflict)."""
-    metadata = cluster["metadata"]
+async def set_finalizers(
+    api: Api, namespace: str, raw: Raw, finalizers: Sequence[str], resource: Resource = CLUSTER
+) -> None:
+    """Replace the finalizers of one of our resources, if nobody has changed it since it was read (else Conflict)."""
+    metadata = raw["metadata"]
     body = {"metadata": {"finalizers": list(finalizers), "resourceVersion": metadata["resourceVersion"]}}
     try:
-        await _merge(api, namespace, metadata["name"], body)
+        await _merge(api, namespace, metadata["name"], body, resource)
     except NotFound:
         return
 
 
-async def replace_status(api: Api, namespace: str, cluster: Raw, status: Mapping[str, Any]) -> None:
-    """Replace an AuroraCluster's whole status.
+async def replace_status(
+    api: Api, namespace: str, raw: Raw, status: Mapping[str, Any], resource: Resource = CLUSTER
+) -> None:
+    """Replace the whole status of one of our resources.
 
     By a JSON patch: an update would fail whenever somebody edits the spec at the same time, and a merge patch would
     keep what is no longer true. The uid makes sure that it is not another resource of the same name.
     """
-    metadata = cluster["metadata"]
+    metadata = raw["metadata"]
     patch = [
         {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
         {"op": "add", "path": "/status", "value": dict(status)},
     ]
-    path = CLUSTER.path(namespace, metadata["name"], "status")
+    path = resource.path(namespace, metadata["name"], "status")
     try:
         await api.request("PATCH", path, query={"fieldManager": FIELD_MANAGER}, body=patch, content_type=JSON_PATCH)
     except NotFound:
         return
 
 
-async def _merge(api: Api, namespace: str, cluster: str, body: Mapping[str, Any]) -> Raw:
-    path = CLUSTER.path(namespace, cluster)
+async def _merge(api: Api, namespace: str, name: str, body: Mapping[str, Any], resource: Resource = CLUSTER) -> Raw:
+    path = resource.path(namespace, name)
     return await api.request("PATCH", path, query={"fieldManager": FIELD_MANAGER}, body=dict(body), content_type=MERGE)

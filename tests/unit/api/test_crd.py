@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[3]
 Node = tuple[str, dict[str, Any]]
 
 
-def schema() -> dict[str, Any]:
-    (version,) = crd.definition()["spec"]["versions"]
+def schema(resource: crd.Resource = crd.CLUSTER) -> dict[str, Any]:
+    (version,) = crd.definition(resource)["spec"]["versions"]
     return copy.deepcopy(version["schema"]["openAPIV3Schema"])
 
 
@@ -34,7 +34,7 @@ def nodes(node: dict[str, Any], path: str = "") -> Iterator[Node]:
             yield from nodes(node[key], f"{path}[]")
 
 
-ALL = [pytest.param(node, id=path or "root") for path, node in nodes(schema())]
+ALL = [pytest.param(node, id=r.plural + path) for r in crd.RESOURCES for path, node in nodes(schema(r))]
 
 
 def test_the_committed_files_are_up_to_date() -> None:
@@ -42,11 +42,12 @@ def test_the_committed_files_are_up_to_date() -> None:
         assert (ROOT / path).read_text() == text, "run `python -m aurora_operator.api.crd`"
 
 
-def test_kubernetes_models_take_it_whole() -> None:
-    definition = yaml.safe_load(crd.files()[crd.PLAIN])
+@pytest.mark.parametrize("resource", crd.RESOURCES, ids=lambda r: r.kind)
+def test_kubernetes_models_take_it_whole(resource: crd.Resource) -> None:
+    definition = yaml.safe_load(crd.files()[resource.plain])
     parsed = V1CustomResourceDefinition.model_validate(definition)
     assert parsed.model_dump(mode="json", by_alias=True, exclude_none=True) == definition
-    V1JSONSchemaProps.model_validate(schema())
+    V1JSONSchemaProps.model_validate(schema(resource))
 
 
 @pytest.mark.parametrize("node", ALL)
@@ -101,18 +102,23 @@ def test_only_the_spec_has_defaults() -> None:
     }
 
 
-def test_columns_and_scale() -> None:
-    (version,) = crd.definition()["spec"]["versions"]
-    columns = [c["name"] for c in version["additionalPrinterColumns"] if c["priority"] == 0]
-    assert columns == ["Status", "Ready", "Instances", "Writer", "Version", "Age"]
-    assert version["subresources"]["scale"]["specReplicasPath"] == ".spec.instances"
-    properties = schema()["properties"]
+@pytest.mark.parametrize("resource", crd.RESOURCES, ids=lambda r: r.kind)
+def test_columns(resource: crd.Resource) -> None:
+    (version,) = crd.definition(resource)["spec"]["versions"]
+    properties = schema(resource)["properties"]
     for column in version["additionalPrinterColumns"]:
         if not column["jsonPath"].startswith(".metadata"):
             node = {"properties": properties}
             for part in column["jsonPath"].removeprefix(".").split("."):
                 node = node["properties"][part]
-            assert node["type"] == column["type"]
+            assert node["type"] == ("string" if column["type"] == "date" else column["type"])
+
+
+def test_what_a_user_sees_first_and_scale() -> None:
+    (version,) = crd.definition()["spec"]["versions"]
+    columns = [c["name"] for c in version["additionalPrinterColumns"] if c["priority"] == 0]
+    assert columns == ["Status", "Ready", "Instances", "Writer", "Version", "Age"]
+    assert version["subresources"]["scale"]["specReplicasPath"] == ".spec.instances"
 
 
 def test_the_chart_keeps_it() -> None:

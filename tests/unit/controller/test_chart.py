@@ -42,6 +42,7 @@ def test_every_kind_can_be_watched_and_applied() -> None:
 def test_nothing_is_allowed_that_is_not_used() -> None:
     children = {(group_of(r.api_version), r.plural) for r in CHILDREN.values()}
     own = {("aurorapg.io", f"auroraclusters{sub}") for sub in ("", "/status", "/finalizers")}
+    own |= {("aurorapg.io", f"aurorasnapshots{sub}") for sub in ("", "/status")}
     optional = {(group_of(r.api_version), r.plural) for r in OPTIONAL.values()}
     assert set(rules()) == children | optional | own | {("events.k8s.io", "events")}
     assert not any("*" in verbs for verbs in rules().values())

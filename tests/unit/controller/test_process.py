@@ -94,7 +94,7 @@ def test_kopf_watches_our_objects_only_and_writes_nothing() -> None:
     registry = handlers.registry
     assert not registry._spawning.get_all_handlers(), "a daemon or timer would put a finalizer on the resource"
     assert not registry._changing.get_all_handlers(), "a change handler would put an annotation on the resource"
-    assert len(registry._watching.get_all_handlers()) == len(CHILDREN) + 1
+    assert len(registry._watching.get_all_handlers()) == len(CHILDREN) + 2
 
 
 async def test_the_probe_complains() -> None:

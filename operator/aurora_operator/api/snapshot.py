@@ -1,0 +1,105 @@
+"""The resource `AuroraSnapshot`: a cluster's data as they were at one moment, kept until somebody deletes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from aurora_operator.api import names
+from aurora_operator.api.base import Model, WireModel
+from aurora_operator.api.cluster import ObjectMeta
+from aurora_operator.api.conditions import Condition
+from aurora_operator.api.rules import Rule, RuledModel
+
+SNAPSHOT_KIND: Final = "AuroraSnapshot"
+SNAPSHOT_PLURAL: Final = "aurorasnapshots"
+
+SnapshotPhase = Literal[
+    "Pending",  # waits for the cluster, or for what it takes to make it
+    "Creating",
+    "Ready",  # a cluster can be made from it
+    "Failed",  # what it held is gone
+    "Deleting",
+]
+
+
+class AuroraSnapshotSpec(RuledModel):
+    """What to keep, and how."""
+
+    cluster: Annotated[str, Field(min_length=1, max_length=40)] = Field(
+        description="The AuroraCluster, in the same namespace."
+    )
+    method: Literal["VolumeSnapshot"] = Field(
+        default="VolumeSnapshot",
+        description="VolumeSnapshot: the storage driver takes a snapshot of a reader's volume.",
+    )
+    deletion_policy: Literal["Delete", "Retain"] = Field(
+        default="Delete",
+        description="When this resource is deleted: Delete deletes the data it stands for, Retain leaves them.",
+    )
+
+    RULES: ClassVar = (
+        Rule(
+            cel="self.cluster == oldSelf.cluster && self.method == oldSelf.method",
+            message="cluster and method of a snapshot cannot change: make another AuroraSnapshot.",
+        ),
+    )
+
+
+class ConsistencyPoint(WireModel):
+    """Where in the cluster's history the data are: everything committed before is in them."""
+
+    lsn: str = Field(description="The LSN that they reach at least.")
+    timeline: int = Field(description="Its timeline, which is the epoch of the writer at that time.")
+    time: datetime | None = Field(default=None, description="When the snapshot was taken.")
+
+
+class SnapshotSource(WireModel):
+    """What a cluster that is made from it must know, also when the one it was taken of is gone."""
+
+    database_name: str = Field(description="The database that was made with the cluster.")
+    master_username: str = Field(description="The user that owns it.")
+    engine_version: str | None = Field(default=None, description="PostgreSQL's version on the writer.")
+    instance: str | None = Field(default=None, description="The instance whose data they are.")
+    zone: str | None = Field(default=None, description="The zone of its volume.")
+
+
+class AuroraSnapshotStatus(WireModel):
+    """The observed state. Only the operator writes it."""
+
+    observed_generation: int | None = Field(default=None, description="The metadata.generation this was made from.")
+    phase: SnapshotPhase | None = Field(default=None, description="The state in one word.")
+    message: str | None = Field(default=None, description="The state in a sentence.")
+    consistency_point: ConsistencyPoint | None = Field(default=None, description="Where in the history the data are.")
+    size: str | None = Field(default=None, description="The least size of a volume that is made from it.")
+    volume_snapshot: str | None = Field(default=None, description="Name of the VolumeSnapshot that holds the data.")
+    source: SnapshotSource | None = Field(default=None, description="What it was taken of.")
+    started_at: datetime | None = Field(default=None, description="When it was begun.")
+    completed_at: datetime | None = Field(default=None, description="When it could first be used.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Standard conditions; `kubectl wait --for=condition=Ready` waits for one.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+
+    def to_kubernetes(self) -> dict[str, Any]:
+        """The status as Kubernetes stores it: camelCase, without what is not known."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class AuroraSnapshot(Model):
+    """A cluster's data as they were at one moment. It never expires."""
+
+    api_version: Literal["aurorapg.io/v1alpha1"] = "aurorapg.io/v1alpha1"
+    kind: Literal["AuroraSnapshot"] = "AuroraSnapshot"
+    metadata: ObjectMeta
+    spec: AuroraSnapshotSpec = Field(description="What to keep.")
+    status: AuroraSnapshotStatus = Field(
+        default=AuroraSnapshotStatus(), description="What is there. Only the operator writes it."
+    )
+
+
+LABEL_SNAPSHOT: Final = f"{names.GROUP}/snapshot"
+"""On the VolumeSnapshot of an AuroraSnapshot: its name."""

@@ -1,0 +1,273 @@
+"""An AuroraSnapshot, from its creation to its end: the next step, as a function of what was observed.
+
+The VolumeSnapshot that holds the data is owned by nobody: only the deletion of its AuroraSnapshot, and that with the
+policy `Delete`, removes it, whatever becomes of the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from aurora_operator.api import names, reasons
+from aurora_operator.api.conditions import READY, get_condition, set_condition
+from aurora_operator.api.rules import sentences
+from aurora_operator.api.snapshot import (
+    LABEL_SNAPSHOT,
+    AuroraSnapshot,
+    AuroraSnapshotSpec,
+    AuroraSnapshotStatus,
+    ConsistencyPoint,
+    SnapshotPhase,
+    SnapshotSource,
+)
+from aurora_operator.planning.copies import Copy
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.model import (
+    EventSpec,
+    ObjectRef,
+    Observed,
+    OperatorConfig,
+    Raw,
+    SnapshotClass,
+    Source,
+    StorageClass,
+    parse_time,
+)
+from aurora_operator.planning.objects.common import is_leaving, label
+from aurora_operator.planning.objects.snapshot import build_volume_snapshot, error_of, format_lsn, is_usable
+from aurora_operator.planning.objects.volume import claim_name
+from aurora_operator.planning.seeds import fit_copies, means_for, readers_are_behind
+
+FINALIZER: Final = f"{names.GROUP}/snapshot"
+STEADY_SECONDS: Final = 60.0
+BUSY_SECONDS: Final = 1.0
+WAITING_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True)
+class SnapshotSeen:
+    """All that planning may know of an AuroraSnapshot."""
+
+    snapshot: Raw
+    operator: OperatorConfig
+    volume_snapshot: Raw | None = None
+    """The VolumeSnapshot of its name, ours or not."""
+    source: Source | None = None
+    """The cluster; read only until the snapshot is complete."""
+    storage_classes: tuple[StorageClass, ...] = ()
+    snapshot_classes: tuple[SnapshotClass, ...] = ()
+
+
+@dataclass(frozen=True)
+class SnapshotPlan:
+    """What to do now: finalizers that are added first, objects, deletions, status, events; and finalizers that are
+    removed at last, when all else was done."""
+
+    status: dict[str, Any]
+    apply: tuple[dict[str, Any], ...] = ()
+    delete: tuple[ObjectRef, ...] = ()
+    finalizers: tuple[str, ...] | None = None
+    events: tuple[EventSpec, ...] = ()
+    requeue_seconds: float = STEADY_SECONDS
+
+
+@dataclass(frozen=True)
+class _Step:
+    phase: SnapshotPhase
+    reason: str
+    message: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    apply: tuple[dict[str, Any], ...] = ()
+    delete: tuple[ObjectRef, ...] = ()
+    finalizers: tuple[str, ...] | None = None
+    seconds: float = BUSY_SECONDS
+
+
+def needs_source(snapshot: Raw) -> bool:
+    """Whether planning must see the cluster: not once the snapshot is complete, nor when it is to go."""
+    return snapshot["metadata"].get("deletionTimestamp") is None and status_of(snapshot).completed_at is None
+
+
+def status_of(snapshot: Raw) -> AuroraSnapshotStatus:
+    """The status that is there; an empty one where it cannot be read."""
+    try:
+        return AuroraSnapshotStatus.model_validate(snapshot.get("status") or {})
+    except ValidationError:
+        return AuroraSnapshotStatus()
+
+
+def plan_snapshot(seen: SnapshotSeen, now: datetime) -> SnapshotPlan:
+    """The next step."""
+    before = status_of(seen.snapshot)
+    metadata = seen.snapshot["metadata"]
+    step = _Planning(seen, before, now).step()
+    generation = metadata.get("generation")
+    ready = step.phase == "Ready"
+    status = before.model_copy(
+        update={"observed_generation": generation, "phase": step.phase, "message": step.message, **step.changes}
+    )
+    conditions = set_condition(
+        before.conditions,
+        READY,
+        "True" if ready else "False",
+        step.reason,
+        step.message,
+        now=now,
+        observed_generation=generation,
+    )
+    status = status.model_copy(update={"conditions": conditions})
+    said = get_condition(before.conditions, READY)
+    news = said is None or said.reason != step.reason
+    event = EventSpec("Warning" if step.reason in _WARN else "Normal", step.reason, step.message)
+    return SnapshotPlan(
+        status.to_kubernetes(),
+        step.apply,
+        step.delete,
+        step.finalizers,
+        (event,) if news else (),
+        step.seconds,
+    )
+
+
+_WARN: Final = frozenset({reasons.SNAPSHOT_IMPOSSIBLE, reasons.SNAPSHOT_LOST, reasons.SNAPSHOT_TROUBLE})
+
+
+@dataclass(frozen=True)
+class _Planning:
+    seen: SnapshotSeen
+    before: AuroraSnapshotStatus
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        name: str = self.seen.snapshot["metadata"]["name"]
+        return name
+
+    def step(self) -> _Step:
+        metadata = self.seen.snapshot["metadata"]
+        if metadata.get("deletionTimestamp") is not None:
+            return self._going()
+        try:
+            spec = AuroraSnapshot.model_validate({"metadata": metadata, "spec": self.seen.snapshot["spec"]}).spec
+        except ValidationError as error:
+            return self._cannot(" ".join(sentences(error)))
+        finalizers = tuple(metadata.get("finalizers") or ())
+        if FINALIZER not in finalizers:
+            message = f"A snapshot of {spec.cluster} is asked for."
+            changes = {"started_at": self.now.replace(microsecond=0)}
+            return _Step("Pending", reasons.SNAPSHOT_WAITS, message, changes, finalizers=(*finalizers, FINALIZER))
+        there = self.seen.volume_snapshot
+        if there is not None and label(there, LABEL_SNAPSHOT) != self.name:
+            return self._cannot(
+                f"There is a VolumeSnapshot {self.name} already, which is not ours: choose another name for this one."
+            )
+        if self.before.completed_at is not None:
+            return self._kept(there)
+        return self._begin(spec) if there is None else self._follow(spec, there)
+
+    def _cannot(self, message: str) -> _Step:
+        return _Step("Pending", reasons.SNAPSHOT_IMPOSSIBLE, message, seconds=WAITING_SECONDS)
+
+    def _wait(self, message: str, **changes: Any) -> _Step:
+        return _Step("Pending", reasons.SNAPSHOT_WAITS, message, changes)
+
+    def _begin(self, spec: AuroraSnapshotSpec) -> _Step:
+        """Note how far the cluster is; then take an instance that has all of that."""
+        facts = self._facts()
+        if facts is None:
+            where = self.seen.snapshot["metadata"].get("namespace", "default")
+            return self._cannot(f"There is no AuroraCluster {spec.cluster} in namespace {where}.")
+        leader, settings = facts.leader, facts.settings
+        if leader is None or settings is None:
+            return self._wait(f"Waiting for a writer of {spec.cluster}, which none is known of now.")
+        if self.before.consistency_point is None:
+            point = ConsistencyPoint(lsn=format_lsn(leader.lsn), timeline=leader.epoch)
+            message = f"The snapshot will hold all that {spec.cluster} has committed now."
+            return self._wait(message, consistency_point=point)
+        lsn = _parse_lsn(self.before.consistency_point.lsn)
+        copies = fit_copies(facts, lsn)
+        if not copies or readers_are_behind(facts, lsn):
+            return self._wait(f"Waiting for an instance of {spec.cluster} that has all up to {format_lsn(lsn)}.")
+        means = means_for(copies[0], self.seen.storage_classes, self.seen.snapshot_classes)
+        if isinstance(means, str):
+            return self._cannot(f"No snapshot of a volume can be taken: {means}.")
+        source = SnapshotSource(
+            database_name=settings.database_name,
+            master_username=settings.master_username,
+            engine_version=leader.server_version,
+            instance=copies[0].name,
+            zone=copies[0].zone,
+        )
+        made = build_volume_snapshot(
+            facts.identity,
+            self.name,
+            claim=claim_name(copies[0].name),
+            snapshot_class=means.snapshot_class,
+            zone=copies[0].zone,
+            lsn=lsn,
+            labels={LABEL_SNAPSHOT: self.name},
+            owned=False,
+        )
+        changes = {"source": source, "volume_snapshot": self.name}
+        return _Step("Creating", reasons.SNAPSHOT_BEGUN, _taking(copies[0]), changes, apply=(made,))
+
+    def _facts(self) -> Facts | None:
+        seen, source = self.seen, self.seen.source
+        if source is None:
+            return None
+        observed = Observed(
+            cluster=source.cluster, operator=seen.operator, children=source.children, agents=source.agents
+        )
+        return Facts(observed, self.now)
+
+    def _follow(self, spec: AuroraSnapshotSpec, there: Raw) -> _Step:
+        error = error_of(there)
+        if not is_usable(there):
+            if error is not None:
+                message = f"The storage driver has not made the snapshot yet, and tries again: {error}"
+                return _Step("Creating", reasons.SNAPSHOT_TROUBLE, message, seconds=WAITING_SECONDS)
+            message = f"The storage driver makes a snapshot of a volume of {spec.cluster}."
+            return _Step("Creating", reasons.SNAPSHOT_BEGUN, message)
+        taken = (there.get("status") or {}).get("creationTime")
+        point = self.before.consistency_point
+        if point is not None and taken is not None:
+            point = point.model_copy(update={"time": parse_time(taken)})
+        changes = {
+            "consistency_point": point,
+            "size": (there.get("status") or {}).get("restoreSize"),
+            "completed_at": self.now.replace(microsecond=0),
+            "volume_snapshot": self.name,
+        }
+        message = f"A cluster can be made from it: restoreFrom: {{snapshot: {self.name}}}."
+        return _Step("Ready", reasons.SNAPSHOT_READY, message, changes, seconds=STEADY_SECONDS)
+
+    def _kept(self, there: Raw | None) -> _Step:
+        if there is None or is_leaving(there):
+            message = f"The VolumeSnapshot {self.name}, which held the data, was deleted by somebody."
+            return _Step("Failed", reasons.SNAPSHOT_LOST, message, seconds=STEADY_SECONDS)
+        message = f"A cluster can be made from it: restoreFrom: {{snapshot: {self.name}}}."
+        return _Step("Ready", reasons.SNAPSHOT_READY, message, seconds=STEADY_SECONDS)
+
+    def _going(self) -> _Step:
+        there = self.seen.volume_snapshot
+        kept = tuple(f for f in self.seen.snapshot["metadata"].get("finalizers") or () if f != FINALIZER)
+        ours = there is not None and label(there, LABEL_SNAPSHOT) == self.name
+        policy = (self.seen.snapshot.get("spec") or {}).get("deletionPolicy", "Delete")
+        if there is None or not ours or policy == "Retain":
+            return _Step("Deleting", reasons.SNAPSHOT_GOES, "The snapshot is being let go.", finalizers=kept)
+        delete = () if is_leaving(there) else (ObjectRef("VolumeSnapshot", self.name, there["metadata"].get("uid")),)
+        return _Step("Deleting", reasons.SNAPSHOT_GOES, "The data of the snapshot are being deleted.", delete=delete)
+
+
+def _taking(copy: Copy) -> str:
+    return f"A snapshot of the volume of {copy.name} is being made."
+
+
+def _parse_lsn(text: str) -> int:
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
