@@ -73,7 +73,7 @@ def test_volumes_outlive_the_cluster_and_are_used_again(namespace: str) -> None:
 
 def test_volumes_go_when_they_are_told_to(namespace: str) -> None:
     cluster = AuroraCluster("demo", namespace)
-    cluster.change({"storage": {"volumeRetention": {"whenDeleted": "Delete"}}})
+    cluster.change({"storage": {"volumeRetention": {"whenDeleted": "Delete"}}, "skipFinalSnapshot": True})
     cluster.wait_ready()
     cluster.delete()
     until("the claims are gone", lambda: not _claims(cluster), timeout=90)

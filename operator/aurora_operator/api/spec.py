@@ -204,6 +204,11 @@ class AuroraClusterSpec(RuledModel):
     deletion_protection: bool = Field(
         default=False, description="While true, deleting the cluster does not take effect."
     )
+    skip_final_snapshot: bool = Field(
+        default=False,
+        description="When the cluster is deleted, and its volumes with it by storage.volumeRetention.whenDeleted, "
+        "an AuroraSnapshot is made first, and deletion waits for it. true: delete without one.",
+    )
     image: Image = Field(default=Image(), description="The image of the instances.")
     scheduling: Scheduling = Field(default=Scheduling(), description="Which nodes the pods may run on.")
 

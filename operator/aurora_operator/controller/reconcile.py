@@ -18,7 +18,9 @@ from aurora_operator.controller.loop import Outcome
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
+from aurora_operator.kube.resources import SNAPSHOT
 from aurora_operator.planning.clone import source_wanted
+from aurora_operator.planning.deletion import final_snapshot_name
 from aurora_operator.planning.model import (
     AgentCall,
     CheckParameters,
@@ -160,7 +162,13 @@ class _Pass:
             parameter_checks=dict(self._to.checks.get(self._key) or {}),
             snapshot_classes=snapshot_classes,
             source=await self._source(),
+            final_snapshot=await self._final_snapshot(),
         )
+
+    async def _final_snapshot(self) -> Raw | None:
+        if self._cluster["metadata"].get("deletionTimestamp") is None:
+            return None
+        return await observe.get(self._to.api, SNAPSHOT, self._namespace, final_snapshot_name(self._cluster))
 
     async def _source(self) -> Source | None:
         """The cluster that this one is to be cloned from, as long as planning needs it."""

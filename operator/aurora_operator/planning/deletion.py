@@ -1,6 +1,9 @@
 """Deleting a cluster: the instances first, then the volumes if that was asked for, then the finalizer. The rest goes
 with its owner.
 
+Where the volumes go too, a last AuroraSnapshot of the running cluster comes before everything, unless the spec says
+`skipFinalSnapshot`. Where none can be taken, the deletion waits, and says so.
+
 `deletionProtection` is the business of the admission policy in the chart. Where that is missing, the finalizer stands
 in: nothing is removed, and the cluster goes on, until protection is switched off.
 """
@@ -9,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from aurora_operator.api import names
+from aurora_operator.api.snapshot import SNAPSHOT_KIND
 from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.model import ObjectRef, parse_time
+from aurora_operator.planning.model import ObjectRef, Raw, parse_time
 from aurora_operator.planning.objects.common import is_leaving
 
 FINALIZER: Final = f"{names.GROUP}/cleanup"
@@ -29,6 +33,13 @@ class Deletion:
     finalizers: tuple[str, ...] | None
     message: str
     why: tuple[str, ...]
+    create: tuple[dict[str, Any], ...] = ()
+
+
+def final_snapshot_name(cluster: Raw) -> str:
+    """Name of the AuroraSnapshot that is made before a cluster's volumes are deleted; another one for each cluster."""
+    metadata = cluster["metadata"]
+    return f"{metadata['name']}-final-{str(metadata.get('uid', ''))[:8]}"
 
 
 def is_deleting(facts: Facts) -> bool:
@@ -48,6 +59,9 @@ def without_finalizer(facts: Facts) -> tuple[str, ...]:
 
 def plan_deletion(facts: Facts) -> Deletion:
     """What to remove now."""
+    waits = _final_snapshot(facts)
+    if waits is not None:
+        return waits
     delete = [_reference("StatefulSet", raw) for raw in _present(facts, "StatefulSet")]
     if delete or facts.observed.children.get("StatefulSet"):
         return Deletion(tuple(delete), None, "The instances are shutting down.", _why(delete))
@@ -61,6 +75,33 @@ def plan_deletion(facts: Facts) -> Deletion:
         if claims:
             return Deletion(tuple(delete), None, "The volumes are being deleted.", _why(delete))
     return Deletion((), without_finalizer(facts), "All is removed.", ("let the cluster go",))
+
+
+def _final_snapshot(facts: Facts) -> Deletion | None:
+    """What is to be done for the final snapshot before anything may go, or None."""
+    spec = facts.observed.cluster.get("spec") or {}
+    claims = facts.observed.children.get("PersistentVolumeClaim", {})
+    if not claims or not facts.initialised or not _deletes_volumes(facts) or spec.get("skipFinalSnapshot"):
+        return None
+    name, there = final_snapshot_name(facts.observed.cluster), facts.observed.final_snapshot
+    if there is None:
+        made = {
+            "apiVersion": names.API_VERSION,
+            "kind": SNAPSHOT_KIND,
+            "metadata": {"name": name, "namespace": facts.identity.namespace},
+            "spec": {"cluster": facts.name},
+        }
+        return Deletion((), None, f"The final snapshot {name} is being made.", (), (made,))
+    status = there.get("status") or {}
+    if status.get("phase") == "Ready" and not is_leaving(there):
+        return None
+    return Deletion(
+        (),
+        None,
+        f"Nothing is deleted before the final snapshot {name} is there. {status.get('message', '')} "
+        "To delete the data without one, set skipFinalSnapshot: true.",
+        (),
+    )
 
 
 def _deletes_volumes(facts: Facts) -> bool:

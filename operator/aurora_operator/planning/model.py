@@ -137,6 +137,9 @@ class Observed:
     source: Source | None = None
     """What `planning.origin.source_wanted` asked for, if it exists."""
 
+    final_snapshot: Raw | None = None
+    """Of a cluster that is being deleted: the AuroraSnapshot `planning.deletion.final_snapshot_name`, if it exists."""
+
     def child(self, kind: str, name: str) -> Raw | None:
         """The child of that kind and name, or None."""
         return self.children.get(kind, {}).get(name)

@@ -67,7 +67,7 @@ def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
 
 def _going(facts: Facts, verdict: Verdict) -> Plan:
     step = plan_deletion(facts)
-    made = Plan(status={}, delete=step.delete, finalizers=step.finalizers, why=step.why)
+    made = Plan(status={}, create=step.create, delete=step.delete, finalizers=step.finalizers, why=step.why)
     return _report(facts, Picture(verdict, deleting=step.message), made)
 
 

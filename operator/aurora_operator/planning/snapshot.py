@@ -134,7 +134,7 @@ def plan_snapshot(seen: SnapshotSeen, now: datetime) -> SnapshotPlan:
     )
 
 
-_WARN: Final = frozenset({reasons.SNAPSHOT_IMPOSSIBLE, reasons.SNAPSHOT_LOST, reasons.SNAPSHOT_TROUBLE})
+_WARN: Final = frozenset({reasons.CANNOT_TAKE_SNAPSHOT, reasons.SNAPSHOT_LOST, reasons.SNAPSHOT_FAILING})
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class _Planning:
         if FINALIZER not in finalizers:
             message = f"A snapshot of {spec.cluster} is asked for."
             changes = {"started_at": self.now.replace(microsecond=0)}
-            return _Step("Pending", reasons.SNAPSHOT_WAITS, message, changes, finalizers=(*finalizers, FINALIZER))
+            return _Step("Pending", reasons.WAITING, message, changes, finalizers=(*finalizers, FINALIZER))
         there = self.seen.volume_snapshot
         if there is not None and label(there, LABEL_SNAPSHOT) != self.name:
             return self._cannot(
@@ -171,10 +171,10 @@ class _Planning:
         return self._begin(spec) if there is None else self._follow(spec, there)
 
     def _cannot(self, message: str) -> _Step:
-        return _Step("Pending", reasons.SNAPSHOT_IMPOSSIBLE, message, seconds=WAITING_SECONDS)
+        return _Step("Pending", reasons.CANNOT_TAKE_SNAPSHOT, message, seconds=WAITING_SECONDS)
 
     def _wait(self, message: str, **changes: Any) -> _Step:
-        return _Step("Pending", reasons.SNAPSHOT_WAITS, message, changes)
+        return _Step("Pending", reasons.WAITING, message, changes)
 
     def _begin(self, spec: AuroraSnapshotSpec) -> _Step:
         """Note how far the cluster is; then take an instance that has all of that."""
@@ -214,7 +214,7 @@ class _Planning:
             owned=False,
         )
         changes = {"source": source, "volume_snapshot": self.name}
-        return _Step("Creating", reasons.SNAPSHOT_BEGUN, _taking(copies[0]), changes, apply=(made,))
+        return _Step("Creating", reasons.TAKING_SNAPSHOT, _taking(copies[0]), changes, apply=(made,))
 
     def _facts(self) -> Facts | None:
         seen, source = self.seen, self.seen.source
@@ -230,9 +230,9 @@ class _Planning:
         if not is_usable(there):
             if error is not None:
                 message = f"The storage driver has not made the snapshot yet, and tries again: {error}"
-                return _Step("Creating", reasons.SNAPSHOT_TROUBLE, message, seconds=WAITING_SECONDS)
+                return _Step("Creating", reasons.SNAPSHOT_FAILING, message, seconds=WAITING_SECONDS)
             message = f"The storage driver makes a snapshot of a volume of {spec.cluster}."
-            return _Step("Creating", reasons.SNAPSHOT_BEGUN, message)
+            return _Step("Creating", reasons.TAKING_SNAPSHOT, message)
         taken = (there.get("status") or {}).get("creationTime")
         point = self.before.consistency_point
         if point is not None and taken is not None:
@@ -259,9 +259,9 @@ class _Planning:
         ours = there is not None and label(there, LABEL_SNAPSHOT) == self.name
         policy = (self.seen.snapshot.get("spec") or {}).get("deletionPolicy", "Delete")
         if there is None or not ours or policy == "Retain":
-            return _Step("Deleting", reasons.SNAPSHOT_GOES, "The snapshot is being let go.", finalizers=kept)
+            return _Step("Deleting", reasons.DELETING, "The snapshot is being let go.", finalizers=kept)
         delete = () if is_leaving(there) else (ObjectRef("VolumeSnapshot", self.name, there["metadata"].get("uid")),)
-        return _Step("Deleting", reasons.SNAPSHOT_GOES, "The data of the snapshot are being deleted.", delete=delete)
+        return _Step("Deleting", reasons.DELETING, "The data of the snapshot are being deleted.", delete=delete)
 
 
 def _taking(copy: Copy) -> str:

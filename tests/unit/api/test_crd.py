@@ -97,6 +97,7 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.masterUsername": "app",
         ".spec.cloneFrom.type": "copy-on-write",
         ".spec.deletionProtection": False,
+        ".spec.skipFinalSnapshot": False,
         ".spec.image": {"pullPolicy": "IfNotPresent"},
         ".spec.image.pullPolicy": "IfNotPresent",
     }

@@ -177,7 +177,7 @@ def test_no_rollout_while_a_copy_is_down() -> None:
 
 @pytest.mark.parametrize(("kept", "claims"), [("Retain", 3), ("Delete", 0)])
 def test_deletion(kept: str, claims: int) -> None:
-    world = ready(storage={"volumeRetention": {"whenDeleted": kept}})
+    world = ready(storage={"volumeRetention": {"whenDeleted": kept}}, skipFinalSnapshot=kept == "Delete")
     world.resource["metadata"]["deletionTimestamp"] = world.now.isoformat()
     for _ in range(10):
         if not world.gone:
@@ -195,3 +195,43 @@ def test_deletion_protection() -> None:
     assert not world.gone and "deletionProtection" in world.resource["status"]["message"]
     world.edit(deletionProtection=False)
     world.until(lambda: world.gone)
+
+
+def _deleted_with_its_volumes() -> World:
+    world = ready(storage={"volumeRetention": {"whenDeleted": "Delete"}})
+    world.resource["metadata"]["deletionTimestamp"] = world.now.isoformat()
+    for _ in range(5):
+        assert not world.step().delete
+    return world
+
+
+def test_nothing_goes_before_the_final_snapshot_is_there() -> None:
+    world = _deleted_with_its_volumes()
+    ((name, snapshot),) = world.objects["AuroraSnapshot"].items()
+    assert name == "demo-final-uid-demo" and snapshot["spec"] == {"cluster": "demo"}
+    assert "ownerReferences" not in snapshot["metadata"]
+    snapshot["status"] = {"phase": "Pending", "message": "No snapshot can be taken."}
+    assert not world.step().delete
+    message = world.resource["status"]["message"]
+    assert "No snapshot can be taken." in message and "skipFinalSnapshot: true" in message
+    snapshot["status"] = {"phase": "Ready"}
+    world.until(lambda: world.gone)
+    assert not world.objects["PersistentVolumeClaim"] and name in world.objects["AuroraSnapshot"]
+
+
+def test_a_final_snapshot_can_be_given_up() -> None:
+    world = _deleted_with_its_volumes()
+    world.edit(skipFinalSnapshot=True)
+    world.until(lambda: world.gone)
+    assert not world.objects["PersistentVolumeClaim"]
+
+
+def test_a_final_snapshot_that_is_lost_again_stops_the_deletion() -> None:
+    world = _deleted_with_its_volumes()
+    (snapshot,) = world.objects["AuroraSnapshot"].values()
+    snapshot["status"] = {"phase": "Ready"}
+    world.step()
+    snapshot["status"] = {"phase": "Failed"}
+    for _ in range(10):
+        world.step()
+    assert not world.gone and len(world.objects["PersistentVolumeClaim"]) == 3

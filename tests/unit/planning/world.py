@@ -90,6 +90,7 @@ class World(Agents):
             parameter_checks=dict(self.checks),
             snapshot_classes=self.snapshot_classes,
             source=self._source(),
+            final_snapshot=next(iter(self.objects.get("AuroraSnapshot", {}).values()), None),
         )
 
     def _source(self) -> Source | None:
