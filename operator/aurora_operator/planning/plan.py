@@ -27,6 +27,7 @@ from aurora_operator.planning.objects.network import build_network_policy, build
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
 from aurora_operator.planning.placement import place
 from aurora_operator.planning.rollout import Rollout, plan_rollout
+from aurora_operator.planning.seeding import Seeding, plan_seeds
 from aurora_operator.planning.settings import bootstrap_of, choose_settings
 from aurora_operator.planning.status import make_status
 from aurora_operator.planning.storage import Volumes, VolumeSource, may_remove, plan_volumes
@@ -51,6 +52,7 @@ class _Decided:
     rollout: Rollout
     request: Request
     beginning: Beginning
+    seeding: Seeding
 
 
 def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
@@ -85,7 +87,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     if settings is not None and verdict.raw is not None:
         wanted.append(build_settings(facts.identity, settings, verdict.raw))
     create = [obj for obj in (_new_record(facts), endpoint.new_slice(facts)) if obj is not None]
-    wanted += beginning.objects
+    wanted += [*beginning.objects, *decided.seeding.objects]
     wanted += _instances(facts, decided) if beginning.ready else []
     repaired = endpoint.repaired_slice(facts)
     apply = [obj for obj in wanted if not matches(facts.observed.child(obj["kind"], obj["metadata"]["name"]), obj)]
@@ -94,7 +96,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     if repaired is not None:
         apply.append(repaired)
         why.append(f"lead the writer endpoint to {facts.leader.name if facts.leader else 'nobody'}")
-    delete = [*volumes.delete, *_removed(facts, members), *beginning.delete]
+    delete = [*volumes.delete, *_removed(facts, members), *beginning.delete, *decided.seeding.delete]
     calls: list[AgentCall] = []
     if verdict.check is not None:
         calls.append(verdict.check)
@@ -104,7 +106,12 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         delete += [rollout.now.delete] if rollout.now.delete is not None else []
         calls += [rollout.now.call] if rollout.now.call is not None else []
         why.append(rollout.now.why)
-    why += [*(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create), *volumes.why, *request.why]
+    why += [
+        *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create),
+        *volumes.why,
+        *decided.seeding.why,
+        *request.why,
+    ]
     finalizers = tuple(facts.metadata.get("finalizers") or ())
     adds = FINALIZER not in finalizers and facts.metadata.get("deletionTimestamp") is None
     picture = Picture(
@@ -157,8 +164,9 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     templates = {ordinal: template_of(obj) for ordinal, obj in statefulsets.items()}
     request = read_request(spec, members, facts)
     rollout = plan_rollout(spec, members, templates, facts, requested=request.target)
-    volumes = plan_volumes(spec, members, zones, facts, sources)
-    return _Decided(spec, members, zones, statefulsets, volumes, rollout, request, beginning)
+    seeding = plan_seeds(members, zones, facts)
+    volumes = plan_volumes(spec, members, zones, facts, {**seeding.sources, **sources}, held=seeding.held)
+    return _Decided(spec, members, zones, statefulsets, volumes, rollout, request, beginning, seeding)
 
 
 def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None) -> Instance:

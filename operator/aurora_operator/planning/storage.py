@@ -59,9 +59,10 @@ def plan_volumes(
     zones: Mapping[int, str | None],
     facts: Facts,
     sources: Mapping[int, VolumeSource] | None = None,
+    held: frozenset[int] = frozenset(),
 ) -> Volumes:
     """Claims of all that are present; retirement of those that leave; deletion of what is safely gone. `sources` is
-    what new volumes begin with."""
+    what new volumes begin with; those of `held` are not made yet."""
     claims: list[dict[str, Any]] = []
     delete: list[ObjectRef] = []
     why: list[str] = []
@@ -71,6 +72,8 @@ def plan_volumes(
         copy = facts.copies.get(ordinal)
         claim = copy.claim if copy is not None else None
         if claim is not None and is_leaving(claim):
+            continue
+        if ordinal in held:
             continue
         if ordinal in members.present:
             retired = spec.storage.volume_retention.when_scaled if ordinal in members.leaving else IN_USE

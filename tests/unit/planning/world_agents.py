@@ -42,6 +42,7 @@ class Agents:
 
     def __init__(self) -> None:
         self.cluster_name = "demo"
+        self.used_bytes = 0
         self.objects: Objects = {}
         self.disks: dict[str, Disk] = {}
         self.agents: dict[str, Agent] = {}
@@ -78,6 +79,7 @@ class Agents:
             role="writer" if leads else "reader" if agent.phase == "Following" else "none",
             epoch=self.epoch,
             lsn=100,
+            volume_used_bytes=self.used_bytes,
             settings_revision=disk.settings.revision if disk.settings is not None else 0,
             applied_parameters=agent.parameters,
             pending_restart=agent.pending,
