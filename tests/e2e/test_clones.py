@@ -13,6 +13,7 @@ from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.client import Client, Refused
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
+from tests.kind.context import KUBE_CONTEXT
 
 from aurora_operator.api import names
 
@@ -31,7 +32,8 @@ def writing(cluster: AuroraCluster) -> Iterator[None]:
     """One commit after the other, meanwhile."""
     pod = names.pod_name(cluster.leadership().instance)
     words = ["psql", "-h", names.RUN_DIR, "-U", "postgres", "-d", "app", "-c", _WRITING]
-    stream = kube.stream("--namespace", cluster.namespace, "exec", pod, "-c", names.CONTAINER, "--", *words)
+    place = ["--context", KUBE_CONTEXT, "--namespace", cluster.namespace, "exec", pod, "-c", names.CONTAINER, "--"]
+    stream = subprocess.Popen(["kubectl", *place, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until("rows are being written", lambda: int(_app(cluster, "SELECT count(*) FROM written")) > 100, timeout=30)
         yield
@@ -40,10 +42,10 @@ def writing(cluster: AuroraCluster) -> Iterator[None]:
         stop = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'DO %'"
         cluster.sql(cluster.leadership().instance, stop)
         try:
-            stream.communicate(timeout=10)
+            stream.wait(10)
         except subprocess.TimeoutExpired:
             stream.kill()
-            stream.communicate()
+            stream.wait()
 
 
 def _app(cluster: AuroraCluster, statement: str) -> str:
