@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -39,7 +38,7 @@ from aurora_operator.consensus.step import start
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres import sql
 from aurora_operator.postgres.basebackup import forget_slots, recover_interrupted
-from aurora_operator.postgres.errors import PostgresError, VolumeInUse
+from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lock import VolumeLock
 from aurora_operator.postgres.server import Server
@@ -364,21 +363,3 @@ def take_volume(environment: Environment, settings: Settings, layout: Layout, st
     if taken.former is not None:
         log.warning("the data on this volume are those of %s; going on as %s", taken.former, taken.incarnation)
     return taken
-
-
-async def wait_for_volume(environment: Environment, settings: Settings) -> Agent:
-    """Make the agent once no other container uses the volume: after a forced delete that takes a moment."""
-    said = False
-    while True:
-        try:
-            return Agent(environment, settings)
-        except VolumeInUse as error:
-            if not said:
-                log.warning("%s; waiting", error)
-                said = True
-            await asyncio.sleep(0.2)
-
-
-def read_settings(environment: Environment) -> Settings:
-    """The settings that the pod was started with. Raises OSError or ValueError when the mount is not right."""
-    return Settings.model_validate(json.loads((environment.settings / "settings.json").read_text()))

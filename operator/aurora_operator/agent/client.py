@@ -83,7 +83,7 @@ class Client:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
-        sink: Callable[[bytes], None] | None = None,
+        sink: Callable[[bytes], object] | None = None,
     ) -> Answer:
         """Ask once. A 2xx answer's body goes to `sink` piece by piece, if there is one. Raises ClientError.
 
@@ -155,7 +155,7 @@ class Client:
         await writer.drain()
 
     async def _receive(
-        self, connection: _Connection, sink: Callable[[bytes], None] | None, limit: asyncio.Timeout
+        self, connection: _Connection, sink: Callable[[bytes], object] | None, limit: asyncio.Timeout
     ) -> Answer:
         status, parts, size = 0, [], 0
         while True:

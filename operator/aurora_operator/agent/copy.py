@@ -1,82 +1,23 @@
-"""What the parts of the agent share: who this copy is, what it holds, and what it is doing."""
+"""What the parts of an instance's agent share: its basis, and its PostgreSQL."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from aurora_operator.agent.environment import Environment
-from aurora_operator.agent.jobs import JobSlot
-from aurora_operator.agent.kubeapi import KubeApi
-from aurora_operator.agent.peers import Peers
-from aurora_operator.agent.store import Store
-from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import Phase, ReplicaStatus, Task
-from aurora_operator.api.load import Load
-from aurora_operator.api.settings import Settings
-from aurora_operator.consensus.types import CopyId, name_of
-from aurora_operator.postgres.layout import Layout
+from aurora_operator.agent.basis import Basis
 from aurora_operator.postgres.server import Server
 from aurora_operator.postgres.session import Session
 from aurora_operator.postgres.sql import Status
 from aurora_operator.postgres.standby import Standby
-from aurora_operator.postgres.tools import Tools
-
-if TYPE_CHECKING:
-    from aurora_operator.agent.driver import Driver
-
-log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Copy:
-    """One copy. `settings`, `phase` and the like are written by the part that they belong to, and read by all."""
+@dataclass(slots=True, kw_only=True)
+class Copy(Basis):
+    """An instance."""
 
-    environment: Environment
-    layout: Layout
-    tools: Tools
-    store: Store
-    certificates: Certificates
-    kube: KubeApi
     server: Server
     session: Session
-    incarnation: str
-    settings: Settings
-    jobs: JobSlot = field(init=False)
-    phase: Phase = "Starting"
-    message: str = ""
-    role: str = "none"
-    """`writer` or `reader` while clients are let in."""
-    task: Task | None = None
-    leader_lsn: int = 0
-    """The leader's LSN in its newest heartbeat."""
-    position_lsn: int = 0
-    lag_bytes: int | None = None
-    lag_seconds: float | None = None
-    replicas: tuple[ReplicaStatus, ...] = ()
-    pending_restart: tuple[str, ...] = ()
-    applied_parameters: dict[str, str] = field(default_factory=dict)
-    parameters_error: str | None = None
-    server_version: str | None = None
-    load: Load | None = None
-    system_identifier: str | None = None
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
-    failed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Fails with what nobody expected: the agent ends then, and the kubelet starts it anew."""
-    peers: Peers = field(init=False)
-    driver: Driver = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.jobs = JobSlot("postgres", self.fail)
-
-    def fail(self, error: BaseException) -> None:
-        """End the agent because of this."""
-        if not self.failed.done():
-            self.failed.set_exception(error)
 
     @property
     def standby(self) -> Standby:
@@ -84,32 +25,9 @@ class Copy:
         return Standby(self.server, self.session, self.layout, self.id)
 
     @property
-    def id(self) -> CopyId:
-        """`name/incarnation`."""
-        return f"{self.environment.instance}/{self.incarnation}"
-
-    @property
     def endpoint_mark(self) -> Path:
         """A file that is there once the writer's Service may point at this pod; it goes with the pod."""
         return self.layout.run / "writer-endpoint"
-
-    def say(self, phase: Phase, message: str = "") -> None:
-        """Set what the status shows; a change is logged."""
-        if (phase, message) != (self.phase, self.message):
-            log.info("%s%s", phase, f": {message}" if message else "")
-        self.phase, self.message = phase, message
-
-    def progress(self, kind: str, source: CopyId | None, started: float, done: int, total: int) -> None:
-        """Show how far long work is; sizes in bytes, `started` of the monotonic clock."""
-        self.task = Task.model_validate(
-            {
-                "kind": kind,
-                "source": name_of(source) if source else None,
-                "done_bytes": done,
-                "total_bytes": total,
-                "seconds": round(time.monotonic() - started, 1),
-            }
-        )
 
     def note_standby(self, now: Status) -> None:
         """Keep what the status shows of a standby's progress."""
@@ -117,21 +35,7 @@ class Copy:
         self.lag_bytes = max(self.leader_lsn - now.replay_lsn, 0)
         self.lag_seconds = now.replay_delay if self.lag_bytes else 0.0
 
-    def leader_id(self) -> CopyId | None:
-        """The leader that this copy believes alive, itself included."""
-        state = self.driver.state
-        if state.leadership is not None:
-            return state.me
-        return state.leader.id if state.leader is not None and state.leader.alive else None
-
     def follows_open_leader(self) -> bool:
         """Whether another copy leads, and has been promoted."""
         leader = self.driver.state.leader
         return leader is not None and leader.id != self.id and leader.alive and leader.relying
-
-    def leader_epoch(self) -> int:
-        """The epoch of that leader; 0 without one."""
-        state = self.driver.state
-        if state.leadership is not None:
-            return state.leadership.epoch
-        return state.leader.epoch if state.leader is not None else 0

@@ -34,6 +34,7 @@ from aurora_operator.api.agent import (
 from aurora_operator.api.base import WireModel
 from aurora_operator.api.names import AGENT_CN, API_PORT, HEALTH_PORT, OPERATOR_CN
 from aurora_operator.api.settings import Settings
+from aurora_operator.postgres.lsn import SEGMENT_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,9 @@ def api(service: Service) -> Starlette:
         file = await asyncio.to_thread(walserver.open_file, service.wal_folder(), name)
         if file is None:
             return JSONResponse({"error": "there is no such WAL file"}, status_code=404)
-        return StreamingResponse(walserver.stream(file), media_type="application/octet-stream")
+        size = request.query_params.get("size", "")
+        wanted = int(size) if size.isascii() and size.isdigit() else SEGMENT_BYTES
+        return StreamingResponse(walserver.stream(file, wanted), media_type="application/octet-stream")
 
     return Starlette(
         routes=[
@@ -180,11 +183,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: Starlette, port: int, context: ssl.SSLContext | None) -> None:
+async def serve(app: Starlette, port: int, context: ssl.SSLContext | None, host: str = "") -> None:
     """Serve until cancelled; with a context, TLS. Rotated certificates reach it through that same context."""
     config = uvicorn.Config(
         app,
-        host="",
+        host=host,
         port=port,
         http=_Protocol,
         log_config=None,
@@ -202,8 +205,8 @@ async def serve(app: Starlette, port: int, context: ssl.SSLContext | None) -> No
             listener.close()
 
 
-async def serve_all(service: Service, metrics: CollectorRegistry, tls: ssl.SSLContext) -> None:
-    """Both servers."""
+async def serve_all(service: Service, metrics: CollectorRegistry, tls: ssl.SSLContext, host: str = "") -> None:
+    """Both servers, on every address or on one."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve(api(service), API_PORT, tls))
-        group.create_task(serve(health(service, metrics), HEALTH_PORT, None))
+        group.create_task(serve(api(service), API_PORT, tls, host))
+        group.create_task(serve(health(service, metrics), HEALTH_PORT, None, host))

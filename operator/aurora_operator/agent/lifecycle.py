@@ -19,7 +19,8 @@ from aurora_operator.consensus.state import ELECTED
 from aurora_operator.consensus.types import CopyId, Position, is_epoch_of, name_of
 from aurora_operator.postgres import conf, configure, sql, wal
 from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
-from aurora_operator.postgres.rewind import prune_kept, rewind
+from aurora_operator.postgres.kept import prune_kept
+from aurora_operator.postgres.rewind import rewind
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aurora_operator.agent import status
-from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.basis import Basis
 
 
 class Metrics(Collector):
     """A view of the status."""
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: Basis) -> None:
         self._copy = copy
 
     def collect(self) -> Iterable[Metric]:

@@ -68,9 +68,9 @@ class Peers:
         self._links: dict[str, _Link] = {}
         self._incoming: set[asyncio.Task[None]] = set()
 
-    async def serve(self) -> None:
-        """Listen until cancelled."""
-        server = await asyncio.start_server(self._accept, "", PEER_PORT, ssl=self._server_tls, limit=MAX_LINE)
+    async def serve(self, host: str = "") -> None:
+        """Listen, on every address or on one, until cancelled."""
+        server = await asyncio.start_server(self._accept, host, PEER_PORT, ssl=self._server_tls, limit=MAX_LINE)
         async with server:
             await server.serve_forever()
 

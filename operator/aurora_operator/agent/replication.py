@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+from aurora_operator.agent.client import ClientError
 from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.logfetch import LogFetch, MustRestart
 from aurora_operator.agent.remote import leader_history
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import CopyId, Position, name_of
@@ -16,6 +18,7 @@ from aurora_operator.postgres import sql, wal
 from aurora_operator.postgres.basebackup import drop_replaced
 from aurora_operator.postgres.conf import Runtime, Source, slot_name
 from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.staging import NotThere
 from aurora_operator.postgres.timeline import how_to_follow
 
 log = logging.getLogger(__name__)
@@ -156,14 +159,33 @@ class Replication:
         copy = self._copy
         copy.say("Electing", f"fetching from {name_of(source)} up to {target.epoch}/{target.lsn:X}")
         position: Position | None = None
-        try:
-            where = self._source(source)
-            if where is not None:
-                await copy.standby.receive_until(Runtime(where), target.lsn, FETCH_SECONDS)
-        except PostgresError as error:
-            log.warning("could not fetch from %s: %s", source, error)
-        try:
-            position = Position(*await copy.standby.stop_receiving())
-        except PostgresError as error:
-            log.warning("cannot tell how much came from %s: %s", source, error)
+        member = copy.settings.member(name_of(source))
+        where = self._source(source)
+        if where is not None and member is not None and member.kind == "log":
+            position = await self._fetch_from_log(where, target)
+        elif where is not None:
+            position = await self._fetch_by_streaming(where, target)
         copy.driver.post(ev.Fetched(epoch, position))
+
+    async def _fetch_from_log(self, source: Source, target: Position) -> Position | None:
+        copy = self._copy
+        try:
+            return await LogFetch(copy.standby, copy.certificates.client, source, target).run()
+        except MustRestart:
+            log.warning("starting again to fetch from %s: recovery aims at another timeline", source.host)
+            self._repair("restart")
+        except (PostgresError, NotThere, ClientError, OSError) as error:
+            log.warning("could not fetch from %s: %s", source.host, error)
+        return None
+
+    async def _fetch_by_streaming(self, source: Source, target: Position) -> Position | None:
+        copy = self._copy
+        try:
+            await copy.standby.receive_until(Runtime(source), target.lsn, FETCH_SECONDS)
+        except PostgresError as error:
+            log.warning("could not fetch from %s: %s", source.host, error)
+        try:
+            return Position(*await copy.standby.stop_receiving())
+        except PostgresError as error:
+            log.warning("cannot tell how much came from %s: %s", source.host, error)
+        return None

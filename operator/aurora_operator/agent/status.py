@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.basis import Basis
 from aurora_operator.agent.kubeapi import config_status
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.consensus.state import PROMOTED
@@ -12,7 +12,7 @@ from aurora_operator.consensus.types import Position, name_of
 from aurora_operator.postgres import disk
 
 
-def build(copy: Copy) -> AgentStatus:
+def build(copy: Basis) -> AgentStatus:
     """The status as of now."""
     state = copy.driver.state
     leading = state.role in PROMOTED
@@ -23,13 +23,15 @@ def build(copy: Copy) -> AgentStatus:
     usage = disk.usage(copy.layout.data)
     return AgentStatus(
         name=copy.environment.instance,
+        kind=copy.environment.kind,
         incarnation=copy.incarnation,
         pod_uid=copy.environment.pod_uid,
         pod_ip=copy.environment.pod_ip,
         zone=copy.environment.zone,
         phase=copy.phase,
         message=copy.message,
-        role=cast(Literal["writer", "reader", "none"], copy.role),
+        ailment=copy.ailment,
+        role=cast(Literal["writer", "reader", "log", "none"], copy.role),
         epoch=copy.leader_epoch(),
         leader=name_of(leader) if leader else None,
         promised=state.durable.promised,

@@ -55,10 +55,11 @@ def open_file(folder: Path, name: str) -> BinaryIO | None:
         return None
 
 
-async def stream(file: BinaryIO) -> AsyncIterator[bytes]:
-    """Its content, piece by piece; closes it. Raises OSError."""
+async def stream(file: BinaryIO, size: int) -> AsyncIterator[bytes]:
+    """Its first `size` bytes, piece by piece; closes it. Raises OSError."""
     try:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
+        while size > 0 and (chunk := await asyncio.to_thread(file.read, min(CHUNK, size))):
+            size -= len(chunk)
             yield chunk
     finally:
         file.close()

@@ -8,7 +8,7 @@
 | POST /v1/restart | | 202; PostgreSQL of a reader restarts; 409 on the writer |
 | POST /v1/switchover | `SwitchoverRequest` | 202 on the leader; 409 with a sentence where it cannot be |
 | GET /v1/wal | | `{"files": {name: bytes}}`: WAL segments and timeline histories of this copy; for agents |
-| GET /v1/wal/{file} | | one of them; 404 where there is none |
+| GET /v1/wal/{file} | | one of them, with `?size=` only so many bytes; 404 where there is none |
 | POST /v1/accept-data-loss | `AcceptDataLoss` | 202 at an instance that survives; 409 where it cannot be |
 
 Errors have the body `{"error": "a sentence"}`.
@@ -39,6 +39,13 @@ Phase = Literal[
     "Rewinding",  # pg_rewind
     "Failed",  # a human should look; `message` says at what
     "Stopping",
+]
+
+Ailment = Literal[
+    "full",  # the volume is full
+    "disk",  # the volume fails: reading or writing it ends in errors
+    "corruption",  # what is on the volume is not what was written to it
+    "diverged",  # its history is not the leader's, and it could not yet be brought back
 ]
 
 
@@ -82,14 +89,16 @@ class AgentStatus(WireModel):
     """One copy, as its agent sees it. LSNs are in bytes."""
 
     name: str
+    kind: Literal["instance", "log"] = "instance"
     incarnation: str
     pod_uid: str = ""
     pod_ip: str = ""
     zone: str | None = None
     phase: Phase
     message: str = ""
-    role: Literal["writer", "reader", "none"] = Field(
-        description="`writer` and `reader` only while clients are served."
+    ailment: Ailment | None = Field(default=None, description="What is wrong with this copy; `message` says more.")
+    role: Literal["writer", "reader", "log", "none"] = Field(
+        description="`writer` and `reader` only while clients are served; `log` on log copies."
     )
     epoch: int = Field(default=0, description="The epoch of the leader that it follows, or its own.")
     leader: str | None = None

@@ -130,6 +130,13 @@ class Runtime:
     source: Source | None = None
     slot: str | None = None
     sync: tuple[int, tuple[str, ...]] | None = None
+    fetched: bool = False
+    """Whether recovery also takes WAL from the folder where a log copy's is put."""
+
+
+def fetched_command(layout: Layout) -> str:
+    """The `restore_command` that takes WAL from `layout.fetched`: it fails at once for what is not there."""
+    return f'test -e "{layout.fetched}/%f" && cp "{layout.fetched}/%f" "%p"'
 
 
 def render_runtime_conf(runtime: Runtime, layout: Layout, *, copy: str) -> str:
@@ -140,6 +147,7 @@ def render_runtime_conf(runtime: Runtime, layout: Layout, *, copy: str) -> str:
         setting("primary_conninfo", source),
         setting("primary_slot_name", runtime.slot or ""),
         setting("synchronous_standby_names", sync),
+        *([setting("restore_command", fetched_command(layout))] if runtime.fetched else []),
     )
     return _HEADER + "\n".join(lines) + "\n"
 

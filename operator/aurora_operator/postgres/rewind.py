@@ -84,17 +84,6 @@ def _copy_durably(path: Path, copy: Path) -> None:
         os.fsync(file.fileno())
 
 
-def prune_kept(layout: Layout, newest: int = 3) -> list[Path]:
-    """Remove all but the `newest` directories of kept WAL; returns what was removed. Raises OSError."""
-    if not layout.kept.is_dir():
-        return []
-    found = sorted(layout.kept.glob("[0-9]*-*"), key=lambda path: path.stat().st_mtime)
-    old = found[: max(len(found) - newest, 0)]
-    for path in old:
-        remove_tree(path)
-    return old
-
-
 async def checkpoint_source(source: Source, layout: Layout, *, copy: str, epoch: int, timeout: float = 120) -> None:  # noqa: ASYNC109
     """Have the leader write its timeline into its pg_control, where pg_rewind looks for it.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from aurora_operator.postgres import sql, wal
-from aurora_operator.postgres.conf import Runtime, conninfo, render_sync
+from aurora_operator.postgres.conf import Runtime, conninfo, fetched_command, render_sync
 from aurora_operator.postgres.configure import write_runtime
 from aurora_operator.postgres.errors import DataError, ServerError, Unavailable
 from aurora_operator.postgres.layout import Layout
@@ -76,6 +76,8 @@ class Standby:
             self.server.reload()
         source = "" if runtime.source is None else conninfo(runtime.source, self.layout, self.copy)
         await sql.reload_seen(self.session, "primary_conninfo", source, timeout)
+        if runtime.fetched:
+            await sql.reload_seen(self.session, "restore_command", fetched_command(self.layout), timeout)
         if runtime.sync is not None:
             await sql.reload_seen(self.session, "synchronous_standby_names", render_sync(*runtime.sync), timeout)
 

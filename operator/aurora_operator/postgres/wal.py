@@ -36,6 +36,11 @@ def segments(pgdata: Path) -> Iterator[tuple[int, int, Path]]:
             yield (*found, path)
 
 
+def segment_end(first: int) -> int:
+    """The LSN after a segment's last byte. Pure."""
+    return first + SEGMENT_BYTES
+
+
 def is_written(path: Path, first: int) -> bool:
     """Whether a segment file holds WAL from `first` on. PostgreSQL also keeps old files under names to come.
 

@@ -13,7 +13,7 @@ from tests.integration.copies import Cluster, Copy
 
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres import received, roles, sql
-from aurora_operator.postgres.conf import Runtime, slot_name
+from aurora_operator.postgres.conf import Runtime, Source, slot_name
 from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.receivewal import Receiver
@@ -26,6 +26,7 @@ class LogCopy:
     name: str
     receiver: Receiver
     ends: WalEnd
+    source: Source
 
     @property
     def folder(self) -> Path:
@@ -59,7 +60,7 @@ async def until(ask: Callable[[], Awaitable[Any]], wanted: Any, timeout: float =
     deadline = time.monotonic() + timeout
     while True:
         last = await ask()
-        if last == wanted or (not isinstance(wanted, bool) and last >= wanted):
+        if last == wanted or (not isinstance(wanted, bool | str) and last >= wanted):
             return
         assert time.monotonic() < deadline, f"{last}, not {wanted}"
         await asyncio.sleep(0.01)
@@ -88,7 +89,7 @@ async def log_copy(cluster: Cluster, source: Copy) -> LogCopy:
     make_directory(blank.layout.received)
     said: list[str] = []
     receiver = Receiver(blank.tools, blank.layout, copy=blank.name, on_line=said.append, inherit_fds=blank.lock.fds)
-    log = LogCopy(blank.layout, blank.name, receiver, WalEnd(blank.tools, blank.layout.run / "walend"))
+    log = LogCopy(blank.layout, blank.name, receiver, WalEnd(blank.tools, blank.layout.run / "walend"), blank.source)
     cluster.on_close(receiver.stop)
     await sql.create_slot(source.session, log.slot)
     await log.receive(source)

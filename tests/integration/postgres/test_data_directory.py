@@ -21,9 +21,10 @@ from aurora_operator.postgres.control import read_control
 from aurora_operator.postgres.errors import CannotRewind, DataError, ToolError, Unavailable
 from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.initdb import initdb
+from aurora_operator.postgres.kept import prune_kept
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lsn import segment_name
-from aurora_operator.postgres.rewind import prune_kept, rewind
+from aurora_operator.postgres.rewind import rewind
 from aurora_operator.postgres.timeline import how_to_follow
 from aurora_operator.postgres.tools import Tools
 
