@@ -135,10 +135,10 @@ MUTATIONS = (
     _mutation(
         "no lease at the leader",
         "partitions",
-        ("leader.keep_lease", (("and not s.durable.config.can_read(", "and not (lambda _: True)("),)),
+        ("lease.lease_end", (("if led is None or", "if True or"),)),
     ),
     _mutation(
-        "no margin of the leader's lease", "partitions", ("membership.heard", (("+ s.timing.heartbeat // 2", ""),))
+        "no margin of the leader's lease", "partitions", ("lease.lease_end", (("- s.timing.heartbeat // 2", ""),))
     ),
     _mutation("no quiet period after a start", "partitions", ("step.start", (("now + timing.lease", "now"),))),
     _mutation("forget earlier leaders' leases", "partitions", ("state.Turn.follow", (("old.relying", "False"),))),
@@ -260,7 +260,7 @@ MUTATIONS = (
     _mutation(
         "read on without the record",
         "shrink",
-        ("leader.keep_lease", (("or shrink.record_fresh(t)", "or True"),)),
+        ("lease.lease_end", (("if s.role == Role.LEADING:", "if False:"),)),
     ),
     _mutation(
         "stand without the record",

@@ -28,10 +28,12 @@ from aurora_operator.agent.pulse import READER_PATIENCE_SECONDS, Pulse
 from aurora_operator.agent.reaper import Reaper
 from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
+from aurora_operator.agent.watchdog import Watchdog
 from aurora_operator.api.agent import AcceptDataLoss, AgentStatus
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.leader import switchover_refusal
+from aurora_operator.consensus.lease import lease_left
 from aurora_operator.consensus.messages import Heartbeat, Message
 from aurora_operator.consensus.state import PROMOTED, Role, Timing
 from aurora_operator.consensus.step import start
@@ -133,6 +135,7 @@ class Agent:
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(self._label(), name="label"),
             asyncio.create_task(self._pulse().run(), name="pulse"),
+            asyncio.create_task(self._watchdog().run(), name="watchdog"),
             asyncio.create_task(LoadMeter(copy).run(), name="load"),
         ]
         try:
@@ -166,6 +169,10 @@ class Agent:
             patience=patience,
             stop=lambda: self._lifecycle.stop("immediate"),
         )
+
+    def _watchdog(self) -> Watchdog:
+        copy = self.copy
+        return Watchdog(copy.layout.pgdata, copy.tools.path("postgres"), lambda: lease_left(copy.driver.state, clock()))
 
     def _terminate(self) -> None:
         if not self.copy.closing.is_set():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from aurora_operator.consensus import membership, shrink
 from aurora_operator.consensus.events import Open, Replication, StopPostgres
+from aurora_operator.consensus.lease import keep_lease
 from aurora_operator.consensus.messages import HeartbeatAck
 from aurora_operator.consensus.state import PROMOTED, Leadership, Peer, Role, State, Turn
 from aurora_operator.consensus.types import CopyId, name_of
@@ -82,26 +83,6 @@ def on_tick(t: Turn) -> None:
         s.leadership = replace(led, beat=t.now)
         t.beat(led.epoch, led.start, led.lsn)
     membership.advance(t)
-
-
-def keep_lease(t: Turn) -> bool:
-    """Step down when a read quorum has not heard us within the lease; whether it has.
-
-    With less than a write quorum, the others may have shrunk the membership: serve reads only while the record says
-    that they have not. After every event, not only with time: one that stood still finds much to do before its next
-    tick.
-    """
-    s = t.state
-    led = s.leadership
-    if led is None or s.role not in PROMOTED:
-        return True
-    config = s.durable.config
-    heard = shrink.heard(t, led, s.timing.lease)
-    decided = s.role != Role.LEADING or config.old.can_write(heard) or shrink.record_fresh(t)
-    if config.can_read(heard) and decided:
-        return True
-    t.step_down()
-    return False
 
 
 def _check_refusals(t: Turn) -> None:

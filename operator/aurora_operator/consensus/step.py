@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aurora_operator.consensus import election, follower, forced, leader, membership, shrink
+from aurora_operator.consensus import election, follower, forced, leader, lease, membership, shrink
 from aurora_operator.consensus.events import (
     Durable,
     Effect,
@@ -88,7 +88,7 @@ def step(state: State, now: int, event: Event) -> tuple[State, list[Effect]]:
             t.state.wanted = event
         case ForceMembership():
             forced.on_force(t, event)
-    leader.keep_lease(t)
+    lease.keep_lease(t)
     return t.state, t.effects
 
 
