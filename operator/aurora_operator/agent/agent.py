@@ -26,6 +26,7 @@ from aurora_operator.agent.metrics import Metrics
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.pulse import READER_PATIENCE_SECONDS, Pulse
 from aurora_operator.agent.reaper import Reaper
+from aurora_operator.agent.space import Space
 from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.agent.watchdog import Watchdog
@@ -83,6 +84,7 @@ class Agent:
             kube=KubeApi(environment),
             server=Server(tools, layout, sink=pass_log_line, inherit_fds=self._lock.fds),
             session=Session(layout.run),
+            watching=Session(layout.run),
             incarnation=taken.incarnation,
             settings=settings,
         )
@@ -95,6 +97,7 @@ class Agent:
             lambda peer: copy.driver.post(ev.PeerDead(peer)),
         )
         self._configuration = Configuration(copy)
+        copy.space = Space(copy, lambda: self._lifecycle.stop("fast"))
         self._lifecycle = Lifecycle(copy, self._configuration)
         self._leading = Leading(copy, self._configuration, lambda: self._lifecycle.stop("immediate"))
         member = settings.member(environment.instance)
@@ -137,6 +140,7 @@ class Agent:
             asyncio.create_task(self._pulse().run(), name="pulse"),
             asyncio.create_task(self._watchdog().run(), name="watchdog"),
             asyncio.create_task(LoadMeter(copy).run(), name="load"),
+            asyncio.create_task(copy.space.run(), name="space"),
         ]
         try:
             done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -154,6 +158,7 @@ class Agent:
             for task in [lifecycle, *others]:
                 task.cancel()
             await asyncio.gather(lifecycle, *others, return_exceptions=True)
+            await copy.watching.close()
             await copy.kube.close()
 
     def _pulse(self) -> Pulse:

@@ -17,6 +17,7 @@ from aurora_operator.agent.tls import Certificates
 from aurora_operator.api.agent import Ailment, Phase, ReplicaStatus, Task
 from aurora_operator.api.load import Load
 from aurora_operator.api.settings import Settings
+from aurora_operator.api.volume import VolumeUse
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.tools import Tools
@@ -60,6 +61,7 @@ class Basis:
     parameters_error: str | None = None
     server_version: str | None = None
     load: Load | None = None
+    volume: VolumeUse | None = None
     system_identifier: str | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())

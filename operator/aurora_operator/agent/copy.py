@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aurora_operator.agent.basis import Basis
+from aurora_operator.api.volume import Brake
 from aurora_operator.postgres.server import Server
 from aurora_operator.postgres.session import Session
 from aurora_operator.postgres.sql import Status
 from aurora_operator.postgres.standby import Standby
+
+if TYPE_CHECKING:
+    from aurora_operator.agent.space import Space
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,6 +23,10 @@ class Copy(Basis):
 
     server: Server
     session: Session
+    watching: Session
+    """For measurements: a slow answer to them must hold up nothing that matters more."""
+    brake: Brake = "off"
+    space: Space = field(init=False)
 
     @property
     def standby(self) -> Standby:

@@ -28,6 +28,7 @@ RETRY_SECONDS = 1.0
 IDLE_PATIENCE_SECONDS = 2.0
 FAILED_STARTS_BEFORE_CLONE = 3
 ADMIT_POLL_SECONDS = 0.5
+ROOM_POLL_SECONDS = 0.1
 IMMEDIATE_SECONDS = 0.1
 GIVE_WAY_SECONDS = 1.0
 PROXY_SECONDS = 2.0
@@ -100,6 +101,8 @@ class Lifecycle:
         if self._beginning.begins() and not await self._beginning.begin():
             return
         await self._give_way()
+        if not await self._have_room():
+            return
         source = await self._bring_in_order()
         admission: asyncio.Task[None] | None = None
         try:
@@ -117,12 +120,25 @@ class Lifecycle:
             copy.role = "none"
             await copy.jobs.cancel()
             await copy.server.stop("immediate", 2)
+            if copy.space.note_end():
+                # Nothing is wrong with the data: to clone them again would take even more room.
+                self._failed_starts = 0
             await copy.session.close()
             copy.replicas = ()
             self._led = copy.driver.state.leadership is not None
             copy.driver.post(ev.PostgresDown())
         if not self._repair and not copy.closing.is_set():
             log.warning("PostgreSQL has ended (%d): %s", code, copy.server.complaint())
+
+    async def _have_room(self) -> bool:
+        """Wait until the volume has room for PostgreSQL to start; False when the agent ends before it has."""
+        copy = self._copy
+        while not copy.space.may_start():
+            copy.say("Waiting", "the volume is full: PostgreSQL starts once it has grown")
+            await self._pause(ROOM_POLL_SECONDS)
+            if copy.closing.is_set():
+                return False
+        return True
 
     async def _give_way(self) -> None:
         """After leading: let the others elect first, while they are enough to.
@@ -228,6 +244,7 @@ class Lifecycle:
         copy = self._copy
         copy.say("Recovering")
         await self._configuration.prepare_start(source, "closed")
+        copy.space.prepare_start()
         self._failed_starts += 1
         try:
             await copy.server.start()

@@ -13,7 +13,6 @@ from aurora_operator.agent.copy import Copy
 from aurora_operator.api.load import Load
 from aurora_operator.postgres import sql
 from aurora_operator.postgres.errors import PostgresError
-from aurora_operator.postgres.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +81,11 @@ def advance(load: Load | None, before: Sample, now: Sample, *, cpu_millis: int, 
 
 
 class LoadMeter:
-    """Keeps `copy.load` up to date. Its session is its own: a slow answer must hold up nothing that matters more."""
+    """Keeps `copy.load` up to date."""
 
     def __init__(self, copy: Copy, read: Callable[[], Reading] | None = None) -> None:
         self._copy = copy
         self._read = read or reader()
-        self._session = Session(copy.layout.run)
         self._said: str | None = None
 
     async def run(self) -> None:
@@ -95,20 +93,17 @@ class LoadMeter:
         loop = asyncio.get_running_loop()
         copy = self._copy
         before = await self._sample(loop.time())
-        try:
-            while True:
-                await asyncio.sleep(PERIOD_SECONDS)
-                now = await self._sample(loop.time())
-                copy.load = advance(
-                    copy.load,
-                    before,
-                    now,
-                    cpu_millis=copy.environment.cpu_millis,
-                    memory_bytes=copy.environment.memory_bytes,
-                )
-                before = now
-        finally:
-            await self._session.close()
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            now = await self._sample(loop.time())
+            copy.load = advance(
+                copy.load,
+                before,
+                now,
+                cpu_millis=copy.environment.cpu_millis,
+                memory_bytes=copy.environment.memory_bytes,
+            )
+            before = now
 
     async def _sample(self, time: float) -> Sample:
         kernel = None
@@ -121,7 +116,7 @@ class LoadMeter:
         sessions = None
         if self._copy.server.state() == "ready":
             try:
-                sessions = await sql.sessions(self._session)
+                sessions = await sql.sessions(self._copy.watching)
             except PostgresError as error:
                 log.debug("counting sessions: %s", error)
         return Sample(time, kernel, sessions)

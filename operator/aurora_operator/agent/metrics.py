@@ -38,5 +38,16 @@ class Metrics(Collector):
                 yield GaugeMetricFamily("FreeableMemory", "Memory limit less the working set, in bytes", free)
             if load.connections is not None:
                 yield GaugeMetricFamily("DatabaseConnections", "Sessions of clients", load.connections)
+        volume = now.volume
+        if volume is not None:
+            yield GaugeMetricFamily("VolumeBytesUsed", "Used bytes of the volume", volume.used_bytes)
+            yield GaugeMetricFamily("aurora_volume_free_bytes", "Bytes that are left of the volume", volume.free_bytes)
+            yield GaugeMetricFamily("aurora_volume_wal_bytes", "Bytes of WAL on the volume", volume.wal_bytes)
+            yield GaugeMetricFamily(
+                "aurora_volume_temporary_bytes", "Bytes of queries' temporary files", volume.temporary_bytes
+            )
+            yield GaugeMetricFamily(
+                "aurora_volume_growth_bytes_per_second", "How fast it fills", volume.growth_bytes_per_second
+            )
         yield GaugeMetricFamily("aurora_volume_bytes", "Size of the volume", now.volume_bytes)
         yield GaugeMetricFamily("aurora_volume_used_bytes", "Used bytes of the volume", now.volume_used_bytes)

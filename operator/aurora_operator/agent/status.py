@@ -50,7 +50,8 @@ def build(copy: Basis) -> AgentStatus:
         replicas=copy.replicas if leading else (),
         task=copy.task,
         volume_bytes=usage.size,
-        volume_used_bytes=usage.used,
+        volume_used_bytes=copy.volume.used_bytes if copy.volume is not None else usage.used,
         load=copy.load,
+        volume=copy.volume,
         tls_not_after=copy.certificates.not_after().isoformat(),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import secrets
 from collections.abc import Callable
@@ -14,12 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.types import NO_CONFIG
-from aurora_operator.postgres.files import remove_durably, write_durably
+from aurora_operator.postgres.files import make_spare, remove_durably, replace_with_spare, write_durably
 
 T = TypeVar("T")
 
 _DURABLE: TypeAdapter[Durable] = TypeAdapter(Durable)
 _PARAMETERS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+SPARE_BYTES: Final = 64 * 1024
 _OF_A_LIFE: Final = ("consensus.json", "settings.json", "parameters.json")
 
 
@@ -84,8 +87,18 @@ class Store:
         return Durable(promised=0, config=NO_CONFIG) if kept is None else kept
 
     def save_durable(self, durable: Durable) -> None:
-        """Persist before anything that relies on it."""
-        self._write("consensus.json", _DURABLE.dump_python(durable, mode="json"))
+        """Persist before anything that relies on it; on a full volume, too, as long as there is a spare file."""
+        path, spare = self._folder / "consensus.json", self._folder / "consensus.spare"
+        text = json.dumps(_DURABLE.dump_python(durable, mode="json"))
+        try:
+            write_durably(path, text)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not spare.exists():
+                raise
+            replace_with_spare(path, spare, text)
+        if not spare.exists():
+            with contextlib.suppress(OSError):
+                make_spare(spare, SPARE_BYTES)
 
     def settings(self) -> Settings | None:
         """The newest settings that were pushed to this copy."""

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from aurora_operator.api.base import WireModel
 
-Brake = Literal["off", "read-only", "held"]
-"""What the agent does about a volume that is nearly full: nothing; no writes of clients; PostgreSQL is kept down."""
+Brake = Literal["off", "on", "held"]
+"""What the agent does about a volume that is nearly full: nothing; clients may not write; PostgreSQL is kept down."""
 
 
 class SlotUse(WireModel):

@@ -13,6 +13,7 @@ from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.parameters import Choice
 
 RUNTIME_FILE: Final = "aurora.conf"
+SPACE_FILE: Final = "space.conf"
 NOBODY: Final = "nobody/00000000"
 """A copy that never exists: what a server waits for that was not told whom to wait for."""
 MAX_NAME: Final = 63
@@ -54,7 +55,7 @@ def render_conf(choices: Iterable[Choice], layout: Layout, *, cluster_name: str,
     for choice in choices:
         reason = " ".join(choice.reason.split())
         lines += [f"# {reason}", setting(choice.name, choice.value)]
-    return "\n".join([*lines, "", f"include '{RUNTIME_FILE}'", ""])
+    return "\n".join([*lines, "", f"include '{RUNTIME_FILE}'", f"include_if_exists '{SPACE_FILE}'", ""])
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,11 @@ def render_runtime_conf(runtime: Runtime, layout: Layout, *, copy: str) -> str:
         *([setting("restore_command", fetched_command(layout))] if runtime.fetched else []),
     )
     return _HEADER + "\n".join(lines) + "\n"
+
+
+def render_space_conf(*, read_only: bool) -> str:
+    """space.conf: what clients may not do while the volume is nearly full."""
+    return _HEADER + (setting("default_transaction_read_only", "on") + "\n" if read_only else "")
 
 
 Access = Literal["open", "closed"]

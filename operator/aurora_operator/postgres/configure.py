@@ -7,12 +7,14 @@ from pathlib import Path
 
 from aurora_operator.postgres.conf import (
     RUNTIME_FILE,
+    SPACE_FILE,
     Access,
     Runtime,
     render_conf,
     render_hba,
     render_ident,
     render_runtime_conf,
+    render_space_conf,
 )
 from aurora_operator.postgres.files import make_directory, remove_durably, write_durably
 from aurora_operator.postgres.layout import Layout
@@ -43,6 +45,11 @@ def write_base(
 def write_runtime(layout: Layout, runtime: Runtime, *, copy: str) -> bool:
     """Write aurora.conf; returns whether it changed. Each start writes it, so no failover waits for the disk here."""
     return write_durably(layout.pgdata / RUNTIME_FILE, render_runtime_conf(runtime, layout, copy=copy), sync=False)
+
+
+def write_space(layout: Layout, *, read_only: bool) -> bool:
+    """Write space.conf; returns whether it changed. Each start writes it too."""
+    return write_durably(layout.pgdata / SPACE_FILE, render_space_conf(read_only=read_only), sync=False)
 
 
 def write_hba(layout: Layout, access: Access) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -48,6 +49,34 @@ def write_durably(path: Path, content: str | bytes, mode: int = 0o600, *, sync: 
     if sync:
         fsync_directory(path.parent)
     return True
+
+
+def make_spare(path: Path, size: int) -> None:
+    """Make a file whose blocks can be written when the file system is full. Raises OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Written, not only allocated: a block that was never written may need another one to say that it is.
+        os.write(fd, b" " * size)
+        os.fsync(fd)
+    except OSError:
+        path.unlink()
+        raise
+    finally:
+        os.close(fd)
+
+
+def replace_with_spare(path: Path, spare: Path, content: str) -> None:
+    """`write_durably` with the blocks of a spare file, which is gone afterwards. Raises OSError."""
+    data = content.encode()
+    with spare.open("r+b") as file:
+        if len(data) > os.fstat(file.fileno()).st_size:
+            raise OSError(errno.ENOSPC, "the spare file is too small", str(spare))
+        file.write(data)
+        file.truncate(len(data))
+        file.flush()
+        os.fsync(file.fileno())
+    spare.rename(path)
+    fsync_directory(path.parent)
 
 
 def remove_durably(path: Path) -> bool:

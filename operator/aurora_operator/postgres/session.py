@@ -85,6 +85,7 @@ class Session:
             return self._connection
         options = (
             "-c synchronous_commit=local -c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c lock_timeout=0"
+            " -c default_transaction_read_only=off"
         )
         try:
             async with asyncio.timeout(self._timeout):

@@ -222,6 +222,49 @@ async def terminate_clients(session: Session, timeout: float = 2) -> int:  # noq
         await asyncio.sleep(_POLL)
 
 
+async def terminate_writers(session: Session, pids: Collection[int] = ()) -> int:
+    """End the clients' sessions that are writing just now, and those of `pids`; returns how many.
+
+    Never by cancelling them: a commit that waits for other copies would be acknowledged without them. Those that wait
+    for nothing else need no more room, and are left alone.
+    """
+    rows = await session.rows(
+        f"SELECT pg_terminate_backend(pid) {_CLIENTS} AND state = 'active' AND coalesce(wait_event, '') <> 'SyncRep'"
+        " AND (backend_xid IS NOT NULL OR pid = ANY(%s))",
+        [list(pids)],
+    )
+    return len(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class WalKeepers:
+    """What keeps WAL on this server."""
+
+    slots: tuple[tuple[str, bool, bool, int], ...]
+    """Of each slot: its name, whether it is logical, whether it is active, and the bytes of WAL that it keeps."""
+    archive_failing: str | None
+    """The WAL file that could not be archived, if that was the archiver's last attempt."""
+    max_wal_size: int
+    """Bytes."""
+
+
+async def wal_keepers(session: Session) -> WalKeepers:
+    """See `WalKeepers`. Raises Unavailable, QueryError."""
+    slots = await session.rows(
+        """
+        SELECT slot_name, slot_type = 'logical', active, greatest(pg_wal_lsn_diff(
+                   CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+                   restart_lsn), 0)::bigint
+        FROM pg_replication_slots WHERE restart_lsn IS NOT NULL ORDER BY slot_name
+        """
+    )
+    failing, max_wal = await session.row(
+        "SELECT CASE WHEN last_failed_time > coalesce(last_archived_time, '-infinity') THEN last_failed_wal END,"
+        " pg_size_bytes(current_setting('max_wal_size')) FROM pg_stat_archiver"
+    )
+    return WalKeepers(tuple((n, lo, a, int(kept)) for n, lo, a, kept in slots), failing, int(max_wal))
+
+
 async def terminate(session: Session, pid: int) -> None:
     """Ask one server process to end."""
     await session.rows("SELECT pg_terminate_backend(%s)", [pid])
