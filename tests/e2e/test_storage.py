@@ -1,0 +1,148 @@
+"""Volumes that fill: they grow by themselves, with PostgreSQL up and with it down; nobody fails over because of it."""
+
+from __future__ import annotations
+
+import time
+
+from tests.e2e import kube
+from tests.e2e.aurora import SMALL, AuroraCluster
+from tests.e2e.conftest import Measure
+from tests.e2e.kube import until
+from tests.e2e.probe import Probe
+
+from aurora_operator.api import names
+from aurora_operator.api.quantity import to_bytes
+
+MIB = 1 << 20
+FILLER = f"{names.DATA_MOUNT}/filler"
+GROWS = {"enabled": True, "step": "1Gi", "max": "4Gi"}
+SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}, "storage": {"size": "1Gi", "autoscaling": GROWS}}
+FAST = 60.0
+"""Seconds in which a volume has grown, on two busy cores."""
+
+# In this order: each goes on where the one before ended.
+
+
+def test_a_volume_grows_while_a_burst_fills_it(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    cluster.create(SPEC)
+    cluster.wait_ready(240)
+    before = cluster.leadership()
+    started = cluster.started(before.instance)
+    sizes = capacities(cluster)
+    with Probe(cluster) as probe:
+        at = fill(cluster, before.instance, leave=300 * MIB)
+        load = "CREATE TABLE burst AS SELECT g, repeat('x', 1000) AS filling FROM generate_series(1, 100000) g"
+        cluster.sql(before.instance, load, database="app")
+        grown = until(
+            "the writer's volume has grown",
+            lambda: file_system(cluster, before.instance) > sizes[before.instance] and time.time(),
+            timeout=FAST,
+        )
+        probe.wait_acknowledged(100)
+        report = probe.stop()
+    measure("storage: seconds from a burst to a larger file system", grown - at)
+    measure("storage: longest time without a write while it grew, seconds", report.longest_gap(at))
+    report.require_nothing_lost()
+    assert report.refused == 0
+    assert cluster.sql(before.instance, "SELECT count(*) FROM burst", database="app") == "100000"
+    assert (cluster.leadership(), cluster.started(before.instance)) == (before, started)
+    until(
+        "the events tell of it", lambda: cluster.events("VolumeGrowing") and cluster.events("VolumeGrown"), timeout=30
+    )
+    empty(cluster, before.instance)
+    cluster.wait_ready()
+
+
+def test_a_full_volume_stops_writes_and_nothing_else_until_it_may_grow(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    cluster.change({"storage": {"autoscaling": {"enabled": False}}})
+    cluster.wait_ready()
+    before = cluster.leadership()
+    started = cluster.started(before.instance)
+    with Probe(cluster) as probe:
+        at = fill(cluster, before.instance, leave=16 * MIB)
+        stopped = until("writes are refused", lambda: brake(cluster) and time.time(), timeout=20, every=0.1)
+        cluster.wait_condition("StorageHealthy", "False", timeout=20)
+        assert cluster.sql(before.instance, "SELECT count(*) FROM burst", database="app") == "100000"
+        cluster.change({"storage": {"autoscaling": {"enabled": True}}})
+        raised = time.time()
+        until("writes are let in again", lambda: not brake(cluster), timeout=FAST, every=0.1)
+        again = time.time()
+        probe.wait_acknowledged(100)
+        report = probe.stop()
+    measure("storage: seconds until a full volume stops writes", stopped - at)
+    measure("storage: seconds from leave to grow until writes go on", again - raised)
+    report.require_nothing_lost()
+    assert (cluster.leadership(), cluster.started(before.instance)) == (before, started), "PostgreSQL went on"
+    empty(cluster, before.instance)
+    cluster.wait_condition("StorageHealthy", "True", timeout=FAST)
+    cluster.wait_ready()
+
+
+def test_a_full_volume_grows_while_postgresql_is_down(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    cluster.change({"storage": {"autoscaling": {"enabled": False}}})
+    cluster.wait_ready()
+    (reader,) = cluster.readers()
+    before = cluster.leadership()
+    fill(cluster, reader, leave=0)
+    until("its PostgreSQL has stopped", lambda: phase(cluster, reader) == "Waiting", timeout=30)
+    healthy = cluster.wait_condition("StorageHealthy", "False", timeout=20)
+    assert "PostgreSQL waits until it has grown" in healthy["message"]
+    started = time.time()
+    cluster.change({"storage": {"autoscaling": {"enabled": True}}})
+    cluster.wait_roles(readers=1, timeout=FAST)
+    measure("storage: seconds from leave to grow until a full reader serves", time.time() - started)
+    assert cluster.leadership() == before
+    empty(cluster, reader)
+    cluster.wait_ready()
+    assert cluster.sql(reader, "SELECT count(*) FROM burst", database="app") == "100000"
+
+
+def fill(cluster: AuroraCluster, instance: str, *, leave: int) -> float:
+    """Take all room of a volume but `leave` bytes; returns when. What is let go for it is taken too."""
+    script = f"""
+import os, time
+fd = os.open("{FILLER}", os.O_RDWR | os.O_CREAT)
+print(time.time())
+deadline = time.time() + 1.5
+while time.time() < deadline:
+    found = os.statvfs("{names.DATA_MOUNT}")
+    more = found.f_bavail * found.f_frsize - {leave}
+    if more > 0:
+        try:
+            os.posix_fallocate(fd, os.fstat(fd).st_size, more)
+        except OSError:
+            pass
+    time.sleep(0.02)
+"""
+    answer = kube.execute(cluster.namespace, names.pod_name(instance), names.CONTAINER, "python3", "-c", script)
+    return float(answer)
+
+
+def empty(cluster: AuroraCluster, instance: str) -> None:
+    """Give the room back."""
+    kube.execute(cluster.namespace, names.pod_name(instance), names.CONTAINER, "rm", "-f", FILLER)
+
+
+def brake(cluster: AuroraCluster) -> bool:
+    """Whether clients may not write."""
+    instance = cluster.leadership().instance
+    return cluster.sql(instance, "SHOW default_transaction_read_only") == "on"
+
+
+def phase(cluster: AuroraCluster, instance: str) -> str:
+    return str(next(m for m in cluster.status["members"] if m["name"] == instance)["phase"])
+
+
+def capacities(cluster: AuroraCluster) -> dict[str, int]:
+    """The size of each volume, as Kubernetes says."""
+    found = kube.items("pvc", cluster.namespace, f"{names.LABEL_CLUSTER}={cluster.name}")
+    return {c["metadata"]["labels"][names.LABEL_INSTANCE]: to_bytes(c["status"]["capacity"]["storage"]) for c in found}
+
+
+def file_system(cluster: AuroraCluster, instance: str) -> int:
+    """Size of an instance's file system, in bytes."""
+    words = ["df", "--output=size", "--block-size=1", names.DATA_MOUNT]
+    return int(kube.execute(cluster.namespace, names.pod_name(instance), names.CONTAINER, *words).split()[-1])
