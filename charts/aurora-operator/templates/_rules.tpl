@@ -43,10 +43,13 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [list, watch, create, patch]
-# The next three include what each cluster's own Role allows its pods: nobody may grant what he does not have.
+# The next four include what each cluster's own Role allows its pods: nobody may grant what he does not have.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch, delete]
+- apiGroups: [""]
+  resources: [pods/resize]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, update, patch]

@@ -13,6 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from aurora_operator.agent import dataloss, hands, status
+from aurora_operator.agent.capacity import Scaler
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import Driver, clock
@@ -141,6 +142,7 @@ class Agent:
             asyncio.create_task(self._watchdog().run(), name="watchdog"),
             asyncio.create_task(LoadMeter(copy).run(), name="load"),
             asyncio.create_task(copy.space.run(), name="space"),
+            asyncio.create_task(Scaler(copy, self._configuration).run(), name="capacity"),
         ]
         try:
             done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)

@@ -15,6 +15,7 @@ from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.store import Store
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.api.agent import Ailment, Phase, ReplicaStatus, Task
+from aurora_operator.api.capacity import CapacityStatus
 from aurora_operator.api.load import Load
 from aurora_operator.api.settings import Settings
 from aurora_operator.api.volume import VolumeUse
@@ -62,6 +63,8 @@ class Basis:
     server_version: str | None = None
     load: Load | None = None
     volume: VolumeUse | None = None
+    capacity: CapacityStatus | None = None
+    """Of an instance that scales."""
     system_identifier: str | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())

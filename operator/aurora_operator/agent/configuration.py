@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.copy import Copy, Size
+from aurora_operator.api.capacity import ACU_BYTES
 from aurora_operator.postgres import conf, configure, disk, parameters
 from aurora_operator.postgres.check import check_parameters
 from aurora_operator.postgres.control import read_control
@@ -68,16 +69,23 @@ class Configuration:
             self._choices(dict(wanted)),
             wanted,
             pgdata=copy.layout.pgdata if copy.layout.initialised() else None,
-            memory=copy.environment.memory_bytes,
+            memory=self._size().memory_bytes,
         )
+
+    def _size(self) -> Size:
+        environment = self._copy.environment
+        return self._copy.size or Size(environment.cpu_millis, environment.memory_bytes)
 
     def _choices(self, user: Mapping[str, str]) -> tuple[parameters.Choice, ...]:
         copy = self._copy
         memory = [m.memory_bytes for m in copy.settings.members if m.kind == "instance" and m.memory_bytes]
+        size, member = self._size(), copy.settings.member(copy.environment.instance)
+        capacity = member.capacity if member is not None else None
         sizes = parameters.Sizes(
-            cpu_millis=copy.environment.cpu_millis,
-            memory=copy.environment.memory_bytes,
-            smallest_memory=min(memory, default=copy.environment.memory_bytes),
+            cpu_millis=size.cpu_millis,
+            memory=size.memory_bytes,
+            smallest_memory=min(memory, default=size.memory_bytes),
+            least_memory=int(capacity.least * ACU_BYTES) if capacity is not None else None,
             volume=disk.usage(copy.layout.data).size,
         )
         return parameters.merge(parameters.compute(sizes), user, self._minimums)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_operator.agent.basis import Basis
 from aurora_operator.api.volume import Brake
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from aurora_operator.agent.space import Space
 
 
+class Size(NamedTuple):
+    """What an instance may use."""
+
+    cpu_millis: int
+    memory_bytes: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Copy(Basis):
     """An instance."""
@@ -27,6 +34,8 @@ class Copy(Basis):
     """For measurements: a slow answer to them must hold up nothing that matters more."""
     brake: Brake = "off"
     space: Space = field(init=False)
+    size: Size | None = None
+    """Of one that scales: what PostgreSQL is to reckon with now."""
 
     @property
     def standby(self) -> Standby:

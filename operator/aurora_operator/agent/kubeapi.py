@@ -1,4 +1,4 @@
-"""The three things an agent does in the Kubernetes API, over plain HTTPS: the client library is too heavy for a pod.
+"""The few things an agent does in the Kubernetes API, over plain HTTPS: the client library is too heavy for a pod.
 
 None of them is needed for an election or a commit.
 """
@@ -18,6 +18,7 @@ from aurora_operator.agent.client import Client, ClientError
 from aurora_operator.agent.environment import Environment
 from aurora_operator.api import names
 from aurora_operator.api.agent import ConfigStatus
+from aurora_operator.api.capacity import capacity_resources
 from aurora_operator.api.record import RECORD_KEY, Record
 from aurora_operator.consensus.types import Config, ConfigKey, Quorum
 
@@ -49,15 +50,34 @@ class KubeApi:
 
     async def label_role(self, role: str | None) -> None:
         """Put the role on this pod, for the Services' selectors."""
-        path = f"/api/v1/namespaces/{self._environment.namespace}/pods/{self._environment.pod_name}"
         body = {"metadata": {"labels": {names.LABEL_ROLE: role}}}
-        await self._call("PATCH", path, body, content_type="application/merge-patch+json")
+        await self._call("PATCH", self._pod_path(), body, content_type="application/merge-patch+json")
 
     async def writer_address(self) -> str | None:
         """Where the writer Service points."""
         live = await self._call("GET", self._slice_path())
         endpoints = live.get("endpoints") or []
         return str(endpoints[0]["addresses"][0]) if endpoints else None
+
+    def _pod_path(self) -> str:
+        return f"/api/v1/namespaces/{self._environment.namespace}/pods/{self._environment.pod_name}"
+
+    async def resize(self, acu: float) -> None:
+        """Ask for another capacity of this pod, in place."""
+        resources = capacity_resources(acu).to_kubernetes()
+        body = {"spec": {"containers": [{"name": names.CONTAINER, "resources": resources}]}}
+        path = f"{self._pod_path()}/resize"
+        await self._call("PATCH", path, body, content_type="application/strategic-merge-patch+json")
+
+    async def resize_obstacle(self) -> str | None:
+        """Why the kubelet has not resized this pod yet, or None if it is about to."""
+        pod = await self._call("GET", self._pod_path())
+        for condition in pod.get("status", {}).get("conditions") or ():
+            pending = condition["type"] == "PodResizePending"
+            failed = condition["type"] == "PodResizeInProgress" and condition.get("reason") == "Error"
+            if condition["status"] == "True" and (pending or failed):
+                return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+        return None
 
     def _slice_path(self) -> str:
         name = names.writer_endpointslice(self._environment.cluster)

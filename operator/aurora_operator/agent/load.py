@@ -67,7 +67,11 @@ def advance(load: Load | None, before: Sample, now: Sample, *, cpu_millis: int, 
             "memory_refaults_10s": smooth(load.memory_refaults_10s, refaults, 10),
             "memory_pressure": kernel.memory_pressure,
         }
-    found = now.sessions
+    found, earlier = now.sessions, before.sessions
+    if found is not None and earlier is not None:
+        # Statistics can be reset.
+        reads = max(found.blocks_read - earlier.blocks_read, 0) / elapsed
+        update |= {"cache_reads": reads, "cache_reads_60s": smooth(load.cache_reads_60s, reads, 60)}
     connections, running = (found.connections, found.running) if found is not None else (0, 0)
     update |= {
         "connections": found.connections if found is not None else None,

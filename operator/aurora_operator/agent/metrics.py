@@ -28,6 +28,10 @@ class Metrics(Collector):
             yield GaugeMetricFamily("aurora_replica_lag_bytes", "Bytes not yet replayed here", now.lag_bytes)
         if now.lag_seconds is not None:
             yield GaugeMetricFamily("AuroraReplicaLag", "Replication lag in milliseconds", now.lag_seconds * 1000)
+        if now.capacity is not None:
+            utilization = 100 * now.capacity.now / now.capacity.most if now.capacity.most else 0.0
+            yield GaugeMetricFamily("ServerlessDatabaseCapacity", "Capacity in force, in ACU", now.capacity.now)
+            yield GaugeMetricFamily("ACUUtilization", "Capacity in force, in percent of maxCapacity", utilization)
         load = now.load
         if load is not None:
             if load.cpu_limit_millis:

@@ -53,5 +53,6 @@ def build(copy: Basis) -> AgentStatus:
         volume_used_bytes=copy.volume.used_bytes if copy.volume is not None else usage.used,
         load=copy.load,
         volume=copy.volume,
+        capacity=copy.capacity,
         tls_not_after=copy.certificates.not_after().isoformat(),
     )

@@ -21,6 +21,7 @@ from typing import Literal
 from pydantic import Field
 
 from aurora_operator.api.base import WireModel
+from aurora_operator.api.capacity import CapacityStatus
 from aurora_operator.api.load import Load
 from aurora_operator.api.volume import VolumeUse
 
@@ -123,6 +124,7 @@ class AgentStatus(WireModel):
     volume_used_bytes: int = 0
     load: Load | None = Field(default=None, description="None until there are two samples.")
     volume: VolumeUse | None = Field(default=None, description="What is on the volume, and what piles up there.")
+    capacity: CapacityStatus | None = Field(default=None, description="Of a serverless instance, once it has a load.")
     tls_not_after: str | None = Field(default=None, description="RFC 3339: end of the server certificate in use.")
 
 

@@ -56,3 +56,6 @@ CLASSES: Final[dict[str, InstanceClass]] = {
     },
 }
 """By name, as Aurora's users write it: `db.r6g.large`."""
+
+SERVERLESS: Final = "db.serverless"
+"""Not a size: the instance scales within `serverlessV2ScalingConfiguration`."""

@@ -22,6 +22,8 @@ DEGRADED: Final = "Degraded"
 """Something that should work does not."""
 SPEC_ACCEPTED: Final = "SpecAccepted"
 """What the spec asks for can be done here. While it is False, the cluster goes on as it was."""
+CAPACITY_MET: Final = "CapacityMet"
+"""Serverless instances have the capacity that their load asks for. Only there where instances scale."""
 DURABILITY_MET: Final = "DurabilityMet"
 """As many copies, in as many zones, as the spec asks for."""
 RECONCILED: Final = "Reconciled"
@@ -36,8 +38,8 @@ class Condition(WireModel):
     type: str = Field(
         max_length=316,
         pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
-        description="What is observed: Ready, Available, Progressing, Degraded, SpecAccepted, DurabilityMet or "
-        "StorageHealthy.",
+        description="What is observed: Ready, Available, Progressing, Degraded, SpecAccepted, DurabilityMet, "
+        "StorageHealthy or CapacityMet.",
     )
     status: ConditionStatus = Field(description="Whether it holds: True, False or Unknown.")
     reason: str = Field(

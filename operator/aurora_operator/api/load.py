@@ -37,6 +37,10 @@ class Load(WireModel):
     memory_pressure: float | None = Field(
         default=None, description="Percent of the last 10 s in which something waited for memory; None on cgroup v1."
     )
+    cache_reads: float = Field(
+        default=0, ge=0, description="Blocks of 8 KiB a second that PostgreSQL read from the page cache or the volume."
+    )
+    cache_reads_60s: float = Field(default=0, ge=0)
     connections: int | None = Field(
         default=None, ge=0, description="Sessions of clients, our own apart; None while PostgreSQL cannot be asked."
     )

@@ -31,6 +31,11 @@ ZONES_MISSING: Final = "ZonesMissing"
 WRITER_UNKNOWN: Final = "WriterUnknown"
 """Only the writer knows which copies are up to date."""
 
+# Condition CapacityMet
+AS_THE_LOAD_ASKS: Final = "AsTheLoadAsks"
+NODE_TOO_SMALL: Final = "NodeTooSmall"
+"""The kubelet cannot give an instance the capacity that it wants, now or ever; also an event."""
+
 # Condition SpecAccepted
 ACCEPTED: Final = "Accepted"
 CHECKING_PARAMETERS: Final = "CheckingParameters"
@@ -43,6 +48,8 @@ PARAMETERS_REFUSED: Final = "ParametersRefused"
 """PostgreSQL does not take a parameter."""
 
 # Events
+CAPACITY_CHANGED: Final = "CapacityChanged"
+"""A serverless instance has another capacity."""
 SPEC_ACCEPTED: Final = "SpecAccepted"
 SPEC_REJECTED: Final = "SpecRejected"
 INSTANCE_ADDED: Final = "InstanceAdded"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import Field
 
 from aurora_operator.api.base import Model
-from aurora_operator.api.classes import CLASSES
+from aurora_operator.api.classes import CLASSES, SERVERLESS
 from aurora_operator.api.quantity import ComputeQuantity, is_quantity, to_bytes, to_millis
 from aurora_operator.api.rules import Rule, RuledModel
 
@@ -17,13 +17,13 @@ InstanceClassName = Annotated[
     str,
     Field(max_length=32),
     Rule(
-        cel="self in [" + ", ".join(f"'{name}'" for name in CLASSES) + "]",
+        cel="self in [" + ", ".join(f"'{name}'" for name in (SERVERLESS, *CLASSES)) + "]",
         message="This instance class is not known: use one of Aurora's, such as db.t4g.medium, db.r6g.large or "
-        "db.r8g.2xlarge, or set resources instead.",
-        check=lambda name: name in CLASSES,
+        "db.r8g.2xlarge, db.serverless for one that scales by itself, or set resources instead.",
+        check=lambda name: name == SERVERLESS or name in CLASSES,
     ),
 ]
-"""One of `api.classes.CLASSES`."""
+"""One of `api.classes.CLASSES`, or `SERVERLESS`."""
 
 
 class ComputeAmounts(Model):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from aurora_operator.api.base import WireModel
+from aurora_operator.api.capacity import CapacityRange
 from aurora_operator.api.origin import Origin
 
 
@@ -19,7 +20,8 @@ class Member(WireModel):
     host: str = Field(description="DNS name of its pod.")
     zone: str | None = None
     promotion_tier: int = Field(default=1, ge=0, le=15)
-    memory_bytes: int = Field(default=0, ge=0, description="Its size, for the promotion order.")
+    memory_bytes: int = Field(default=0, ge=0, description="Its size, for the promotion order; its most, if it scales.")
+    capacity: CapacityRange | None = Field(default=None, description="Of a serverless instance.")
 
 
 class Timings(WireModel):

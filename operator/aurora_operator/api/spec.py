@@ -9,6 +9,14 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from aurora_operator.api.autoscaling import StorageAutoscaling
 from aurora_operator.api.base import Model
+from aurora_operator.api.capacity import (
+    LEAST_RUNNING,
+    AutoPauseIgnore,
+    CapacityRange,
+    ServerlessV2,
+    capacity_resources,
+)
+from aurora_operator.api.classes import SERVERLESS
 from aurora_operator.api.clone import CloneFrom, clone_rules
 from aurora_operator.api.durability import MAX_VOTING, Durability, default_write_quorum, quorum_rules
 from aurora_operator.api.instances import (
@@ -171,6 +179,12 @@ class AuroraClusterSpec(RuledModel):
         default=None,
         description="Size of each instance, as requests and limits. Default: 250m CPU requested, 1Gi of memory.",
     )
+    serverless_v2_scaling_configuration: ServerlessV2 | None = Field(
+        default=None, description="The range of the instances whose instanceClass is db.serverless."
+    )
+    auto_pause_ignore: AutoPauseIgnore = Field(
+        default=AutoPauseIgnore(), description="Sessions that do not keep an idle cluster from pausing."
+    )
     promotion_tier: PromotionTier = Field(
         default=1, description="Promotion tier of each instance, 0 to 15; the lowest is promoted first."
     )
@@ -214,6 +228,19 @@ class AuroraClusterSpec(RuledModel):
 
     RULES: ClassVar = (
         exclusive,
+        Rule(
+            field_path=".instanceClass",
+            cel="has(self.serverlessV2ScalingConfiguration) || "
+            f"((!has(self.instanceClass) || self.instanceClass != '{SERVERLESS}') && "
+            "(!has(self.instanceSettings) || "
+            f"self.instanceSettings.all(i, !has(i.instanceClass) || i.instanceClass != '{SERVERLESS}')))",
+            message=f"instanceClass {SERVERLESS} needs serverlessV2ScalingConfiguration with minCapacity and "
+            "maxCapacity: add it, or choose a class with a size.",
+            check=lambda s: (
+                s.serverless_v2_scaling_configuration is not None
+                or all(item.instance_class != SERVERLESS for item in (s, *s.instance_settings))
+            ),
+        ),
         Rule(
             field_path=".instanceSettings",
             cel="!has(self.instanceSettings) || size(self.instanceSettings) <= self.instances",
@@ -264,8 +291,28 @@ class AuroraClusterSpec(RuledModel):
         """What is different about an instance, or None."""
         return next((item for item in self.instance_settings if item.instance == ordinal), None)
 
+    def capacity_of(self, ordinal: int) -> CapacityRange | None:
+        """The range in which an instance scales, or None if it does not."""
+        scaling = self.serverless_v2_scaling_configuration
+        source = self.settings_of(ordinal)
+        if source is None or (source.instance_class is None and source.resources is None):
+            serverless = self.instance_class == SERVERLESS
+        else:
+            serverless = source.instance_class == SERVERLESS
+        if scaling is None or not serverless:
+            return None
+        return CapacityRange(
+            least=max(scaling.min_capacity, LEAST_RUNNING),
+            most=scaling.max_capacity,
+            follows_writer=self.promotion_tier_of(ordinal) <= 1,
+        )
+
     def resources_of(self, ordinal: int) -> Resources:
-        """An instance's size: its own class or resources, else the cluster's, else a small default."""
+        """An instance's size: its own class or resources, else the cluster's, else a small default. Of one that
+        scales, the largest."""
+        capacity = self.capacity_of(ordinal)
+        if capacity is not None:
+            return capacity_resources(capacity.most)
         for source in (self.settings_of(ordinal), self):
             if source is not None and source.instance_class is not None:
                 return class_resources(source.instance_class)

@@ -52,6 +52,11 @@ class MemberStatus(WireModel):
     lag_seconds: float | None = Field(default=None, description="How many seconds it is behind the writer.")
     pending_restart: tuple[str, ...] = Field(default=(), description="Parameters that take effect at its next restart.")
     message: str | None = Field(default=None, description="More about its phase, such as the progress of a copy.")
+    capacity: float | None = Field(default=None, description="Capacity in force of a serverless instance, in ACU.")
+    wanted_capacity: float | None = Field(default=None, description="Capacity that its load asks for, in ACU.")
+    capacity_reason: str | None = Field(
+        default=None, description="What asks for that capacity, or why it is not in force."
+    )
 
 
 class DurabilityStatus(WireModel):

@@ -76,4 +76,9 @@ def _members(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
                 size.add_metric(labels, member["lagBytes"])
             if member.get("lagSeconds") is not None:
                 time.add_metric(labels, member["lagSeconds"])
-    yield from (ready, writer, size, time)
+    capacity = GaugeMetricFamily("ServerlessDatabaseCapacity", "Capacity in force, in ACU.", labels=_MEMBER)
+    for key, status in statuses.items():
+        for member in status.get("members") or ():
+            if member.get("capacity") is not None:
+                capacity.add_metric([*key, member["name"]], member["capacity"])
+    yield from (ready, writer, size, time, capacity)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aurora_operator.api import reasons
-from aurora_operator.api.conditions import SPEC_ACCEPTED, Condition, get_condition
+from aurora_operator.api.conditions import CAPACITY_MET, SPEC_ACCEPTED, Condition, get_condition
 from aurora_operator.api.status import AuroraClusterStatus, OriginStatus
 from aurora_operator.planning.model import EventSpec
 from aurora_operator.planning.storage_status import storage_events
@@ -34,6 +34,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += _spec(get_condition(before.conditions, SPEC_ACCEPTED), get_condition(after.conditions, SPEC_ACCEPTED))
     events += _writer(before, after)
     events += _instances(before, after)
+    events += _capacities(before, after)
     events += _origin(before.origin, after.origin)
     events += storage_events(before, after)
     if after.phase != before.phase and after.phase in _PHASES:
@@ -85,4 +86,20 @@ def _origin(before: OriginStatus | None, after: OriginStatus | None) -> list[Eve
         events.append(EventSpec("Warning", reasons.CLONE_FALLS_BACK, f"A full copy is being made: {after.fallback}."))
     if after is not None and after.completed_at and (before is None or not before.completed_at):
         events.append(EventSpec("Normal", reasons.CLONED, f"The cluster has begun with the data of {after.source}."))
+    return events
+
+
+def _capacities(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:
+    """Each change of a capacity that was seen; and once, that there is no room for more."""
+    old = {m.name: m.capacity for m in before.members}
+    events = []
+    for member in after.members:
+        was = old.get(member.name)
+        if was is not None and member.capacity is not None and was != member.capacity:
+            why = f": {member.capacity_reason}" if member.capacity_reason else ""
+            message = f"{member.name} has {member.capacity:g} ACU instead of {was:g}{why}."
+            events.append(EventSpec("Normal", reasons.CAPACITY_CHANGED, message.replace("..", ".")))
+    short, shorter = get_condition(before.conditions, CAPACITY_MET), get_condition(after.conditions, CAPACITY_MET)
+    if shorter is not None and shorter.status == "False" and (short is None or short.status != "False"):
+        events.append(EventSpec("Warning", reasons.NODE_TOO_SMALL, shorter.message))
     return events

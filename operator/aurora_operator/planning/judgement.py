@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from aurora_operator.api import reasons
 from aurora_operator.api.conditions import (
     AVAILABLE,
+    CAPACITY_MET,
     DEGRADED,
     DURABILITY_MET,
     PROGRESSING,
@@ -18,6 +19,7 @@ from aurora_operator.api.conditions import (
 )
 from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus, OriginStatus, StorageStatus
 from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.relief import held_back
 from aurora_operator.planning.validation import Verdict
 
 Said = tuple[str, ConditionStatus, str, str]
@@ -87,6 +89,7 @@ def judge_state(
         _said(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else reasons.SETTLED, message, unknown),
         _said(DEGRADED, ill, illness, why_ill, unknown),
         _durability(facts, picture, durability),
+        *_capacity(facts),
     ]
     return Judgement(phase, message, tuple(said))
 
@@ -162,6 +165,15 @@ def _just_closed(before: AuroraClusterStatus, now: datetime) -> bool:
 def _writer(facts: Facts) -> str:
     leader = facts.leader
     return f"{leader.name} is the writer, in epoch {leader.epoch}." if leader is not None else ""
+
+
+def _capacity(facts: Facts) -> list[Said]:
+    if all(agent.capacity is None for agent in facts.answering):
+        return []
+    short = held_back(facts)
+    if short:
+        return [(CAPACITY_MET, "False", reasons.NODE_TOO_SMALL, " ".join(short))]
+    return [(CAPACITY_MET, "True", reasons.AS_THE_LOAD_ASKS, "Each instance has the capacity that its load asks for.")]
 
 
 def _durability(facts: Facts, picture: Picture, durability: DurabilityStatus | None) -> Said:

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from aurora_operator.api import names
+from aurora_operator.api.capacity import capacity_resources
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning import endpoint, progress
+from aurora_operator.planning.capacity import start_capacity
 from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
 from aurora_operator.planning.clone import Beginning, plan_clone
 from aurora_operator.planning.compare import matches
@@ -22,10 +24,11 @@ from aurora_operator.planning.model import AgentCall, ObjectRef, Observed, Plan,
 from aurora_operator.planning.objects.access import build_access, build_disruption_budget
 from aurora_operator.planning.objects.common import decode_data
 from aurora_operator.planning.objects.config import build_record, build_settings
-from aurora_operator.planning.objects.instance import Instance, build_statefulset, template_of
+from aurora_operator.planning.objects.instance import Instance, build_statefulset, start_of, template_of
 from aurora_operator.planning.objects.network import build_network_policy, build_services
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
 from aurora_operator.planning.placement import place
+from aurora_operator.planning.relief import NO_ROOM, roomier
 from aurora_operator.planning.rollout import Rollout, plan_rollout
 from aurora_operator.planning.seeding import Seeding, plan_seeds
 from aurora_operator.planning.settings import bootstrap_of, choose_settings
@@ -163,18 +166,33 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
     templates = {ordinal: template_of(obj) for ordinal, obj in statefulsets.items()}
     request = read_request(spec, members, facts)
-    rollout = plan_rollout(spec, members, templates, facts, requested=request.target)
+    room = roomier(members, facts) if request.target is None else None
+    rollout = plan_rollout(
+        spec,
+        members,
+        templates,
+        facts,
+        requested=room or request.target,
+        requested_because=NO_ROOM if room is not None else "it was asked for",
+    )
     seeding = plan_seeds(members, zones, facts)
     volumes = plan_volumes(spec, members, zones, facts, {**seeding.sources, **sources}, held=seeding.held)
     return _Decided(spec, members, zones, statefulsets, volumes, rollout, request, beginning, seeding)
 
 
 def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None) -> Instance:
+    capacity, copy = spec.capacity_of(ordinal), facts.copies.get(ordinal)
+    resources = spec.resources_of(ordinal)
+    if capacity is not None:
+        seen = copy.agent.capacity if copy is not None and copy.agent is not None else None
+        before = start_of(copy.statefulset) if copy is not None else None
+        resources = capacity_resources(start_capacity(before, seen.now if seen is not None else None, capacity))
     return Instance(
         ordinal=ordinal,
         image=spec.image.name or facts.observed.operator.default_image,
         zone=zone,
-        resources=spec.resources_of(ordinal),
+        resources=resources,
+        scales=capacity is not None,
         image_settings=spec.image,
         scheduling=spec.scheduling,
         has_origin=spec.clone_from is not None,
@@ -213,7 +231,11 @@ def _objects(facts: Facts, decided: _Decided, certificates: Certificates, suppli
             ca=certificates.tls["ca.crt"],
             kind=(there or {}).get("type", "Opaque"),
         ),
-        *build_access(identity, instances),
+        *build_access(
+            identity,
+            instances,
+            [names.instance_name(facts.name, o) for o in decided.members.present if spec.capacity_of(o) is not None],
+        ),
         *build_services(identity, readers=endpoint.has_reader(facts)),
         build_network_policy(identity, facts.observed.operator),
         build_disruption_budget(identity),

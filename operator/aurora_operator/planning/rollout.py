@@ -54,9 +54,10 @@ def plan_rollout(
     facts: Facts,
     *,
     requested: str | None = None,
+    requested_because: str = "it was asked for",
 ) -> Rollout:
     """The one thing to do next. `templates` are the fingerprints that pods should have; `requested` is the instance
-    that a user wants as the writer."""
+    that should be the writer, and why."""
     copies = [facts.copies[o] for o in members.present if o in facts.copies]
     outdated = [c for c in copies if c.pod is not None and c.template != templates[c.ordinal]]
     pending = [c for c in copies if c not in outdated and c.agent is not None and c.agent.pending_restart]
@@ -71,7 +72,7 @@ def plan_rollout(
     if leader is None:
         return Rollout(None, todo, "no open writer is known" if needed else None)
     if requested is not None and requested != leader.name:
-        return _hand_over(spec, members, facts, todo, "it was asked for", requested)
+        return _hand_over(spec, members, facts, todo, requested_because, requested)
     blocked = _unsettled(members, facts)
     if blocked is not None:
         down = [c for c in outdated if not facts.healthy(c) and c.name != leader.name and c.phase not in _BUSY]

@@ -102,4 +102,5 @@ def _member(spec: AuroraClusterSpec, ordinal: int, zone: str | None, facts: Fact
         zone=zone,
         promotion_tier=spec.promotion_tier_of(ordinal),
         memory_bytes=spec.resources_of(ordinal).memory_bytes,
+        capacity=spec.capacity_of(ordinal),
     )

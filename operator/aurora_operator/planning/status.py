@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aurora_operator.api import names
+from aurora_operator.api.agent import AgentStatus
 from aurora_operator.api.conditions import RECONCILED, SPEC_ACCEPTED, Condition, set_condition
 from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
 from aurora_operator.planning.copies import Copy
@@ -94,9 +95,21 @@ def _members(facts: Facts, picture: Picture) -> tuple[MemberStatus, ...]:
                 lag_seconds=0 if leads else lag_seconds,
                 pending_restart=agent.pending_restart if agent is not None else (),
                 message=member_message(copy),
+                **_capacity(agent),
             )
         )
     return tuple(members)
+
+
+def _capacity(agent: AgentStatus | None) -> dict[str, Any]:
+    capacity = agent.capacity if agent is not None else None
+    if capacity is None:
+        return {}
+    return {
+        "capacity": capacity.now,
+        "wanted_capacity": capacity.wanted,
+        "capacity_reason": capacity.obstacle or capacity.reason or None,
+    }
 
 
 def member_message(copy: Copy) -> str | None:

@@ -30,13 +30,27 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the choices depend on. Bytes; `smallest_memory` is the least of all members, this copy included."""
+    """What the choices depend on. Bytes; `smallest_memory` is the least of all members, this copy included.
+
+    Of a copy that scales, `memory` and `cpu_millis` are what it has now, and decide what PostgreSQL can reload.
+    `least_memory` is the least that it ever has: what only a restart could change is sized from that, and so fits
+    at every capacity. Memory of shared_buffers that was touched once cannot be given back: sized from more, it would
+    keep the copy from ever shrinking to its least; the page cache beside it grows and shrinks as the copy does.
+    max_connections follows from the largest (`smallest_memory`), as Aurora's does: a slot that is not used costs some
+    kilobytes, and sessions that are there make the copy grow.
+    """
 
     cpu_millis: int
     memory: int
     volume: int
     smallest_memory: int
     major: int = 17
+    least_memory: int | None = None
+
+    @property
+    def fixed_memory(self) -> int:
+        """What may be relied on until the next restart."""
+        return self.memory if self.least_memory is None else self.least_memory
 
 
 def _clamp(low: int, value: int, high: int) -> int:
@@ -62,7 +76,9 @@ def _memory(sizes: Sizes) -> list[Choice]:
     work_mem = _clamp(4 * MIB, memory // (4 * connections), 64 * MIB)
     return [
         Choice(
-            "shared_buffers", _mb(max(memory // 4, 32 * MIB)), "a quarter of the memory; the page cache has the rest"
+            "shared_buffers",
+            _mb(max(sizes.fixed_memory // 4, 32 * MIB)),
+            "a quarter of the memory (of the least, where it scales); the page cache has the rest",
         ),
         Choice("effective_cache_size", _mb(memory * 3 // 4), "what the planner may expect to be cached, here or there"),
         Choice("work_mem", _mb(work_mem), "all connections sorting at once take about a quarter of the memory"),
@@ -71,7 +87,11 @@ def _memory(sizes: Sizes) -> list[Choice]:
             _mb(_clamp(32 * MIB, memory // 16, GIB)),
             "three autovacuum workers and an index build fit beside shared_buffers",
         ),
-        Choice("wal_buffers", "16MB" if memory >= GIB else "4MB", "a segment's worth where memory is not scarce"),
+        Choice(
+            "wal_buffers",
+            "16MB" if sizes.fixed_memory >= GIB else "4MB",
+            "a segment's worth where memory is not scarce",
+        ),
         Choice(
             "huge_pages",
             "off",

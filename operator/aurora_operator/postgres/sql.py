@@ -20,6 +20,7 @@ _CLIENTS: Final = (
     "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     f" AND (usename <> 'postgres' OR application_name <> '{APPLICATION}')"
 )
+_BLOCKS_READ: Final = "(SELECT coalesce(sum(blks_read), 0)::bigint FROM pg_stat_database)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class Sessions:
     running: int
     """Of these, those that wait for nothing but CPU."""
     max_connections: int
+    blocks_read: int = 0
+    """Blocks that were not in shared_buffers, ever."""
 
 
 def _lsn(text: object) -> int:
@@ -207,7 +210,8 @@ async def sessions(session: Session) -> Sessions:
     row = await session.row(
         "SELECT count(*), count(*) FILTER (WHERE state = 'active'),"
         " count(*) FILTER (WHERE state = 'active' AND wait_event IS NULL),"
-        f" current_setting('max_connections')::int {_CLIENTS}"
+        " current_setting('max_connections')::int,"
+        f" {_BLOCKS_READ} {_CLIENTS}"
     )
     return Sessions(*(int(value) for value in row))
 

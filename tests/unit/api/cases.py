@@ -150,7 +150,47 @@ BAD_SPECS: Final = (
         "unknown-class",
         {"instanceClass": "db.m5.large"},
         "This instance class is not known: use one of Aurora's, such as db.t4g.medium, db.r6g.large or "
-        "db.r8g.2xlarge, or set resources instead.",
+        "db.r8g.2xlarge, db.serverless for one that scales by itself, or set resources instead.",
+    ),
+    Bad(
+        "serverless-without-a-range",
+        {"instanceClass": "db.serverless"},
+        "instanceClass db.serverless needs serverlessV2ScalingConfiguration with minCapacity and maxCapacity",
+    ),
+    Bad(
+        "a-serverless-reader-without-a-range",
+        {"instanceSettings": [{"instance": 2, "instanceClass": "db.serverless"}]},
+        "instanceClass db.serverless needs serverlessV2ScalingConfiguration with minCapacity and maxCapacity",
+    ),
+    Bad(
+        "capacity-too-large",
+        {"serverlessV2ScalingConfiguration": {"minCapacity": 1, "maxCapacity": 256.5}},
+        "maxCapacity must be 1 to 256 ACU.",
+    ),
+    Bad(
+        "capacity-too-small",
+        {"serverlessV2ScalingConfiguration": {"minCapacity": 0.25, "maxCapacity": 4}},
+        "minCapacity must be 0, which lets an idle cluster pause, or 0.5 to 256 ACU.",
+    ),
+    Bad(
+        "capacity-between-steps",
+        {"serverlessV2ScalingConfiguration": {"minCapacity": 0.5, "maxCapacity": 4.75}},
+        "Capacities go in steps of 0.5 ACU: round minCapacity and maxCapacity.",
+    ),
+    Bad(
+        "capacities-crossed",
+        {"serverlessV2ScalingConfiguration": {"minCapacity": 8, "maxCapacity": 4}},
+        "minCapacity exceeds maxCapacity: raise maxCapacity or lower minCapacity.",
+    ),
+    Bad(
+        "pause-too-soon",
+        {"serverlessV2ScalingConfiguration": {"minCapacity": 0, "maxCapacity": 4, "secondsUntilAutoPause": 299}},
+        "secondsUntilAutoPause must be 300 (five minutes) to 86400 (a day).",
+    ),
+    Bad(
+        "pause-too-late",
+        {"serverlessV2ScalingConfiguration": {"minCapacity": 0, "maxCapacity": 4, "secondsUntilAutoPause": 86401}},
+        "secondsUntilAutoPause must be 300 (five minutes) to 86400 (a day).",
     ),
     Bad(
         "request-over-limit",

@@ -9,8 +9,11 @@ from aurora_operator.api import names
 from aurora_operator.planning.objects.common import Identity
 
 
-def build_access(identity: Identity, instances: Iterable[str]) -> list[dict[str, Any]]:
-    """ServiceAccount, Role and RoleBinding of the pods of `instances`. Each rule names its objects."""
+def build_access(identity: Identity, instances: Iterable[str], scaling: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """ServiceAccount, Role and RoleBinding of the pods of `instances`. Each rule names its objects.
+
+    Those of `scaling` resize their own pods.
+    """
 
     def rule(group: str, resource: str, objects: list[str], *verbs: str) -> dict[str, Any]:
         return {"apiGroups": [group], "resources": [resource], "resourceNames": objects, "verbs": list(verbs)}
@@ -24,6 +27,9 @@ def build_access(identity: Identity, instances: Iterable[str]) -> list[dict[str,
     # A rule without names would be about all pods.
     if pods:
         rules.insert(0, rule("", "pods", pods, "get", "patch"))
+    resized = [names.pod_name(instance) for instance in scaling]
+    if resized:
+        rules.append(rule("", "pods/resize", resized, "patch"))
     return [
         identity.object("ServiceAccount", name),
         identity.object("Role", name, rules=rules),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aurora_operator.api import names
+from aurora_operator.api.capacity import ACU_BYTES
 from aurora_operator.api.placement import Image, Scheduling
+from aurora_operator.api.quantity import is_quantity, to_bytes
 from aurora_operator.api.resources import Resources
+from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import Identity, digest
 from aurora_operator.planning.objects.pod import pod_spec
 
@@ -25,6 +29,8 @@ class Instance:
     zone: str | None = None
     tier: int = 1
     resources: Resources = field(default_factory=Resources)
+    """Of one that scales: those that a new pod starts with."""
+    scales: bool = False
     image_settings: Image = field(default_factory=Image)
     scheduling: Scheduling = field(default_factory=Scheduling)
     has_origin: bool = False
@@ -53,9 +59,13 @@ def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
         scheduling=instance.scheduling,
         has_origin=instance.has_origin,
     )
+    if instance.scales:
+        spec["containers"][0]["resizePolicy"] = [
+            {"resourceName": resource, "restartPolicy": "NotRequired"} for resource in ("cpu", "memory")
+        ]
     template = {"metadata": {"labels": {**identity.labels, **labels}}, "spec": spec}
     template["metadata"]["annotations"] = {
-        ANNOTATION_TEMPLATE: digest(template),
+        ANNOTATION_TEMPLATE: fingerprint(template, scales=instance.scales),
         "kubectl.kubernetes.io/default-container": names.CONTAINER,
     }
     return identity.object(
@@ -71,6 +81,28 @@ def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
             "template": template,
         },
     )
+
+
+def fingerprint(template: dict[str, Any], *, scales: bool) -> str:
+    """What tells whether a pod is of this template. How large a pod that scales was made says nothing about that:
+    its agent resizes it, and another size in the template must not replace it."""
+    if not scales:
+        return digest(template)
+    plain = deepcopy(template)
+    for container in plain["spec"]["containers"]:
+        if container["name"] == names.CONTAINER:
+            container["resources"] = "by the load"
+    return digest(plain)
+
+
+def start_of(statefulset: Raw | None) -> float | None:
+    """The capacity, in ACU, with which a StatefulSet's next pod would start; None if it cannot be told."""
+    containers = statefulset["spec"]["template"]["spec"].get("containers") or () if statefulset is not None else ()
+    for container in containers:
+        memory = ((container.get("resources") or {}).get("limits") or {}).get("memory")
+        if container.get("name") == names.CONTAINER and memory is not None and is_quantity(memory):
+            return to_bytes(memory) / ACU_BYTES
+    return None
 
 
 def template_of(statefulset: dict[str, Any]) -> str:

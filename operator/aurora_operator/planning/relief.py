@@ -1,0 +1,40 @@
+"""What to do when a node has no room for the capacity that a load asks for: say so, and let the writer go where there
+is room. Readers that follow the writer ask for the same capacity, so who has it has shown that its node can give it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aurora_operator.api.capacity import CapacityStatus
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.members import Members
+
+NO_ROOM: Final = "its node has no room for the capacity that the load asks for"
+WORTH: Final = 1.25
+"""A switchover costs a moment without writes: only somebody who has so much more is worth it."""
+
+
+def held_back(facts: Facts) -> tuple[str, ...]:
+    """The instances that have less than their load asks for, a sentence each."""
+    return tuple(
+        f"{agent.name} has {agent.capacity.now:g} of {agent.capacity.wanted:g} ACU: {agent.capacity.obstacle}"
+        for agent in sorted(facts.answering, key=lambda agent: agent.name)
+        if agent.capacity is not None and agent.capacity.obstacle is not None
+    )
+
+
+def roomier(members: Members, facts: Facts) -> str | None:
+    """The reader to which a writer that is held back should hand over, or None."""
+    leader = facts.leader
+    mine = leader.capacity if leader is not None else None
+    if leader is None or mine is None or mine.obstacle is None:
+        return None
+    able: list[tuple[float, str]] = []
+    for ordinal in members.wanted:
+        copy = facts.copies.get(ordinal)
+        if copy is None or copy.name == leader.name or copy.name not in facts.voting or not facts.healthy(copy):
+            continue
+        theirs: CapacityStatus | None = copy.agent.capacity if copy.agent is not None else None
+        if theirs is not None and theirs.now >= min(mine.wanted, WORTH * mine.now) and theirs.now > mine.now:
+            able.append((-theirs.now, copy.name))
+    return min(able)[1] if able else None

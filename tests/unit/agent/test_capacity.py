@@ -1,0 +1,142 @@
+"""The part that resizes: what it asks for, what it does when the node has no room, and going down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from aurora_operator.agent import cache
+from aurora_operator.agent import capacity as module
+from aurora_operator.agent.capacity import Scaler
+from aurora_operator.agent.copy import Copy, Size
+from aurora_operator.api.capacity import ACU_BYTES, CapacityRange
+from aurora_operator.api.load import Load
+
+BUSY = {"cpu_millis": 1000.0, "cpu_millis_10s": 1000.0, "cpu_throttled": 1.0, "running": 4}
+
+
+class Kube:
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.obstacle: str | None = None
+
+    async def resize(self, acu: float) -> None:
+        self.asked.append(acu)
+
+    async def resize_obstacle(self) -> str | None:
+        return self.obstacle
+
+
+class Configuration:
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def take_parameters(self) -> None:
+        self.taken += 1
+
+
+class Pod:
+    """A scaler with its surroundings, second by second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.acu, self.memory, self.dropped_to = 0.5, 300 << 20, 0
+        self.clock = 0.0
+        self.kube, self.configuration = Kube(), Configuration()
+        member = SimpleNamespace(capacity=CapacityRange(least=0.5, most=8))
+        self.copy: Any = SimpleNamespace(
+            settings=SimpleNamespace(member=lambda _: member),
+            environment=SimpleNamespace(instance="demo-1"),
+            kube=self.kube,
+            server=SimpleNamespace(alive=True),
+            layout=SimpleNamespace(initialised=lambda: True, pgdata=Path("/nowhere")),
+            capacity=None,
+            size=None,
+        )
+        monkeypatch.setattr(module, "reader", lambda: lambda: SimpleNamespace(memory=self.memory))
+        monkeypatch.setattr(cache, "drop", self._drop)
+        self.scaler = Scaler(cast(Copy, self.copy), cast(Any, self.configuration), clock=lambda: self.clock)
+
+    def _drop(self, _: Path, used: Any, until: int) -> int:
+        self.memory = max(min(self.memory, until), self.dropped_to)
+        return int(used())
+
+    async def second(self, **load: Any) -> None:
+        self.clock += 1
+        seen = Load(
+            cpu_limit_millis=max(1000, round(500 * self.acu)),
+            memory_limit_bytes=round(self.acu * ACU_BYTES),
+            memory_bytes=self.memory,
+            **load,
+        )
+        await self.scaler._second(seen)
+
+
+@pytest.fixture
+def pod(monkeypatch: pytest.MonkeyPatch) -> Pod:
+    return Pod(monkeypatch)
+
+
+async def test_up_at_once_and_further_while_the_first_step_is_on_its_way(pod: Pod) -> None:
+    await pod.second(**BUSY)
+    assert pod.kube.asked == [2.5]
+    assert (pod.copy.capacity.now, pod.copy.capacity.wanted) == (0.5, 2.5)
+    await pod.second(**BUSY)
+    assert pod.kube.asked == [2.5, 5.0]
+    pod.acu = 5.0
+    await pod.second(**BUSY)
+    assert pod.kube.asked[2:] in ([], [8.0])
+    assert pod.copy.size in (Size(2500, 5 * ACU_BYTES), Size(1000, ACU_BYTES // 2))
+
+
+async def test_postgresql_reckons_with_more_only_when_it_is_there(pod: Pod) -> None:
+    await pod.second(**BUSY)
+    assert pod.copy.size == Size(1000, ACU_BYTES // 2)
+    pod.acu = 2.5
+    await pod.second()
+    assert pod.copy.size == Size(1250, 5 * ACU_BYTES // 2)
+
+
+async def test_a_node_without_room_gives_what_it_has(pod: Pod) -> None:
+    pod.kube.obstacle = "Deferred: Node didn't have enough resource: memory"
+    await pod.second(**BUSY)
+    while pod.kube.asked[-1] >= max(pod.kube.asked) or len(pod.kube.asked) < 2:
+        await pod.second(**BUSY)
+        assert pod.clock < 20
+    assert pod.copy.capacity.obstacle is not None
+    assert "Deferred" in pod.copy.capacity.obstacle
+    largest = max(pod.kube.asked)
+    halved = pod.kube.asked[-1]
+    assert 0.5 < halved < largest
+    pod.acu, pod.kube.obstacle = halved, None
+    before = len(pod.kube.asked)
+    for _ in range(10):
+        await pod.second(**BUSY)
+    assert all(acu < largest for acu in pod.kube.asked[before:]), "what there was no room for is not asked for at once"
+    assert pod.copy.capacity.obstacle is not None, "it is still said that more is wanted"
+
+
+async def test_down_drops_cache_only_as_needed_and_first(pod: Pod) -> None:
+    pod.acu, pod.memory = 4.0, 7 << 30
+    for _ in range(62):
+        await pod.second()
+    assert pod.kube.asked == [3.0]
+    assert pod.memory == int(0.9 * 3 * ACU_BYTES)
+    assert pod.copy.size == Size(1500, 3 * ACU_BYTES)
+
+
+async def test_memory_that_cannot_be_dropped_keeps_the_size(pod: Pod) -> None:
+    pod.acu, pod.memory, pod.dropped_to = 4.0, 7 << 30, 7 << 30
+    for _ in range(80):
+        await pod.second()
+    assert pod.kube.asked == []
+    assert pod.copy.size == Size(2000, 4 * ACU_BYTES)
+
+
+async def test_who_does_not_scale_is_left_alone(pod: Pod) -> None:
+    pod.copy.settings = SimpleNamespace(member=lambda _: SimpleNamespace(capacity=None))
+    await pod.second(**BUSY)
+    assert pod.kube.asked == []
+    assert pod.copy.capacity is None
