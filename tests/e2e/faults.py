@@ -24,6 +24,10 @@ exit 1
 """
 
 
+LABEL_PEER = "aurorapg.io/peer"
+"""On the pods of what bench/ measures beside ours: faults may be injected there, too."""
+
+
 @dataclass(frozen=True)
 class Container:
     """A running container of a pod, as its node sees it."""
@@ -35,7 +39,7 @@ class Container:
 def container(namespace: str, pod: str, name: str = names.CONTAINER) -> Container:
     """Where a pod's container runs, and its first process there."""
     live = kube.need("pod", pod, namespace)
-    assert names.LABEL_CLUSTER in live["metadata"]["labels"], f"{pod} is not a database pod"
+    assert {names.LABEL_CLUSTER, LABEL_PEER} & live["metadata"]["labels"].keys(), f"{pod} is not a database pod"
     status = next(c for c in live["status"]["containerStatuses"] if c["name"] == name)
     identifier = str(status["containerID"]).removeprefix("containerd://")
     node: str = live["spec"]["nodeName"]

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from tests.e2e import faults, kube
-from tests.e2e.faults import Container
 from tests.kind.context import CLUSTER, Context
 from tests.kind.docker import docker
 
@@ -25,13 +24,14 @@ CONTROL_PLANE = f"{CLUSTER}-control-plane"
 FILLER = f"{names.DATA_MOUNT}/filler-of-a-test"
 _CHAIN = "AURORA-FAULT"
 
-# All processes of PostgreSQL in the pid namespace of process $1.
-_SERVER = r"""
+# Stops and prints those processes in the pid namespace of process $1 whose $2 (comm, cmdline) is as process $3's.
+_FREEZE = r"""
 space=$(readlink "/proc/$1/ns/pid")
 for folder in /proc/[0-9]*; do
-  if [ "$(readlink "$folder/ns/pid" 2>/dev/null)" = "$space" ] && [ "$(cat "$folder/comm" 2>/dev/null)" = postgres ]
-  then echo "${folder#/proc/}"; fi
+  if [ "$(readlink "$folder/ns/pid" 2>/dev/null)" = "$space" ] && cmp -s "$folder/$2" "/proc/$3/$2"
+  then kill -STOP "${folder#/proc/}" 2>/dev/null && echo "${folder#/proc/}"; fi
 done
+true
 """
 
 # Makes the chain, which FORWARD, INPUT and OUTPUT pass first.
@@ -64,34 +64,33 @@ def _sh(node: str, script: str, *arguments: str) -> str:
     return docker("exec", node, "sh", "-c", script, "sh", *arguments, timeout=30)
 
 
-def server_processes(namespace: str, pod: str) -> list[Container]:
-    """All processes of a pod's PostgreSQL as its node sees them, the postmaster first."""
-    agent = faults.container(namespace, pod)
-    first = faults.postmaster(namespace, pod)
-    others = [int(word) for word in _sh(agent.node, _SERVER, str(agent.pid)).split()]
-    return [first, *(Container(agent.node, pid) for pid in others if pid != first.pid)]
-
-
 @contextlib.contextmanager
-def frozen(processes: list[Container]) -> Iterator[float]:
-    """SIGSTOP, and SIGCONT to those that are left; yields when it began (of time.time())."""
-    node, pids = processes[0].node, [str(process.pid) for process in processes]
-    at = time.time()
-    docker("exec", node, "kill", "-STOP", *pids, timeout=30)
+def frozen_postgres(namespace: str, pod: str) -> Iterator[float]:
+    """All of a pod's PostgreSQL stands still; its agent does not. Yields when it began (of time.time())."""
+    agent, postmaster = faults.container(namespace, pod), faults.postmaster(namespace, pod)
+    at = faults.signal(postmaster, "STOP")  # first: it makes more of them
+    stopped = _sh(agent.node, _FREEZE, str(agent.pid), "comm", str(postmaster.pid)).split()
     try:
         yield at
     finally:
-        _sh(node, "kill -CONT $* 2>/dev/null || true", *pids)
+        _continue(agent.node, [str(postmaster.pid), *stopped])
 
 
-def frozen_postgres(namespace: str, pod: str) -> contextlib.AbstractContextManager[float]:
-    """All of a pod's PostgreSQL stands still; its agent does not."""
-    return frozen(server_processes(namespace, pod))
-
-
-def frozen_agent(namespace: str, pod: str) -> contextlib.AbstractContextManager[float]:
+@contextlib.contextmanager
+def frozen_agent(namespace: str, pod: str) -> Iterator[float]:
     """A pod's agent stands still; its PostgreSQL does not."""
-    return frozen([faults.container(namespace, pod)])
+    agent = faults.container(namespace, pod)
+    at = time.time()
+    # Patroni, which bench/ measures too, is two processes as a container's first one.
+    stopped = _sh(agent.node, _FREEZE, str(agent.pid), "cmdline", str(agent.pid)).split()
+    try:
+        yield at
+    finally:
+        _continue(agent.node, stopped)
+
+
+def _continue(node: str, pids: list[str]) -> None:
+    _sh(node, "for pid in $*; do kill -CONT $pid 2>/dev/null; done; true", *pids)
 
 
 @contextlib.contextmanager

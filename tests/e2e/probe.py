@@ -19,11 +19,10 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from pydantic import BaseModel, Field
 from tests.e2e import kube
-from tests.e2e.aurora import AuroraCluster
 from tests.e2e.kube import until
 
 from aurora_operator.api import names
@@ -90,12 +89,25 @@ class Report(BaseModel):
         }
 
 
+class Database(Protocol):
+    """What the clients need to know of a cluster. Its Services and Secrets are called as an AuroraCluster's."""
+
+    name: str
+    namespace: str
+
+    def pods(self) -> list[kube.Object]:
+        """Its pods, by name."""
+
+    def secret(self) -> dict[str, str]:
+        """The connection Secret, decoded."""
+
+
 class Probe:
     """The clients, from start to account. As a context manager it starts them, and removes them at the end."""
 
     def __init__(
         self,
-        cluster: AuroraCluster,
+        cluster: Database,
         *,
         name: str = "probe",
         service: str | None = None,
@@ -165,6 +177,11 @@ class Probe:
             return self.acknowledged() >= before + more
 
         until(f"{more} more writes are acknowledged ({self._other[-3:]})", look, timeout=timeout, every=0.1)
+
+    def interrupted(self, since: float) -> float:
+        """The longest time, in seconds, without an acknowledged write since then (of time.time()), as far as known."""
+        ticks = [line["tick"] for line in self._lines if "tick" in line and line["tick"]["at"] > since]
+        return max((max(tick["pause"], tick["at"] - tick["last"]) for tick in ticks), default=0.0)
 
     def require_running(self) -> None:
         """Raise AssertionError when the clients have ended by themselves."""

@@ -264,9 +264,13 @@ def main() -> int:
     clients.append(Client(0, config, account, stop, fresh=False, writes=False))
     for client in clients:
         client.start()
+    seen, last = 0, time.time()
     while not stop.wait(0.25):
-        last = account.acknowledged[-1][0] if account.acknowledged else 0.0
-        say({"tick": {"at": time.time(), "acknowledged": len(account.acknowledged), "last": last}})
+        new = [at for at, _ in account.acknowledged[seen:]]
+        seen += len(new)
+        pause = max((b - a for a, b in itertools.pairwise([last, *sorted(new)])), default=0.0)
+        last = max([last, *new])
+        say({"tick": {"at": time.time(), "acknowledged": seen, "last": last if seen else 0.0, "pause": pause}})
     stopped = time.time()
     for client in clients:
         client.join(config.statement + config.connect + 5)

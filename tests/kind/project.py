@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,10 +27,12 @@ _LABEL = "aurora-kind"
 
 @dataclass(frozen=True)
 class Image:
-    """One image: where its Dockerfile is, and which of the project's extras it needs."""
+    """One image: where its Dockerfile is, and which of the project's extras, or which list of packages, it needs."""
 
     name: str
-    extras: tuple[str, ...]
+    extras: tuple[str, ...] = ()
+    requirements: Path | None = None
+    folder: Path | None = None
 
     @property
     def tag(self) -> str:
@@ -39,7 +42,7 @@ class Image:
     @property
     def dockerfile(self) -> Path:
         """Its recipe; the repository's root is the build context."""
-        return REPO / "images" / self.name / "Dockerfile"
+        return (self.folder or REPO / "images" / self.name) / "Dockerfile"
 
     @property
     def packages(self) -> Path:
@@ -50,9 +53,9 @@ class Image:
 IMAGES = (Image("operator", ("controller", "cli")), Image("instance", ("agent",)))
 
 
-def build_and_load(context: Context) -> None:
-    """Bring every image of the project up to date, on this machine and on the workers."""
-    for image in IMAGES:
+def build_and_load(context: Context, wanted: Iterable[Image] = IMAGES) -> None:
+    """Bring images of the project up to date, on this machine and on the workers."""
+    for image in wanted:
         if image.dockerfile.exists():
             _build(image, context)
             images.load(image.tag, context.workers())
@@ -116,6 +119,8 @@ def _base(name: str, context: Context) -> str:
 
 
 def _packages_key(image: Image) -> str:
+    if image.requirements is not None:
+        return cache.digest(image.requirements, _PYTHON, golang.architecture(), "1")
     return cache.digest(REPO / "uv.lock", *image.extras, _PYTHON, golang.architecture(), "1")
 
 
@@ -127,10 +132,11 @@ def _install_packages(image: Image, key: str) -> None:
         uv = find_uv()
         cache.remove(image.packages)
         image.packages.parent.mkdir(parents=True, exist_ok=True)
-        extras = [word for extra in image.extras for word in ("--extra", extra)]
-        requirements = image.packages.parent / "requirements.txt"
-        locked = output([uv, "export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", *extras], cwd=REPO)
-        requirements.write_text(locked)
+        requirements = image.requirements or image.packages.parent / "requirements.txt"
+        if image.requirements is None:
+            extras = [word for extra in image.extras for word in ("--extra", extra)]
+            export: list[str | Path] = [uv, "export", "--frozen", "--quiet", "--no-dev", "--no-emit-project", *extras]
+            requirements.write_text(output(export, cwd=REPO))
         platform = _PLATFORM[golang.architecture()]
         run(
             [uv, "pip", "install", "--target", image.packages, "--python-version", _PYTHON,
