@@ -37,15 +37,20 @@ class Container:
 
 
 def container(namespace: str, pod: str, name: str = names.CONTAINER) -> Container:
-    """Where a pod's container runs, and its first process there."""
+    """Where a database pod's container runs, and its first process there."""
     live = kube.need("pod", pod, namespace)
     assert {names.LABEL_CLUSTER, LABEL_PEER} & live["metadata"]["labels"].keys(), f"{pod} is not a database pod"
+    return first_process(live, name)
+
+
+def first_process(live: kube.Object, name: str) -> Container:
+    """The first process of a live pod's container, as its node sees it."""
     status = next(c for c in live["status"]["containerStatuses"] if c["name"] == name)
     identifier = str(status["containerID"]).removeprefix("containerd://")
     node: str = live["spec"]["nodeName"]
     listed = docker("exec", node, "ctr", "-n", "k8s.io", "task", "ls", timeout=30)
     found = re.search(rf"^{re.escape(identifier)}\s+(\d+)\s+RUNNING", listed, re.MULTILINE)
-    assert found is not None, f"container {identifier} of {pod} does not run on {node}"
+    assert found is not None, f"container {identifier} of {live['metadata']['name']} does not run on {node}"
     return Container(node, int(found.group(1)))
 
 
