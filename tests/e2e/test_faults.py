@@ -44,7 +44,7 @@ def _node_of(cluster: AuroraCluster, instance: str) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """An outage of the writer; `excused`: whether PostgreSQL there may answer while its agent cannot see to it."""
+    """An outage of the writer; `excused`: whether PostgreSQL may answer for a moment when all of it wakes up."""
 
     name: str
     outage: Outage
@@ -53,7 +53,7 @@ class Case:
 
 CASES = [
     Case("postgres-frozen", _pod(outages.frozen_postgres)),
-    Case("agent-frozen", _pod(outages.frozen_agent), excused=True),
+    Case("agent-frozen", _pod(outages.frozen_agent)),
     Case("node-paused", _node(outages.paused_node), excused=True),
     Case("pod-cut-off", _pod(outages.cut_off_pod)),
     Case("pod-cut-off-sending", _pod(partial(outages.cut_off_pod, direction="out"))),

@@ -31,7 +31,7 @@ WAKING = 1.0
 
 @dataclass(frozen=True)
 class Fault:
-    """`sudden` happens in a moment, `lasting` for a while; `excused`: PostgreSQL may answer though its agent cannot."""
+    """`sudden` happens in a moment, `lasting` for a while; `excused`: PostgreSQL may answer as it wakes up."""
 
     name: str
     sudden: Callable[[str, str], float] | None = None
@@ -53,7 +53,7 @@ FAULTS = [
     Fault("pod-delete-force", sudden=faults.delete_by_force),
     Fault("pod-delete", sudden=faults.delete_gracefully),
     Fault("postgres-frozen", lasting=outages.frozen_postgres),
-    Fault("agent-frozen", lasting=outages.frozen_agent, excused=True),
+    Fault("agent-frozen", lasting=outages.frozen_agent),
     Fault("node-paused", lasting=_pause, excused=True),
     Fault("pod-cut-off", lasting=outages.cut_off_pod),
     Fault("pod-cut-off-sending", lasting=lambda n, p: outages.cut_off_pod(n, p, "out")),

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import sys
-import time
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -19,13 +18,14 @@ from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import Driver, clock
 from aurora_operator.agent.environment import Environment
 from aurora_operator.agent.http import Refused, serve_all
-from aurora_operator.agent.kubeapi import KubeApi, KubeError
+from aurora_operator.agent.kubeapi import KubeApi
+from aurora_operator.agent.labels import RoleLabel
 from aurora_operator.agent.leading import Leading
 from aurora_operator.agent.lifecycle import PROXY_SECONDS, Lifecycle
 from aurora_operator.agent.load import LoadMeter
 from aurora_operator.agent.metrics import Metrics
 from aurora_operator.agent.peers import Peers
-from aurora_operator.agent.pulse import READER_PATIENCE_SECONDS, Pulse
+from aurora_operator.agent.pulse import pulse_of
 from aurora_operator.agent.reaper import Reaper
 from aurora_operator.agent.space import Space
 from aurora_operator.agent.store import Store, Taken
@@ -55,7 +55,6 @@ STUCK_MILLISECONDS = 20_000
 """Without progress of the consensus for this long, the agent is wedged and the kubelet should restart it."""
 REFRESH_SECONDS = 1.0
 RELOAD_SECONDS = 0.5
-UNLABEL_SECONDS = 1.5
 HAND_OVER_SECONDS = 15.0
 LINGER_SECONDS = 5.0
 
@@ -113,7 +112,6 @@ class Agent:
         )
         copy.driver = Driver(state, store, copy.peers, hands.PostgresHands(copy, self._lifecycle, self._leading))
         self._metrics = Metrics(copy)
-        self._labelled: str | None = "unknown"
         self._handed_over = False
 
     def _received(self, sender: CopyId, message: Message) -> None:
@@ -137,8 +135,8 @@ class Agent:
             asyncio.create_task(copy.peers.serve(), name="peers"),
             asyncio.create_task(serve_all(self, registry, copy.certificates.server), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
-            asyncio.create_task(self._label(), name="label"),
-            asyncio.create_task(self._pulse().run(), name="pulse"),
+            asyncio.create_task(RoleLabel(copy).run(), name="label"),
+            asyncio.create_task(pulse_of(copy, lambda: self._lifecycle.stop("immediate")).run(), name="pulse"),
             asyncio.create_task(self._watchdog().run(), name="watchdog"),
             asyncio.create_task(LoadMeter(copy).run(), name="load"),
             asyncio.create_task(copy.space.run(), name="space"),
@@ -162,20 +160,6 @@ class Agent:
             await asyncio.gather(lifecycle, *others, return_exceptions=True)
             await copy.watching.close()
             await copy.kube.close()
-
-    def _pulse(self) -> Pulse:
-        copy = self.copy
-
-        def patience() -> float:
-            leading = copy.driver.state.role in PROMOTED
-            return copy.settings.timings.lease_ms / 1000 if leading else READER_PATIENCE_SECONDS
-
-        return Pulse(
-            Session(copy.layout.run, timeout=1),
-            serving=lambda: copy.server.state() == "ready",
-            patience=patience,
-            stop=lambda: self._lifecycle.stop("immediate"),
-        )
 
     def _watchdog(self) -> Watchdog:
         copy = self.copy
@@ -261,28 +245,6 @@ class Agent:
         """Whether PostgreSQL could not be asked when the settings came; what it refused is not asked again."""
         copy = self.copy
         return copy.parameters_error is None and copy.applied_parameters != copy.settings.parameters
-
-    async def _label(self) -> None:
-        """Keep this pod's role label true, for the Services' selectors.
-
-        Not for a role that is about to change again: kube-proxy takes in one change a second, and the change of the
-        writer's endpoint would wait behind this one.
-        """
-        copy = self.copy
-        served = time.monotonic()
-        while True:
-            role = copy.role if copy.role != "none" else None
-            if role is not None:
-                served = time.monotonic()
-            lasting = role is not None or time.monotonic() - served > UNLABEL_SECONDS
-            if role != self._labelled and lasting:
-                try:
-                    await copy.kube.label_role(role)
-                    self._labelled = role
-                except KubeError as error:
-                    log.warning("labelling this pod %s: %s", role, error)
-                    await asyncio.sleep(1)
-            await asyncio.sleep(0.1)
 
     # --- the service behind the HTTP API ---
 

@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from aurora_operator.agent.copy import Copy
+from aurora_operator.consensus.state import PROMOTED
 from aurora_operator.postgres.errors import PostgresError, Unavailable
 from aurora_operator.postgres.session import Session
 
@@ -56,3 +58,18 @@ class Pulse:
         except PostgresError:
             return False
         return False
+
+
+def pulse_of(copy: Copy, stop: Callable[[], None]) -> Pulse:
+    """Of a copy's server: a leader's silence is borne for a lease, since nobody else leads before it ends."""
+
+    def patience() -> float:
+        leading = copy.driver.state.role in PROMOTED
+        return copy.settings.timings.lease_ms / 1000 if leading else READER_PATIENCE_SECONDS
+
+    return Pulse(
+        Session(copy.layout.run, timeout=1),
+        serving=lambda: copy.server.state() == "ready",
+        patience=patience,
+        stop=stop,
+    )

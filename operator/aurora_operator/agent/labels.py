@@ -1,0 +1,46 @@
+"""This pod's role label, for the Services' selectors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from aurora_operator.agent.copy import Copy
+from aurora_operator.agent.kubeapi import KubeError
+
+log = logging.getLogger(__name__)
+
+UNLABEL_SECONDS = 1.5
+POLL_SECONDS = 0.1
+RETRY_SECONDS = 1.0
+
+
+class RoleLabel:
+    """Keeps it true.
+
+    Not for a role that is about to change again: kube-proxy takes in one change a second, and the change of the
+    writer's endpoint would wait behind this one.
+    """
+
+    def __init__(self, copy: Copy) -> None:
+        self._copy = copy
+        self._labelled: str | None = "unknown"
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        copy = self._copy
+        served = time.monotonic()
+        while True:
+            role = copy.role if copy.role != "none" else None
+            if role is not None:
+                served = time.monotonic()
+            lasting = role is not None or time.monotonic() - served > UNLABEL_SECONDS
+            if role != self._labelled and lasting:
+                try:
+                    await copy.kube.label_role(role)
+                    self._labelled = role
+                except KubeError as error:
+                    log.warning("labelling this pod %s: %s", role, error)
+                    await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
