@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from typing import Any
@@ -25,6 +26,7 @@ from bench import machine
 
 NAMESPACE = "bench-idle"
 _QUIET = 20.0
+_POSTGRES = re.compile(r"\S*postgres( |:|$)")
 
 # Of the processes in the pid namespace of process $1: number there, clock ticks, resident and proportional kB, name.
 _PROCESSES = r"""
@@ -88,8 +90,8 @@ def _measure(cluster: AuroraCluster, seconds: float) -> dict[str, Any]:
         role = roles.get(name.removesuffix("-0"), "log")
         agents[f"{name} ({role})"] = {
             "agent": _cost(before[name], after[name], took, lambda pid, _: pid == 1),
-            "watchdog": _cost(before[name], after[name], took, lambda _, command: "agent.watchdog" in command),
-            "postgres": _cost(before[name], after[name], took, lambda _, command: "postgres" in command),
+            "watchdog": _cost(before[name], after[name], took, lambda _, command: command.startswith("bash ")),
+            "postgres": _cost(before[name], after[name], took, lambda _, command: _POSTGRES.match(command)),
         }
     return {"copies": agents, "operator": _cost(before["operator"], after["operator"], took, lambda *_: True)}
 

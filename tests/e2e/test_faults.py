@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,12 +56,16 @@ CASES = [
     Case("postgres-frozen", _pod(outages.frozen_postgres)),
     Case("agent-frozen", _pod(outages.frozen_agent)),
     Case("node-paused", _node(outages.paused_node), excused=True),
-    Case("pod-cut-off", _pod(outages.cut_off_pod)),
-    Case("pod-cut-off-sending", _pod(partial(outages.cut_off_pod, direction="out"))),
     Case("pod-cut-off-receiving", _pod(partial(outages.cut_off_pod, direction="in"))),
     Case("zone-cut-off", _node(outages.cut_off_zone)),
+]
+MORE_CASES = [
+    Case("pod-cut-off", _pod(outages.cut_off_pod)),
+    Case("pod-cut-off-sending", _pod(partial(outages.cut_off_pod, direction="out"))),
     Case("zone-cut-off-sending", _node(partial(outages.cut_off_zone, direction="out"))),
 ]
+MANY = os.environ.get("AURORA_FAULTS") == "all"
+many = pytest.mark.skipif(not MANY, reason="make faults runs it: make test would take too long with all of them")
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +76,7 @@ def healed() -> Iterator[None]:
     outages.heal()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES + MORE_CASES * MANY, ids=lambda case: case.name)
 def test_writing_goes_on(cluster: AuroraCluster, measure: Measure, case: Case) -> None:
     before = cluster.leadership()
     with Probe(cluster, avoid_node=_node_of(cluster, before.instance)) as probe:
@@ -91,6 +96,7 @@ def test_writing_goes_on(cluster: AuroraCluster, measure: Measure, case: Case) -
     assert roles[before.instance] == "reader"
 
 
+@many
 def test_a_frozen_reader_is_nobodys_loss(cluster: AuroraCluster) -> None:
     before = cluster.leadership()
     reader = cluster.readers()[0]
@@ -138,6 +144,7 @@ def test_the_api_server_is_gone_for_the_whole_failover(cluster: AuroraCluster, m
     cluster.wait_ready()
 
 
+@many
 def test_the_writers_volume_is_full(cluster: AuroraCluster, measure: Measure) -> None:
     """Writes may wait until there is room again; what was acknowledged stays."""
     before = cluster.leadership()

@@ -23,7 +23,7 @@ from tests.kind.shell import HarnessError, say
 
 from aurora_operator.api import names
 
-MINUTES = float(os.environ.get("AURORA_FAULT_MINUTES", "1"))
+MINUTES = float(os.environ.get("AURORA_FAULT_MINUTES", "0.7"))
 SEED = int(os.environ.get("AURORA_FAULT_SEED", str(random.SystemRandom().randrange(1_000_000))))
 WAKING = 1.0
 """Seconds in which what was frozen notices what it missed."""
