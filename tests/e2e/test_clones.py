@@ -18,7 +18,7 @@ from tests.kind.context import KUBE_CONTEXT
 from aurora_operator.api import names
 
 SIZE_MIB = 1024
-SOURCE = dict(SMALL) | {"instances": 2, "storage": {"size": "5Gi"}, "durability": {"copies": 2}}
+SOURCE = dict(SMALL) | {"instances": 2, "storage": {"size": "5Gi"}, "durability": {"copies": 2, "zones": 1}}
 ALONE = SOURCE | {"instances": 1, "durability": {"copies": 1}}
 _WRITING = """DO $$ BEGIN LOOP
   INSERT INTO written DEFAULT VALUES; COMMIT; PERFORM pg_sleep(0.002);
@@ -89,6 +89,23 @@ def test_a_clone_under_writing_has_every_row_from_before_it(namespace: str, meas
     )
     measure("clone_longest_pause_of_writing_seconds", float(pause))
     assert float(pause) < 5
+
+
+def test_a_new_reader_begins_with_a_snapshot_of_its_zone(namespace: str, measure: Measure) -> None:
+    source = AuroraCluster("demo", namespace)
+    begun = time.monotonic()
+    source.change({"instances": 3})
+    source.wait_ready(180)
+    measure("new_reader_1_gib_seconds", time.monotonic() - begun)
+    claim = kube.need("pvc", "data-demo-3", namespace)
+    assert claim["spec"]["dataSource"]["name"] == "demo-3-seed"
+    writer = source.leadership().instance
+    count = "SELECT count(*) FROM filler"
+    assert source.sql("demo-3", count, database="app") == source.sql(writer, count, database="app")
+    voters = {member["name"] for member in source.status["members"]}
+    assert voters == {"demo-1", "demo-2", "demo-3"}
+    source.change({"instances": 2})
+    source.wait_ready(120)
 
 
 def test_a_clone_is_a_cluster_of_its_own(namespace: str) -> None:

@@ -18,13 +18,14 @@ from aurora_operator.controller.loop import Outcome
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
-from aurora_operator.kube.resources import SNAPSHOT
+from aurora_operator.kube.resources import OPTIONAL, SNAPSHOT
 from aurora_operator.planning.clone import source_wanted
 from aurora_operator.planning.deletion import final_snapshot_name
 from aurora_operator.planning.model import (
     AgentCall,
     CheckParameters,
     EventSpec,
+    Held,
     Node,
     Observed,
     OperatorConfig,
@@ -36,6 +37,7 @@ from aurora_operator.planning.model import (
     Supplies,
     Unreachable,
 )
+from aurora_operator.planning.restored import snapshot_wanted
 
 log = logging.getLogger(__name__)
 
@@ -162,8 +164,17 @@ class _Pass:
             parameter_checks=dict(self._to.checks.get(self._key) or {}),
             snapshot_classes=snapshot_classes,
             source=await self._source(),
+            held=await self._held(),
             final_snapshot=await self._final_snapshot(),
         )
+
+    async def _held(self) -> Held | None:
+        """The AuroraSnapshot that this cluster is to be made from, as long as planning needs it."""
+        wanted = snapshot_wanted(self._cluster, self._children)
+        snapshot = None if wanted is None else await observe.get(self._to.api, SNAPSHOT, self._namespace, wanted)
+        if wanted is None or snapshot is None:
+            return None
+        return Held(snapshot, await observe.get(self._to.api, OPTIONAL["VolumeSnapshot"], self._namespace, wanted))
 
     async def _final_snapshot(self) -> Raw | None:
         if self._cluster["metadata"].get("deletionTimestamp") is None:

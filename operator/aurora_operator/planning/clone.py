@@ -9,22 +9,28 @@ source's authority issues for that purpose and that nothing else is reached with
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from aurora_operator.api import names
-from aurora_operator.api.origin import CloneOrigin, Origin
-from aurora_operator.api.record import RECORD_KEY, Record
+from aurora_operator.api.origin import CloneOrigin
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import OriginStatus
 from aurora_operator.planning import pki
+from aurora_operator.planning.beginning import (
+    ANNOTATION_FALLBACK,
+    ANNOTATION_POINT,
+    Beginning,
+    begun,
+    moment,
+    origin_credentials,
+    tidy,
+)
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import ObjectRef, Raw, Source, Supplies, parse_time
-from aurora_operator.planning.objects.common import annotation, decode_data, encode_data, is_leaving
+from aurora_operator.planning.objects.common import annotation, decode_data, is_leaving
 from aurora_operator.planning.objects.snapshot import (
     build_volume_snapshot,
     data_source,
@@ -40,47 +46,15 @@ from aurora_operator.planning.placement import allowed_zones
 from aurora_operator.planning.seeds import Means, fit_copies, means_for, readers_are_behind
 from aurora_operator.planning.storage import requested_bytes
 
-ANNOTATION_POINT: Final = f"{names.GROUP}/origin-point"
-"""On a clone while it is made: the LSN that it must reach, in bytes."""
-ANNOTATION_FALLBACK: Final = f"{names.GROUP}/origin-fallback"
-"""On a clone while it is made: why it becomes a full copy."""
 CREDENTIALS_LIFE: Final = timedelta(days=1)
 PATIENCE: Final = timedelta(minutes=2)
 """How long a driver that reports failure, or does not make a volume, may go on trying."""
 
 
-@dataclass(frozen=True)
-class Beginning:
-    """What is to be done so that a cluster gets its first data."""
-
-    origin: Origin | None = None
-    """What the agents are told."""
-    ready: bool = True
-    """Whether the instances may be made."""
-    bootstrap: int | None = None
-    zone: str | None = None
-    """Where the bootstrap instance must be."""
-    data_source: Mapping[str, str] | None = None
-    """What its volume is made from."""
-    least_bytes: int = 0
-    """Its volume's least size."""
-    objects: tuple[dict[str, Any], ...] = ()
-    delete: tuple[ObjectRef, ...] = ()
-    annotations: Mapping[str, str | None] = field(default_factory=dict)
-    status: OriginStatus | None = None
-    message: str | None = None
-    """What is under way, in a sentence."""
-
-
 def source_wanted(cluster: Raw, children: Mapping[str, Mapping[str, Raw]]) -> str | None:
     """The cluster that planning must know of to go on with this one, or None."""
     wanted = ((cluster.get("spec") or {}).get("cloneFrom") or {}).get("cluster")
-    record = children.get("ConfigMap", {}).get(names.record_configmap(cluster["metadata"]["name"])) or {}
-    try:
-        state = Record.model_validate_json((record.get("data") or {}).get(RECORD_KEY, "")).state
-    except ValidationError:
-        state = "empty"
-    return str(wanted) if wanted and state != "initialised" else None
+    return str(wanted) if wanted and not begun(cluster, children) else None
 
 
 def source_facts(facts: Facts) -> Facts | None:
@@ -98,31 +72,11 @@ def plan_clone(
     """The next step towards the first data; afterwards, what is left of the way there is removed."""
     if spec.clone_from is None:
         return Beginning()
-    status = before or OriginStatus(source=f"cluster {spec.clone_from.cluster}", started_at=_moment(facts))
+    status = before or OriginStatus(source=f"cluster {spec.clone_from.cluster}", started_at=moment(facts))
     if facts.initialised:
-        return _tidy(facts, status)
+        return tidy(facts, status)
     work = _Work(spec, spec.clone_from.cluster, bootstrap, facts, supplies, status)
     return work.plan()
-
-
-def _moment(facts: Facts) -> str:
-    return facts.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _tidy(facts: Facts, status: OriginStatus) -> Beginning:
-    delete = []
-    snapshot = facts.observed.child("VolumeSnapshot", names.origin_snapshot(facts.name))
-    if snapshot is not None and not is_leaving(snapshot):
-        delete.append(ObjectRef("VolumeSnapshot", names.origin_snapshot(facts.name), snapshot["metadata"].get("uid")))
-    secret = facts.observed.child("Secret", names.origin_secret(facts.name))
-    objects = () if secret is None else (_secret(facts, dict.fromkeys((secret.get("data") or {}), "")),)
-    kept = (facts.metadata.get("annotations") or {}).keys() & {ANNOTATION_POINT, ANNOTATION_FALLBACK}
-    done = status if status.completed_at else status.model_copy(update={"completed_at": _moment(facts)})
-    return Beginning(objects=objects, delete=tuple(delete), annotations=dict.fromkeys(sorted(kept)), status=done)
-
-
-def _secret(facts: Facts, data: Mapping[str, str]) -> dict[str, Any]:
-    return facts.identity.object("Secret", names.origin_secret(facts.name), type="Opaque", data=encode_data(data))
 
 
 @dataclass(frozen=True)
@@ -281,7 +235,7 @@ class _Work:
             origin=origin,
             ready=before == origin and there == data,
             bootstrap=self.bootstrap,
-            objects=(_secret(facts, data),),
+            objects=(origin_credentials(facts, data),),
             status=self._said("FullCopy", origin.lsn),
             message=f"All data are being copied from {hosts[host or ''].name}.",
         )

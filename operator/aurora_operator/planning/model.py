@@ -51,6 +51,15 @@ OPTIONAL_KINDS: Final[Mapping[str, str]] = {"VolumeSnapshot": "snapshot.storage.
 
 
 @dataclass(frozen=True)
+class Held:
+    """An AuroraSnapshot that this cluster is to be made from."""
+
+    snapshot: Raw
+    volume: Raw | None = None
+    """Its VolumeSnapshot."""
+
+
+@dataclass(frozen=True)
 class OperatorConfig:
     """What the operator was started with."""
 
@@ -137,6 +146,8 @@ class Observed:
     source: Source | None = None
     """What `planning.origin.source_wanted` asked for, if it exists."""
 
+    held: Held | None = None
+    """What `planning.restored.snapshot_wanted` asked for, if it exists."""
     final_snapshot: Raw | None = None
     """Of a cluster that is being deleted: the AuroraSnapshot `planning.deletion.final_snapshot_name`, if it exists."""
 

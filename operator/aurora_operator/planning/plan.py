@@ -11,9 +11,10 @@ from aurora_operator.api import names
 from aurora_operator.api.capacity import capacity_resources
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning import endpoint, progress
+from aurora_operator.planning.beginning import Beginning
 from aurora_operator.planning.capacity import start_capacity
 from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
-from aurora_operator.planning.clone import Beginning, plan_clone
+from aurora_operator.planning.clone import plan_clone
 from aurora_operator.planning.compare import matches
 from aurora_operator.planning.deletion import FINALIZER, is_deleting, is_protected, plan_deletion
 from aurora_operator.planning.events import events_between
@@ -160,7 +161,8 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     sources: dict[int, VolumeSource] = {}
     if beginning.bootstrap is not None and beginning.data_source is not None:
-        placed.setdefault(beginning.bootstrap, beginning.zone)
+        if beginning.pinned:
+            placed.setdefault(beginning.bootstrap, beginning.zone)
         sources[beginning.bootstrap] = VolumeSource(beginning.data_source, beginning.least_bytes)
     zones = place(spec, members.present, placed, facts.zones, leaving=members.leaving)
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aurora_operator.api import names
 from aurora_operator.api.settings import Settings
 from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning.clone import Beginning
+from aurora_operator.planning.beginning import Beginning
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.rollout import Rollout

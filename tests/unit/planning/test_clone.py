@@ -12,7 +12,8 @@ from tests.unit.planning.world import START, World, cluster
 from aurora_operator.api import names
 from aurora_operator.api.agent import ConfigStatus
 from aurora_operator.planning import pki
-from aurora_operator.planning.clone import ANNOTATION_FALLBACK, ANNOTATION_POINT, source_wanted
+from aurora_operator.planning.beginning import ANNOTATION_FALLBACK, ANNOTATION_POINT
+from aurora_operator.planning.clone import source_wanted
 from aurora_operator.planning.model import SnapshotClass
 from aurora_operator.planning.objects.common import decode_data
 from aurora_operator.planning.objects.config import SETTINGS_KEY

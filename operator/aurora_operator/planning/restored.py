@@ -1,0 +1,82 @@
+"""`spec.restoreFrom.snapshot`: a new cluster from an AuroraSnapshot. What it was taken of need not exist any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from aurora_operator.api import names
+from aurora_operator.api.origin import CloneOrigin
+from aurora_operator.api.quantity import to_bytes
+from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.api.status import OriginStatus
+from aurora_operator.planning.beginning import Beginning, begun, moment, tidy
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.model import Raw
+from aurora_operator.planning.objects.snapshot import data_source, format_lsn, is_usable, least_bytes, lsn_of, zone_of
+from aurora_operator.planning.objects.volume import claim_name
+from aurora_operator.planning.placement import allowed_zones
+from aurora_operator.planning.snapshot import status_of
+
+
+def snapshot_wanted(cluster: Raw, children: Mapping[str, Mapping[str, Raw]]) -> str | None:
+    """The AuroraSnapshot that planning must know of to go on with this cluster, or None."""
+    wanted = ((cluster.get("spec") or {}).get("restoreFrom") or {}).get("snapshot")
+    return str(wanted) if wanted and not begun(cluster, children) else None
+
+
+def plan_restored(
+    spec: AuroraClusterSpec, snapshot: str, bootstrap: int, facts: Facts, before: OriginStatus | None
+) -> Beginning:
+    """The next step towards the first data."""
+    status = before or OriginStatus(source=f"snapshot {snapshot}", started_at=moment(facts))
+    if facts.initialised:
+        return tidy(facts, status)
+    waits = Beginning(ready=False, bootstrap=bootstrap, status=status)
+    held = facts.observed.held
+    told = status_of(held.snapshot) if held is not None else None
+    old = facts.settings.origin if facts.settings is not None else None
+    claim = facts.observed.child("PersistentVolumeClaim", claim_name(names.instance_name(facts.name, bootstrap)))
+    begins = f"The first instance begins with snapshot {snapshot}."
+    if held is None or held.volume is None or told is None or told.completed_at is None or not is_usable(held.volume):
+        if claim is not None and old is not None:  # What was made of it does not need it any more.
+            return replace(waits, origin=old, ready=True, message=begins)
+        why = told.message if told is not None and told.message else "there is none, or nothing is known of it yet."
+        return replace(waits, message=f"Waiting for the snapshot {snapshot}: {why}")
+    lsn = lsn_of(held.volume)
+    origin = CloneOrigin(source=f"snapshot {snapshot}", lsn=lsn)
+    zone, asked = zone_of(held.volume), spec.zone_of(bootstrap)
+    usable = zone if asked in (None, zone) and zone in allowed_zones(spec, facts.zones) else asked
+    name = held.volume["metadata"]["name"]
+    return Beginning(
+        origin=origin,
+        ready=old == origin,
+        bootstrap=bootstrap,
+        zone=usable,
+        pinned=usable is not None,
+        data_source=data_source(name),
+        least_bytes=least_bytes(held.volume),
+        status=status.model_copy(update={"method": "VolumeSnapshot", "consistency_point": format_lsn(lsn)}),
+        message=begins,
+    )
+
+
+def restore_problems(spec: AuroraClusterSpec, snapshot: str, facts: Facts) -> list[str]:
+    """Why the cluster cannot be made from the snapshot, a sentence each."""
+    held = facts.observed.held
+    if facts.initialised:
+        return []
+    if held is None:
+        where = facts.identity.namespace
+        return [f"restoreFrom: there is no AuroraSnapshot {snapshot} in namespace {where}: name one that exists."]
+    status, found = status_of(held.snapshot), []
+    if status.source is not None:
+        for name, mine, other in (
+            ("databaseName", spec.database_name, status.source.database_name),
+            ("masterUsername", spec.master_username, status.source.master_username),
+        ):
+            if mine != other:
+                found.append(f"{name} must be that of the snapshot {snapshot}: set it to {other}.")
+    if status.size is not None and to_bytes(status.size) > spec.storage.size_bytes:
+        found.append(f"storage.size must be at least that of the snapshot {snapshot}: use {status.size} or more.")
+    return found

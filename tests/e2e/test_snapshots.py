@@ -1,0 +1,89 @@
+"""AuroraSnapshots: taken while the cluster is written to, and before a cluster goes for good."""
+
+from __future__ import annotations
+
+from tests.e2e import kube
+from tests.e2e.aurora import SMALL, AuroraCluster
+from tests.e2e.conftest import Measure
+from tests.e2e.kube import Object, until
+
+from aurora_operator.api import names
+from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
+
+RESOURCE = f"{SNAPSHOT_PLURAL}.{names.GROUP}"
+SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}}
+
+# In this order: each goes on where the one before ended.
+
+
+def _snapshot(name: str, namespace: str, **spec: object) -> None:
+    metadata = {"name": name, "namespace": namespace}
+    kube.apply({"apiVersion": names.API_VERSION, "kind": SNAPSHOT_KIND, "metadata": metadata, "spec": spec})
+
+
+def _ready(name: str, namespace: str, timeout: float = 60) -> Object:
+    def look() -> Object:
+        live = kube.need(RESOURCE, name, namespace)
+        found = kube.condition(live, "Ready")
+        assert found is not None and found["status"] == "True", live.get("status")
+        return live
+
+    return until(f"snapshot {name} is Ready", look, timeout=timeout)
+
+
+def _held(namespace: str) -> list[str]:
+    return sorted(item["metadata"]["name"] for item in kube.items("volumesnapshot", namespace))
+
+
+def test_a_snapshot_says_what_it_holds(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    cluster.create(SPEC)
+    cluster.wait_ready(240)
+    writer = cluster.leadership().instance
+    cluster.sql(writer, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS id", database="app")
+    _snapshot("monday", namespace, cluster="demo")
+    live = _ready("monday", namespace)
+    status = live["status"]
+    assert status["phase"] == "Ready" and status["size"] == "2Gi"
+    point = status["consistencyPoint"]
+    assert point["timeline"] == cluster.leadership().epoch and point["time"]
+    reached = cluster.sql(writer, f"SELECT pg_current_wal_lsn() >= '{point['lsn']}'")
+    assert reached == "t"
+    assert status["source"]["instance"] in cluster.readers()
+    # After the snapshot:
+    cluster.sql(writer, "DELETE FROM kept WHERE id > 500", database="app")
+
+
+def test_a_snapshot_of_nothing_says_so(namespace: str) -> None:
+    _snapshot("nothing", namespace, cluster="nobody")
+
+    def look() -> bool:
+        status = kube.need(RESOURCE, "nothing", namespace).get("status", {})
+        return bool(status.get("message") == f"There is no AuroraCluster nobody in namespace {namespace}.")
+
+    until("it says that there is no such cluster", look, timeout=30)
+    kube.delete(RESOURCE, "nothing", namespace)
+
+
+def test_the_final_snapshot_is_there_before_the_volumes_go(namespace: str) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    cluster.change({"storage": {"volumeRetention": {"whenDeleted": "Delete"}}})
+    cluster.wait_ready()
+    uid = cluster.read()["metadata"]["uid"]
+    cluster.delete()
+    until("the claims are gone", lambda: not _claims(cluster), timeout=90)
+    final = f"demo-final-{uid[:8]}"
+    assert _ready(final, namespace)["spec"]["cluster"] == "demo"
+    assert _held(namespace) == sorted([final, "monday"])
+
+
+def test_the_data_go_with_the_snapshot_unless_they_are_retained(namespace: str) -> None:
+    final = next(name for name in _held(namespace) if name.startswith("demo-final-"))
+    kube.patch(RESOURCE, final, namespace, {"spec": {"deletionPolicy": "Retain"}})
+    for name in (final, "monday"):
+        kube.delete(RESOURCE, name, namespace, "--timeout=60s")
+    until("only what was to be kept is there", lambda: _held(namespace) == [final], timeout=30)
+
+
+def _claims(cluster: AuroraCluster) -> list[Object]:
+    return kube.items("pvc", cluster.namespace, f"{names.LABEL_CLUSTER}={cluster.name}")
