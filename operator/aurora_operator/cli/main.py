@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from aurora_operator.api import names
+from aurora_operator.cli import transfer
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.cli.render import render
 from aurora_operator.kube import client, observe, write
@@ -21,6 +22,9 @@ from aurora_operator.kube.observe import get_cluster
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Look at and steer AuroraClusters.", rich_markup_mode=None
 )
+
+app.command("export")(transfer.export_)
+app.command("import")(transfer.import_)
 
 _POLL_SECONDS: Final = 0.5
 
