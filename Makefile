@@ -76,8 +76,8 @@ e2e: operator ## Run the end-to-end tests on the kind cluster
 	@.venv/bin/pytest tests/e2e
 
 faults: operator ## Inject every fault, then random ones, into a cluster under load: make faults MINUTES=5 SEED=7
-	@AURORA_FAULTS=all AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) \
-	  .venv/bin/pytest -s tests/e2e/test_faults.py tests/e2e/test_random_faults.py
+	@AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) \
+	  .venv/bin/pytest -s tests/e2e/test_faults.py tests/e2e/long_faults.py tests/e2e/test_random_faults.py
 
 bench-%: operator ## Run one benchmark: make bench-failover runs bench/failover.py
 	@$(PYTHON) -m bench.$*

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e import diagnosis, kube, operating
+from tests.e2e import diagnosis, kube, operating, outages
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.client import Client
 from tests.kind import chart, tools
@@ -106,6 +106,14 @@ def shared(operator: None) -> Iterator[Shared]:
 def cluster(shared: Shared) -> AuroraCluster:
     """The cluster of three instances that modules share: found Ready by each test, and to be left so."""
     return shared.ready()
+
+
+@pytest.fixture
+def healed(surroundings: None) -> Iterator[None]:
+    """Faults end with their tests; what an interrupted run left behind ends now."""
+    outages.heal()
+    yield
+    outages.heal()
 
 
 @pytest.fixture(scope="module")

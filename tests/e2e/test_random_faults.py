@@ -10,7 +10,7 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -25,6 +25,8 @@ from aurora_operator.api import names
 
 MINUTES = float(os.environ.get("AURORA_FAULT_MINUTES", "0.7"))
 SEED = int(os.environ.get("AURORA_FAULT_SEED", str(random.SystemRandom().randrange(1_000_000))))
+pytestmark = pytest.mark.usefixtures("healed")
+
 WAKING = 1.0
 """Seconds in which what was frozen notices what it missed."""
 
@@ -60,14 +62,6 @@ FAULTS = [
     Fault("pod-cut-off-receiving", lasting=lambda n, p: outages.cut_off_pod(n, p, "in")),
     Fault("zone-cut-off", lasting=_zone),
 ]
-
-
-@pytest.fixture(autouse=True)
-def healed() -> Iterator[None]:
-    """What an interrupted test left behind ends."""
-    outages.heal()
-    yield
-    outages.heal()
 
 
 @pytest.mark.timeout(600 + 60 * MINUTES)
