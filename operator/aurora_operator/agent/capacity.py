@@ -14,10 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import httpx
-
 from aurora_operator.agent import cache
 from aurora_operator.agent.cgroup import reader
+from aurora_operator.agent.client import Client, ClientError
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy, Size
 from aurora_operator.agent.kubeapi import KubeError
@@ -67,7 +66,8 @@ class Scaler:
         self._obstacle: str | None = None
         self._shrink_again = 0.0
         self._writer = (0.0, -math.inf)
-        self._client: httpx.AsyncClient | None = None
+        self._client: tuple[str, Client] | None = None
+        """Of the writer's agent, with the writer's host."""
         self._said = ""
 
     async def run(self) -> None:
@@ -87,7 +87,7 @@ class Scaler:
                         self._said = str(error)
         finally:
             if self._client is not None:
-                await self._client.aclose()
+                await self._client[1].close()
 
     async def _second(self, load: Load) -> None:
         copy = self._copy
@@ -139,14 +139,16 @@ class Scaler:
         member = copy.settings.member(name_of(leader))
         if member is None or member.capacity is None:
             return 0.0
-        if self._client is None:
-            self._client = httpx.AsyncClient(verify=copy.certificates.client, timeout=1.0, trust_env=False)
+        if self._client is None or self._client[0] != member.host:
+            if self._client is not None:
+                await self._client[1].close()
+            self._client = member.host, Client(member.host, API_PORT, copy.certificates.client, timeout=1.0)
         try:
-            answer = await self._client.get(f"https://{member.host}:{API_PORT}/v1/status")
-            capacity = AgentStatus.model_validate_json(answer.content).capacity
+            answer = await self._client[1].request("GET", "/v1/status")
+            capacity = AgentStatus.model_validate_json(answer.body).capacity
             if capacity is not None:
                 self._writer = (max(capacity.now, capacity.wanted), now)
-        except (httpx.HTTPError, ValueError) as error:
+        except (ClientError, ValueError) as error:
             log.debug("the writer's capacity is not known: %s", error)
         known, at = self._writer
         return min(known, limits.most) if now - at < 2 * PENDING_SECONDS else 0.0
