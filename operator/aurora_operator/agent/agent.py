@@ -12,6 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from aurora_operator.agent import dataloss, hands, status
+from aurora_operator.agent.ailing import DamageWatch
 from aurora_operator.agent.capacity import Scaler
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
@@ -141,6 +142,7 @@ class Agent:
             asyncio.create_task(LoadMeter(copy).run(), name="load"),
             asyncio.create_task(copy.space.run(), name="space"),
             asyncio.create_task(Scaler(copy, self._configuration).run(), name="capacity"),
+            asyncio.create_task(DamageWatch(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"),
         ]
         try:
             done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)

@@ -107,8 +107,8 @@ class Leading:
                 incarnation=r.application_name.partition("/")[2],
                 state=r.state,
                 flush_lsn=r.flush_lsn,
-                replay_lsn=r.replay_lsn,
-                lag_bytes=max(lsn - r.replay_lsn, 0),
+                replay_lsn=r.replay_lsn or r.flush_lsn,  # A log copy replays nothing.
+                lag_bytes=max(lsn - (r.replay_lsn or r.flush_lsn), 0),
                 lag_seconds=r.replay_lag,
                 voting=r.application_name in voters,
             )

@@ -18,6 +18,7 @@ from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import ELECTED
 from aurora_operator.consensus.types import CopyId, Position, is_epoch_of, name_of
 from aurora_operator.postgres import conf, configure, sql, wal
+from aurora_operator.postgres.ailments import SENTENCES, diagnose
 from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
 from aurora_operator.postgres.kept import prune_kept
 from aurora_operator.postgres.rewind import rewind
@@ -82,9 +83,25 @@ class Lifecycle:
             try:
                 await self._life()
             except (PostgresError, KubeError, OSError) as error:
-                copy.say("Failed" if self._failed_starts > 1 else "Waiting", str(error))
+                self._diagnose(str(error))
+                if copy.ailment is None:
+                    copy.say("Failed" if self._failed_starts > 1 else "Waiting", str(error))
                 log.error("%s", error)
                 await self._pause(RETRY_SECONDS * min(self._failed_starts + 1, 5))
+
+    def _diagnose(self, complaint: str) -> None:
+        """Say what is wrong with the volume, if something is; what is damaged is cloned again."""
+        copy = self._copy
+        ailment = diagnose([complaint])
+        if ailment is None:
+            return
+        copy.ailment = ailment
+        copy.say("Failed", f"{SENTENCES[ailment]} ({complaint})")
+        if ailment == "corruption":
+            self._repair = "clone"
+        elif ailment == "full":
+            # A clone needs even more room.
+            self._failed_starts = 0
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -108,6 +125,8 @@ class Lifecycle:
         try:
             await self._start(source)
             self._failed_starts = 0
+            if copy.ailment != "corruption":
+                copy.ailment = None
             copy.say("Detached")
             await self._beginning.check()
             position = await self._first_position()
@@ -129,11 +148,13 @@ class Lifecycle:
             copy.driver.post(ev.PostgresDown())
         if not self._repair and not copy.closing.is_set():
             log.warning("PostgreSQL has ended (%d): %s", code, copy.server.complaint())
+            self._diagnose(copy.server.complaint())
 
     async def _have_room(self) -> bool:
         """Wait until the volume has room for PostgreSQL to start; False when the agent ends before it has."""
         copy = self._copy
         while not copy.space.may_start():
+            copy.ailment = "full"
             copy.say("Waiting", "the volume is full: PostgreSQL starts once it has grown")
             await self._pause(ROOM_POLL_SECONDS)
             if copy.closing.is_set():
@@ -210,6 +231,7 @@ class Lifecycle:
             if repair == "clone":
                 await self._clone(leader)
                 self._failed_starts = 0
+                copy.ailment = None
             self._repair = None
             return self._leader_source()
         self._repair = None

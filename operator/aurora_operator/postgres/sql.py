@@ -302,6 +302,11 @@ async def settings_in_force(session: Session, names: Collection[str]) -> dict[st
     return dict(rows)
 
 
+async def checksum_failures(session: Session) -> int:
+    """How many pages were read whose checksum was wrong, in all databases."""
+    return int((await session.row("SELECT coalesce(sum(checksum_failures), 0)::bigint FROM pg_stat_database"))[0])
+
+
 async def server_version(session: Session) -> str:
     """Such as `17.12`."""
     return str((await session.row("SELECT split_part(current_setting('server_version'), ' ', 1)"))[0])
