@@ -19,8 +19,9 @@ SMALL: Mapping[str, Any] = {
     "instances": 3,
     "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
     "storage": {"size": "2Gi"},
+    "durability": {"copies": 3},
 }
-"""As examples/demo.yaml: three instances that two cores can carry."""
+"""As examples/demo.yaml, but without log copies: what two cores can carry beside a test."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ class AuroraCluster:
 
     def instances(self) -> list[str]:
         """Names of the instances that have a StatefulSet."""
-        found = kube.items("statefulsets", self.namespace, f"{names.LABEL_CLUSTER}={self.name}")
+        found = kube.items(
+            "statefulsets", self.namespace, f"{names.LABEL_CLUSTER}={self.name},{names.LABEL_COMPONENT}=instance"
+        )
         return sorted(item["metadata"]["name"] for item in found)
 
     def serving(self) -> dict[str, str]:

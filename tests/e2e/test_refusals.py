@@ -55,7 +55,7 @@ def test_a_bad_edit_leaves_the_cluster_as_it_was(cluster: AuroraCluster) -> None
     cluster.wait_condition("Available", "True", timeout=10)
     assert cluster.serving() == roles
     assert {name: cluster.started(name) for name in cluster.instances()} == before
-    cluster.change({"durability": None, "instances": 3})
+    cluster.change({"durability": {"zones": None}, "instances": 3})
     cluster.wait_condition("SpecAccepted", "True", timeout=30)
     cluster.wait_ready()
     assert {name: cluster.started(name) for name in cluster.instances()} == before

@@ -25,7 +25,13 @@ def test_three_five_two(cluster: AuroraCluster, measure: Measure) -> None:
         cluster.annotate(names.ANNOTATION_SWITCHOVER, "demo-5")
         assert cluster.wait_leadership(before).instance == "demo-5"
         cluster.wait_ready()
-        cluster.change({"instances": 2, "instanceSettings": [{"instance": 1}, {"instance": 2}]})
+        cluster.change(
+            {
+                "instances": 2,
+                "instanceSettings": [{"instance": 1}, {"instance": 2}],
+                "durability": {"copies": 2},
+            }
+        )
         cluster.wait_ready(240)
         shrunk = cluster.wait_roles(readers=1)
         report = probe.stop()
@@ -43,7 +49,8 @@ def test_three_five_two(cluster: AuroraCluster, measure: Measure) -> None:
 
 def test_one_more_again(cluster: AuroraCluster) -> None:
     """By the scale subresource, as an autoscaler does; the number that is free is used again."""
-    cluster.change({"instanceSettings": None})
+    cluster.change({"instanceSettings": None, "durability": {"copies": 3}})
+    until("a log copy fills up", lambda: "data-demo-log-1" in _volumes(cluster), timeout=60)
     kubectl("--namespace", cluster.namespace, "scale", f"ac/{cluster.name}", "--replicas=3")
     cluster.wait_ready(180)
     assert sorted(cluster.wait_roles(readers=2)) == ["demo-1", "demo-2", "demo-3"]

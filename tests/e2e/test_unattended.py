@@ -18,7 +18,7 @@ from aurora_operator.api import names
 def test_killed_while_creating(namespace: str, measure: Measure) -> None:
     cluster = AuroraCluster("demo", namespace)
     begun = time.monotonic()
-    cluster.create(dict(SMALL) | {"instances": 2})
+    cluster.create(dict(SMALL) | {"instances": 2, "durability": {"copies": 2}})
     until("the first pod is there", cluster.pods, timeout=60, every=0.1)
     operating.kill()
     cluster.wait_ready(240)
@@ -29,7 +29,7 @@ def test_killed_while_creating(namespace: str, measure: Measure) -> None:
 
 def test_killed_while_scaling_up(namespace: str) -> None:
     cluster = AuroraCluster("demo", namespace)
-    cluster.change({"instances": 3})
+    cluster.change({"instances": 3, "durability": {"copies": 3}})
     until("the third instance is begun", lambda: "demo-3" in cluster.instances(), timeout=60, every=0.1)
     operating.kill()
     cluster.wait_ready(180)
@@ -59,7 +59,7 @@ def test_killed_while_scaling_down(namespace: str) -> None:
         cluster.wait_ready()
     voters = _voters(cluster)
     # The writer would be kept before others: let it be one that goes because another is named.
-    cluster.change({"instances": 1, "instanceSettings": [{"instance": 1}]})
+    cluster.change({"instances": 1, "instanceSettings": [{"instance": 1}], "durability": {"copies": 1}})
     until(
         "the membership shrinks, or the writer changes",
         lambda: _voters(cluster) != voters or cluster.leadership().instance != "demo-3",

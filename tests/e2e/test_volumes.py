@@ -11,7 +11,7 @@ from tests.kind.shell import CommandFailed
 
 from aurora_operator.api import names
 
-SPEC = dict(SMALL) | {"instances": 2}
+SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}}
 
 # In this order: each goes on where the one before ended.
 

@@ -38,7 +38,10 @@ _COLUMNS: Final = (
     ("Version", "string", ".status.engineVersion", 0, "PostgreSQL's version on the writer."),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since it was created."),
     ("Epoch", "integer", ".status.epoch", 1, "Number of the writer's leadership."),
-    ("Copies", "integer", ".status.durability.aliveCopies", 1, "Copies of the data that are up to date."),
+    ("Copies", "string", ".status.durability.alive", 1, "Voting copies that are alive, of those wanted."),
+    ("Zones", "string", ".status.durability.perZone", 1, "The same by zone."),
+    ("Writes", "boolean", ".status.durability.writeAvailable", 1, "Whether enough copies are alive for writes."),
+    ("Reads", "boolean", ".status.durability.readAvailable", 1, "Whether enough copies are alive to know all commits."),
     ("Message", "string", ".status.message", 1, "The state of the cluster in a sentence."),
 )
 

@@ -15,7 +15,7 @@ LABEL_INSTANCE: Final = f"{GROUP}/instance"
 LABEL_COMPONENT: Final = f"{GROUP}/component"
 """`instance` on pods that hold data; `log` on log copies."""
 LABEL_ROLE: Final = f"{GROUP}/role"
-"""`writer` or `reader`, put on a pod by its own agent once PostgreSQL serves in that role."""
+"""`writer` or `reader`, put on a pod by its own agent once PostgreSQL serves in that role; `log` on log copies."""
 LABEL_ZONE: Final = "topology.kubernetes.io/zone"
 
 ANNOTATION_EPOCH: Final = f"{GROUP}/epoch"
@@ -61,8 +61,13 @@ def instance_name(cluster: str, ordinal: int) -> str:
     return f"{cluster}-{ordinal}"
 
 
+def log_name(cluster: str, number: int) -> str:
+    """Name of a log copy, its StatefulSet; its PersistentVolumeClaim and pod are named after it as an instance's."""
+    return f"{cluster}-log-{number}"
+
+
 def pod_name(instance: str) -> str:
-    """Name of an instance's only pod."""
+    """Name of the only pod of an instance or a log copy."""
     return f"{instance}-0"
 
 

@@ -15,7 +15,11 @@ class Member(WireModel):
     """A copy that the operator wants to exist."""
 
     name: str
-    ordinal: int = Field(ge=1, le=31, description="Unique in the cluster; decides which epochs the copy may take.")
+    ordinal: int = Field(
+        ge=0,
+        le=31,
+        description="Unique among the instances; decides which epochs one may take. 0: a log copy, which takes none.",
+    )
     kind: Literal["instance", "log"] = "instance"
     host: str = Field(description="DNS name of its pod.")
     zone: str | None = None

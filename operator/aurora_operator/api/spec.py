@@ -18,7 +18,7 @@ from aurora_operator.api.capacity import (
 )
 from aurora_operator.api.classes import SERVERLESS
 from aurora_operator.api.clone import CloneFrom, clone_rules
-from aurora_operator.api.durability import MAX_VOTING, Durability, default_write_quorum, quorum_rules
+from aurora_operator.api.durability import Durability, default_copies, default_write_quorum, quorum_rules
 from aurora_operator.api.instances import (
     MAX_INSTANCES,
     InstanceSettings,
@@ -272,20 +272,14 @@ class AuroraClusterSpec(RuledModel):
         """Ordinals of the instances that should exist, ascending."""
         return instance_ordinals(self.instances, (item.instance for item in self.instance_settings))
 
-    @property
-    def voting_copies(self) -> int:
-        """V: copies that count for the quorum."""
-        return self.durability.copies or min(self.instances, MAX_VOTING)
+    def voting_copies(self, zones: int) -> int:
+        """V: copies that count for the quorum, where there are so many zones to spread them over."""
+        return self.durability.copies or default_copies(zones, self.instances)
 
-    @property
-    def write_quorum(self) -> int:
-        """W: copies, the writer included, that flush a commit before its client hears of it."""
-        return self.durability.write_quorum or default_write_quorum(self.voting_copies)
-
-    @property
-    def read_quorum(self) -> int:
-        """R: copies that must promise before a new writer may act."""
-        return self.voting_copies - self.write_quorum + 1
+    def write_quorum(self, copies: int) -> int:
+        """W of so many copies: how many, the writer included, flush a commit before its client hears of it."""
+        least = default_write_quorum(copies)
+        return min(max(self.durability.write_quorum or least, least), copies)
 
     def settings_of(self, ordinal: int) -> InstanceSettings | None:
         """What is different about an instance, or None."""

@@ -21,7 +21,7 @@ ClusterPhase = Literal[
     "Blocked",  # the spec cannot be carried out; see condition SpecAccepted
     "Deleting",
 ]
-MemberRole = Literal["writer", "reader", "none"]
+MemberRole = Literal["writer", "reader", "log", "none"]
 
 
 class Endpoints(WireModel):
@@ -39,10 +39,11 @@ class Endpoints(WireModel):
 
 
 class MemberStatus(WireModel):
-    """One instance."""
+    """One copy: an instance or a log copy."""
 
     name: str = Field(description="Its name; its pod is called NAME-0.")
-    role: MemberRole = Field(description="writer, reader, or none while it serves nobody.")
+    kind: Literal["instance", "log"] = Field(default="instance", description="instance, or log: a log copy.")
+    role: MemberRole = Field(description="writer, reader, log, or none while it serves nobody.")
     zone: str | None = Field(default=None, description="Its zone.")
     tier: int = Field(default=1, description="Its promotion tier; the lowest is promoted first.")
     ready: bool = Field(default=False, description="Whether it serves clients.")
@@ -51,6 +52,11 @@ class MemberStatus(WireModel):
     lag_bytes: int | None = Field(default=None, description="How many bytes of WAL it is behind the writer.")
     lag_seconds: float | None = Field(default=None, description="How many seconds it is behind the writer.")
     pending_restart: tuple[str, ...] = Field(default=(), description="Parameters that take effect at its next restart.")
+    position: str | None = Field(
+        default=None,
+        description="How far its WAL is known to go, as EPOCH:LSN; written when it has moved by 16 MiB or more. Of a "
+        "copy that cannot be reached: where it was last.",
+    )
     message: str | None = Field(default=None, description="More about its phase, such as the progress of a copy.")
     capacity: float | None = Field(default=None, description="Capacity in force of a serverless instance, in ACU.")
     wanted_capacity: float | None = Field(default=None, description="Capacity that its load asks for, in ACU.")
@@ -59,14 +65,29 @@ class MemberStatus(WireModel):
     )
 
 
+class ZoneStatus(WireModel):
+    """The voting copies in one zone."""
+
+    zone: str = Field(description="The zone.")
+    alive: int = Field(description="Voting copies that are alive there.")
+    copies: int = Field(description="Voting copies that there should be.")
+
+
 class DurabilityStatus(WireModel):
     """The copies of the data, and what they allow."""
 
     copies: int = Field(description="Voting copies that there should be.")
     alive_copies: int = Field(default=0, description="Voting copies that are there and up to date enough to count.")
+    alive: str | None = Field(default=None, description="Voting copies that are alive, of those wanted: 5/6.")
     write_quorum: int = Field(description="Copies that must have flushed a commit before its client hears of it.")
     read_quorum: int = Field(description="Copies that must promise before a new writer may act.")
-    zones: tuple[str, ...] = Field(default=(), description="Zones that hold voting copies.")
+    zones: tuple[str, ...] = Field(default=(), description="Zones that hold voting copies that are alive.")
+    spread: tuple[ZoneStatus, ...] = Field(
+        default=(),
+        description="The copies by zone.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["zone"]},
+    )
+    per_zone: str | None = Field(default=None, description="The same in a line.")
     write_available: bool = Field(default=False, description="Whether enough copies are alive for writes.")
     read_available: bool = Field(default=False, description="Whether enough copies are alive to elect a writer.")
 
@@ -128,7 +149,7 @@ class AuroraClusterStatus(WireModel):
     endpoints: Endpoints | None = Field(default=None, description="Where clients connect.")
     members: tuple[MemberStatus, ...] = Field(
         default=(),
-        description="The instances.",
+        description="The instances and the log copies.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     durability: DurabilityStatus | None = Field(default=None, description="The copies of the data.")

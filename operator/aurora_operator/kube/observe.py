@@ -108,8 +108,8 @@ def node_of(raw: Raw) -> Node:
         name=metadata["name"],
         zone=(metadata.get("labels") or {}).get(names.LABEL_ZONE),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
-        schedulable=not spec.get("unschedulable")
-        and not any(t["key"] == _TAINT_CONTROL_PLANE and t["effect"] != "PreferNoSchedule" for t in taints),
+        schedulable=not any(t["key"] == _TAINT_CONTROL_PLANE and t["effect"] != "PreferNoSchedule" for t in taints),
+        cordoned=bool(spec.get("unschedulable")),
     )
 
 

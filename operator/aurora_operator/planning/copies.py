@@ -1,9 +1,9 @@
-"""One instance that is there in some form, and what its objects say."""
+"""One copy that is there in some form, an instance or a log copy, and what its objects say."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
@@ -29,9 +29,10 @@ _STUCK: Final = frozenset(
 
 @dataclass(frozen=True)
 class Copy:
-    """One instance that is there in some form: its objects, and what its agent says."""
+    """One copy that is there in some form: its objects, and what its agent says."""
 
     ordinal: int
+    """The number at the end of its name."""
     name: str
     statefulset: Raw | None
     pod: Raw | None
@@ -40,6 +41,7 @@ class Copy:
     """None: its agent did not answer, or was not asked."""
     error: str | None = None
     """Why its agent did not answer."""
+    kind: Literal["instance", "log"] = "instance"
 
     @property
     def retired(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,7 +24,7 @@ from aurora_operator.api.status import AuroraClusterStatus
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.model import Node, Observed, Raw, Unreachable
 from aurora_operator.planning.objects.common import Identity
-from aurora_operator.planning.objects.config import ACCEPTED_KEY, SETTINGS_KEY
+from aurora_operator.planning.objects.config import ACCEPTED_KEY, SETTINGS_KEY, ZONES_KEY
 from aurora_operator.planning.objects.volume import claim_name
 
 CAUGHT_UP_BYTES: Final = 16 << 20
@@ -64,8 +64,21 @@ class Facts:
 
     @cached_property
     def copies(self) -> Mapping[int, Copy]:
-        """By ordinal: all that has a StatefulSet, a pod or a volume."""
-        form = re.compile(rf"{re.escape(self.name)}-([1-9]\d?)")
+        """The instances by ordinal: all that have a StatefulSet, a pod or a volume."""
+        return self._find("instance", rf"{re.escape(self.name)}-([1-9]\d?)")
+
+    @cached_property
+    def log_copies(self) -> Mapping[int, Copy]:
+        """The log copies by number: all that have a StatefulSet, a pod or a volume."""
+        return self._find("log", rf"{re.escape(self.name)}-log-([1-9]\d{{0,5}})")
+
+    @cached_property
+    def all_copies(self) -> Mapping[str, Copy]:
+        """Instances and log copies, by name."""
+        return {copy.name: copy for copy in (*self.copies.values(), *self.log_copies.values())}
+
+    def _find(self, copy_kind: Literal["instance", "log"], pattern_of_names: str) -> Mapping[int, Copy]:
+        form = re.compile(pattern_of_names)
         found: set[int] = set()
         for kind, pattern in (("StatefulSet", "{}"), ("Pod", "{}-0"), ("PersistentVolumeClaim", "data-{}")):
             for name in self.observed.children.get(kind, {}):
@@ -73,10 +86,11 @@ class Facts:
                 match = form.fullmatch(name.removeprefix(prefix).removesuffix(suffix))
                 if match is not None and pattern.format(match[0]) == name:
                     found.add(int(match[1]))
-        return {ordinal: self._copy(ordinal) for ordinal in sorted(found)}
+        return {number: self._copy(copy_kind, number) for number in sorted(found)}
 
-    def _copy(self, ordinal: int) -> Copy:
-        name, seen = names.instance_name(self.name, ordinal), self.observed
+    def _copy(self, kind: Literal["instance", "log"], ordinal: int) -> Copy:
+        name = (names.instance_name if kind == "instance" else names.log_name)(self.name, ordinal)
+        seen = self.observed
         agent = seen.agents.get(name)
         return Copy(
             ordinal=ordinal,
@@ -86,6 +100,7 @@ class Facts:
             claim=seen.child("PersistentVolumeClaim", claim_name(name)),
             agent=agent if isinstance(agent, AgentStatus) else None,
             error=agent.error if isinstance(agent, Unreachable) else None,
+            kind=kind,
         )
 
     @cached_property
@@ -130,6 +145,30 @@ class Facts:
         return None if self.leader is None else self.leader.config
 
     @cached_property
+    def known_config(self) -> ConfigStatus | None:
+        """The membership in force; without a leader, the newest that anybody who can be asked knows of."""
+        if self.leader is not None:
+            return self.leader.config
+        known = [a.config for a in self.answering if a.config is not None]
+        known += [self.record.config] if self.record is not None and self.record.config is not None else []
+        return max(known, key=lambda c: (c.epoch, c.version), default=None)
+
+    @cached_property
+    def reachable(self) -> frozenset[str]:
+        """The voters whose agents answer and could vote for a writer: the same volume, with data on it."""
+        voters = self.known_config.voters if self.known_config is not None else ()
+        unable = ("Initialising", "Cloning", "Failed", "Stopping")
+        return frozenset(
+            a.name for a in self.answering if f"{a.name}/{a.incarnation}" in voters and a.phase not in unable
+        )
+
+    def node_of(self, copy: str) -> str | None:
+        """The node that a copy's pod is on, or was when it was last seen."""
+        found = self.all_copies.get(copy)
+        node: str | None = ((found.pod if found is not None else None) or {}).get("spec", {}).get("nodeName")
+        return node
+
+    @cached_property
     def replicas(self) -> Mapping[str, ReplicaStatus]:
         """What the leader sees of the others, by instance; of two incarnations, the one that is further."""
         found: dict[str, ReplicaStatus] = {}
@@ -139,11 +178,14 @@ class Facts:
         return found
 
     def streaming(self, instance: str) -> bool:
-        """Whether the leader says that the instance receives what it writes, without much delay."""
-        if self.leader is not None and self.leader.name == instance:
+        """Whether the leader says that the copy has flushed what it writes, without much delay. How far it has
+        replayed does not matter: commits and elections do not wait for that."""
+        leader, replica = self.leader, self.replicas.get(instance)
+        if leader is not None and leader.name == instance:
             return True
-        replica = self.replicas.get(instance)
-        return replica is not None and replica.state == "streaming" and replica.lag_bytes <= CAUGHT_UP_BYTES
+        if leader is None or replica is None or replica.state != "streaming":
+            return False
+        return leader.lsn - replica.flush_lsn <= CAUGHT_UP_BYTES
 
     def healthy(self, copy: Copy) -> bool:
         """Whether everybody agrees that it works: Kubernetes, its agent, and the leader."""
@@ -163,12 +205,28 @@ class Facts:
         return frozenset(map(member_name, self.config.voters)) if self.config is not None else frozenset()
 
     @cached_property
+    def voting_before(self) -> frozenset[str]:
+        """The copies that vote now, or were asked to."""
+        return self.voting | frozenset(self.settings.voters if self.settings is not None else ())
+
+    @cached_property
     def quorum_streams(self) -> bool:
         """Whether the leader is open and as many voters as a commit needs are up to date, itself included."""
         config = self.config
         if config is None or config.next_voters:
             return False
         return sum(map(self.streaming, self.voting)) >= config.write_quorum
+
+    @cached_property
+    def votes_settled(self) -> bool:
+        """Whether exactly those vote that were asked to."""
+        config, settings = self.config, self.settings
+        return (
+            config is not None
+            and settings is not None
+            and not config.next_voters
+            and self.voting == frozenset(settings.voters)
+        )
 
     @cached_property
     def settings(self) -> Settings | None:
@@ -183,6 +241,12 @@ class Facts:
         except ValueError:
             return None
         return value if isinstance(value, dict) else None
+
+    @cached_property
+    def zones_before(self) -> int:
+        """In how many zones the cluster's copies have been spread so far; 0 if that is not known."""
+        text = self._data(names.settings_configmap(self.name)).get(ZONES_KEY, "")
+        return int(text) if text.isdecimal() else 0
 
     @cached_property
     def record(self) -> Record | None:
@@ -201,13 +265,19 @@ class Facts:
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """The nodes that pods may go to."""
+        """The nodes that are there for pods, whether or not they take any at the moment."""
         return tuple(node for node in self.observed.nodes if node.schedulable)
 
     @cached_property
     def zones(self) -> tuple[str, ...]:
         """The zones of those nodes, sorted."""
         return tuple(sorted({node.zone for node in self.nodes if node.zone is not None}))
+
+    @cached_property
+    def usable_zones(self) -> tuple[str, ...]:
+        """The zones in which a pod can be started now."""
+        usable = (node for node in self.nodes if node.ready and not node.cordoned)
+        return tuple(sorted({node.zone for node in usable if node.zone is not None}))
 
 
 def member_name(copy_id: str) -> str:

@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aurora_operator.api import reasons
+from aurora_operator.api import names, reasons
 from aurora_operator.api.conditions import (
     AVAILABLE,
     CAPACITY_MET,
     DEGRADED,
-    DURABILITY_MET,
     PROGRESSING,
     READY,
-    ConditionStatus,
     get_condition,
 )
-from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus, OriginStatus, StorageStatus
+from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus
+from aurora_operator.planning.durability import durability_said, without_writer
 from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.judgement_model import Picture, Said
 from aurora_operator.planning.relief import held_back
-from aurora_operator.planning.validation import Verdict
-
-Said = tuple[str, ConditionStatus, str, str]
-"""A condition: type, status, reason, message."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What planning decided, as far as the status tells of it."""
-
-    verdict: Verdict
-    wanted: tuple[int, ...] = ()
-    present: tuple[int, ...] = ()
-    zones: Mapping[int, str | None] = field(default_factory=dict)
-    voters: tuple[str, ...] = ()
-    progress: tuple[str, ...] = ()
-    """What is under way, a sentence each."""
-    switching: bool = False
-    """A switchover is being asked for right now."""
-    faults: tuple[str, ...] = ()
-    """What does not work, a sentence each."""
-    storage: StorageStatus | None = None
-    storage_said: Said | None = None
-    deleting: str | None = None
-    """How far deletion is."""
-    protected: bool = False
-    """Deletion was asked for, and is refused."""
-    origin: OriginStatus | None = None
-    """How the cluster got, or gets, its first data; None: as it was said before."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +58,7 @@ def judge_state(
         ),
         _said(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else reasons.SETTLED, message, unknown),
         _said(DEGRADED, ill, illness, why_ill, unknown),
-        _durability(facts, picture, durability),
+        durability_said(facts, picture, durability),
         *_capacity(facts),
     ]
     return Judgement(phase, message, tuple(said))
@@ -109,22 +79,23 @@ def _phase(
     if picture.verdict.spec is None:
         return "Blocked", picture.verdict.message
     if facts.blind:
-        errors = "; ".join(sorted({copy.error for copy in facts.copies.values() if copy.error is not None}))
+        errors = "; ".join(sorted({copy.error for copy in facts.all_copies.values() if copy.error is not None}))
         return before.phase or "Creating", f"No agent can be reached, so the state is not known: {errors}"
     if facts.leader is None:
-        return _without_leader(facts, picture, before, new)
+        return _without_leader(facts, picture, before, durability, new)
     assert durability is not None  # noqa: S101  there is an accepted spec
     if not durability.write_available and not new:
         return "Unavailable", (
             f"Writes wait: {durability.alive_copies} copies are up to date, and a commit needs "
-            f"{durability.write_quorum}. Reads go on."
+            f"{durability.write_quorum}. Reads go on. {_until(picture)}"
         )
     if picture.switching:
         return "SwitchingOver", " ".join(picture.progress)
     if picture.verdict.status == "False":
         return "Blocked", picture.verdict.message
-    ill = tuple(c.name for c in facts.copies.values() if c.ordinal in picture.wanted and not facts.healthy(c))
-    missing = [o for o in picture.wanted if o not in facts.copies]
+    wanted = _wanted(facts, picture)
+    ill = tuple(name for name in wanted if name in facts.all_copies and not facts.healthy(facts.all_copies[name]))
+    missing = [name for name in wanted if name not in facts.all_copies]
     if not ill and not missing and not picture.progress and not picture.faults:
         count = len(picture.wanted)
         return "Ready", f"{_writer(facts)} {count} of {count} instances are ready."
@@ -133,28 +104,40 @@ def _phase(
         return "Creating", text
     if picture.faults:
         return "Degraded", text
-    failed = any(facts.copies[o].phase == "Failed" for o in picture.wanted if o in facts.copies)
+    failed = any(facts.all_copies[name].phase == "Failed" for name in wanted if name in facts.all_copies)
     if not failed and (picture.progress or before.phase in ("Updating", "SwitchingOver")):
         return "Updating", text
     return "Degraded", f"Not up to date: {', '.join(ill)}." if ill else text
 
 
-def _without_leader(facts: Facts, picture: Picture, before: AuroraClusterStatus, new: bool) -> tuple[ClusterPhase, str]:
-    spec = picture.verdict.spec
-    assert spec is not None  # noqa: S101  checked by the caller
+def _wanted(facts: Facts, picture: Picture) -> list[str]:
+    """The copies that should be there and well."""
+    logs = picture.votes.logs if picture.votes is not None else {}
+    return [
+        *(names.instance_name(facts.name, ordinal) for ordinal in picture.wanted),
+        *(names.log_name(facts.name, number) for number in sorted(logs)),
+    ]
+
+
+def _without_leader(
+    facts: Facts, picture: Picture, before: AuroraClusterStatus, durability: DurabilityStatus | None, new: bool
+) -> tuple[ClusterPhase, str]:
     progress = " ".join((*picture.faults, *picture.progress))
     if new:
         return "Creating", progress or "The first writer is being prepared."
     phases = {agent.phase for agent in facts.answering}
-    running = sum(agent.phase not in ("Initialising", "Cloning", "Failed", "Stopping") for agent in facts.answering)
-    needed = spec.read_quorum
-    if running < needed:
-        return "Unavailable", (
-            f"There is no writer, and a new one needs {needed} copies, of which {running} can be reached. {progress}"
-        ).rstrip()
+    obstacle = without_writer(facts, picture, durability) if durability is not None else None
+    if obstacle is not None:
+        return "Unavailable", f"{obstacle} {progress}".rstrip()
     if "Resigning" in phases or (before.phase == "SwitchingOver" and _just_closed(before, facts.now)):
         return "SwitchingOver", "The writer is handing over."
     return "FailingOver", "There is no open writer; the instances are electing one."
+
+
+def _until(picture: Picture) -> str:
+    spec = picture.verdict.spec
+    delay = spec.durability.repair_delay_seconds if spec is not None else 60
+    return f"After {delay} s without more of them, writes go on with the copies that are left, if those know all."
 
 
 def _just_closed(before: AuroraClusterStatus, now: datetime) -> bool:
@@ -174,17 +157,3 @@ def _capacity(facts: Facts) -> list[Said]:
     if short:
         return [(CAPACITY_MET, "False", reasons.NODE_TOO_SMALL, " ".join(short))]
     return [(CAPACITY_MET, "True", reasons.AS_THE_LOAD_ASKS, "Each instance has the capacity that its load asks for.")]
-
-
-def _durability(facts: Facts, picture: Picture, durability: DurabilityStatus | None) -> Said:
-    if durability is None or facts.leader is None:
-        return (DURABILITY_MET, "Unknown", reasons.WRITER_UNKNOWN, "Only the writer knows which copies are up to date.")
-    ordinals = {facts.ordinal_of(name) for name in picture.voters}
-    wanted_zones = {zone for o, zone in picture.zones.items() if o in ordinals and zone is not None}
-    lost = wanted_zones - set(durability.zones)
-    copies = f"{durability.alive_copies} of {durability.copies} copies are up to date"
-    if durability.alive_copies < durability.copies:
-        return (DURABILITY_MET, "False", reasons.COPIES_MISSING, f"{copies}.")
-    if lost:
-        return (DURABILITY_MET, "False", reasons.ZONES_MISSING, f"{copies}, but none in {', '.join(sorted(lost))}.")
-    return (DURABILITY_MET, "True", reasons.ALL_COPIES, f"{copies}.")

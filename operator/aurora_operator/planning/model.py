@@ -81,7 +81,9 @@ class Node:
     """Its label `topology.kubernetes.io/zone`."""
     ready: bool = True
     schedulable: bool = True
-    """Neither `spec.unschedulable` nor a NoSchedule/NoExecute taint of role control-plane."""
+    """No NoSchedule/NoExecute taint of role control-plane."""
+    cordoned: bool = False
+    """`spec.unschedulable`: it takes no new pods for now."""
 
 
 @dataclass(frozen=True)

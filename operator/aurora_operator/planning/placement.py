@@ -21,13 +21,17 @@ def place(
     placed: Mapping[int, str | None],
     available: Iterable[str],
     *,
+    usable: Iterable[str] | None = None,
     leaving: Iterable[int] = (),
 ) -> dict[int, str | None]:
     """The zone of each of `ordinals`; None where nodes have no zones.
 
-    `placed` has those that are placed already; of them, those `leaving` do not count as filling their zones.
+    `placed` has those that are placed already; of them, those `leaving` do not count as filling their zones. New ones
+    go to zones in which pods can be started now (`usable`; None: all), as far as there are any.
     """
     zones = allowed_zones(spec, available)
+    if usable is not None:
+        zones = tuple(zone for zone in zones if zone in set(usable)) or zones
     result: dict[int, str | None] = {o: placed[o] for o in ordinals if o in placed}
     new = [o for o in sorted(ordinals) if o not in placed]
     for ordinal in new:

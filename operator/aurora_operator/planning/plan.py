@@ -19,16 +19,19 @@ from aurora_operator.planning.compare import matches
 from aurora_operator.planning.deletion import FINALIZER, is_deleting, is_protected, plan_deletion
 from aurora_operator.planning.events import events_between
 from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.judgement import Picture
+from aurora_operator.planning.judgement_model import Picture
+from aurora_operator.planning.logcopies import LogCopies, plan_log_copies
 from aurora_operator.planning.members import Members, choose_members
 from aurora_operator.planning.model import AgentCall, ObjectRef, Observed, Plan, PushSettings, Supplies
-from aurora_operator.planning.objects.access import build_access, build_disruption_budget
+from aurora_operator.planning.objects.access import build_access, build_disruption_budget, build_log_access
 from aurora_operator.planning.objects.common import decode_data
 from aurora_operator.planning.objects.config import build_record, build_settings
 from aurora_operator.planning.objects.instance import Instance, build_statefulset, start_of, template_of
 from aurora_operator.planning.objects.network import build_network_policy, build_services
+from aurora_operator.planning.objects.pod import LOG
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
 from aurora_operator.planning.placement import place
+from aurora_operator.planning.preset import zones_of
 from aurora_operator.planning.relief import NO_ROOM, roomier
 from aurora_operator.planning.rollout import Rollout, plan_rollout
 from aurora_operator.planning.seeding import Seeding, plan_seeds
@@ -38,6 +41,7 @@ from aurora_operator.planning.storage import Volumes, VolumeSource, may_remove, 
 from aurora_operator.planning.storage_status import storage_said, storage_status
 from aurora_operator.planning.switchover import Request, read_request
 from aurora_operator.planning.validation import Verdict, judge
+from aurora_operator.planning.voting import Votes, choose_votes
 
 STEADY_SECONDS: Final = 10.0
 ILL_SECONDS: Final = 3.0
@@ -53,6 +57,8 @@ class _Decided:
     zones: Mapping[int, str | None]
     statefulsets: Mapping[int, dict[str, Any]]
     volumes: Volumes
+    votes: Votes
+    logs: LogCopies
     rollout: Rollout
     request: Request
     beginning: Beginning
@@ -85,11 +91,11 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     decided = _decide(facts, spec, supplies)
     members, rollout, volumes, request = decided.members, decided.rollout, decided.volumes, decided.request
     beginning = decided.beginning
-    settings = choose_settings(spec, members, decided.zones, facts, beginning.origin)
+    settings = choose_settings(spec, members, decided.zones, decided.votes, facts, beginning.origin)
     certificates = _certificates(facts, supplies)
     wanted = _objects(facts, decided, certificates, supplies)
     if settings is not None and verdict.raw is not None:
-        wanted.append(build_settings(facts.identity, settings, verdict.raw))
+        wanted.append(build_settings(facts.identity, settings, verdict.raw, zones_of(spec, facts)))
     create = [obj for obj in (_new_record(facts), endpoint.new_slice(facts)) if obj is not None]
     wanted += [*beginning.objects, *decided.seeding.objects]
     wanted += _instances(facts, decided) if beginning.ready else []
@@ -100,7 +106,8 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     if repaired is not None:
         apply.append(repaired)
         why.append(f"lead the writer endpoint to {facts.leader.name if facts.leader else 'nobody'}")
-    delete = [*volumes.delete, *_removed(facts, members), *beginning.delete, *decided.seeding.delete]
+    delete = [*volumes.delete, *_removed(facts, members), *decided.logs.delete]
+    delete += [*beginning.delete, *decided.seeding.delete]
     calls: list[AgentCall] = []
     if verdict.check is not None:
         calls.append(verdict.check)
@@ -113,6 +120,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     why += [
         *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create),
         *volumes.why,
+        *decided.logs.why,
         *decided.seeding.why,
         *request.why,
     ]
@@ -124,9 +132,10 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         present=members.present,
         zones=decided.zones,
         voters=settings.voters if settings is not None else (),
-        progress=progress.under_way(facts, members, settings, rollout, volumes, verdict, beginning),
+        votes=decided.votes,
+        progress=progress.under_way(facts, members, decided.votes, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
-        faults=progress.faults(facts, spec, members, volumes),
+        faults=progress.faults(facts, spec, members, decided.votes, volumes),
         storage=storage_status(volumes.growths, facts),
         storage_said=storage_said(volumes.growths, facts),
         protected=_refused(facts),
@@ -164,14 +173,20 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
         if beginning.pinned:
             placed.setdefault(beginning.bootstrap, beginning.zone)
         sources[beginning.bootstrap] = VolumeSource(beginning.data_source, beginning.least_bytes)
-    zones = place(spec, members.present, placed, facts.zones, leaving=members.leaving)
+    zones = place(
+        spec, members.present, placed, facts.zones, usable=facts.usable_zones or None, leaving=members.leaving
+    )
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
-    templates = {ordinal: template_of(obj) for ordinal, obj in statefulsets.items()}
+    votes = choose_votes(spec, members, zones, facts)
+    logs = plan_log_copies(spec, votes, facts)
+    made = (*statefulsets.values(), *logs.statefulsets.values())
+    templates = {obj["metadata"]["name"]: template_of(obj) for obj in made}
     request = read_request(spec, members, facts)
     room = roomier(members, facts) if request.target is None else None
     rollout = plan_rollout(
         spec,
         members,
+        votes,
         templates,
         facts,
         requested=room or request.target,
@@ -179,7 +194,7 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     )
     seeding = plan_seeds(members, zones, facts)
     volumes = plan_volumes(spec, members, zones, facts, {**seeding.sources, **sources}, held=seeding.held)
-    return _Decided(spec, members, zones, statefulsets, volumes, rollout, request, beginning, seeding)
+    return _Decided(spec, members, zones, statefulsets, volumes, votes, logs, rollout, request, beginning, seeding)
 
 
 def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None) -> Instance:
@@ -218,7 +233,7 @@ def _new_record(facts: Facts) -> dict[str, Any] | None:
 
 def _objects(facts: Facts, decided: _Decided, certificates: Certificates, supplies: Supplies) -> list[dict[str, Any]]:
     """All objects but the settings, the record, the slice, and those of single instances."""
-    identity, spec = facts.identity, decided.spec
+    identity, spec, votes = facts.identity, decided.spec, decided.votes
     instances = [names.instance_name(facts.name, ordinal) for ordinal in decided.members.present]
     there = facts.observed.child("Secret", names.app_secret(facts.name))
     app = decode_data(there)
@@ -238,9 +253,10 @@ def _objects(facts: Facts, decided: _Decided, certificates: Certificates, suppli
             instances,
             [names.instance_name(facts.name, o) for o in decided.members.present if spec.capacity_of(o) is not None],
         ),
+        *build_log_access(identity, [names.log_name(facts.name, number) for number in votes.present_logs]),
         *build_services(identity, readers=endpoint.has_reader(facts)),
         build_network_policy(identity, facts.observed.operator),
-        build_disruption_budget(identity),
+        build_disruption_budget(identity, spare=votes.copies - spec.write_quorum(votes.copies)),
     ]
 
 
@@ -265,6 +281,9 @@ def _instances(facts: Facts, decided: _Decided) -> list[dict[str, Any]]:
         # A claim that is on its way out must be gone before a pod could hold on to it.
         if there or f"data-{names.instance_name(name, ordinal)}" in claims:
             built.append(statefulset)
+    # What log copies mount comes a moment after their own access.
+    if seen.child("ServiceAccount", LOG.account.format(name)) is not None:
+        built += decided.logs.objects
     return built
 
 

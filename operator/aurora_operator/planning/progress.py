@@ -12,11 +12,13 @@ from aurora_operator.planning.rollout import Rollout
 from aurora_operator.planning.storage import Volumes
 from aurora_operator.planning.storage_status import full_volumes
 from aurora_operator.planning.validation import Verdict
+from aurora_operator.planning.voting import Votes
 
 
 def under_way(
     facts: Facts,
     members: Members,
+    votes: Votes,
     settings: Settings | None,
     rollout: Rollout,
     volumes: Volumes,
@@ -33,7 +35,7 @@ def under_way(
         late = [a.name for a in facts.answering if a.settings_revision < settings.revision]
         if late:
             found.append(f"New settings are on their way to {', '.join(sorted(late))}.")
-    found += _membership(facts, members, settings)
+    found += _membership(facts, members, votes, settings)
     if rollout.now is not None:
         found.append(f"{rollout.now.why[0].upper()}{rollout.now.why[1:]}.")
     elif rollout.outdated:
@@ -45,26 +47,28 @@ def under_way(
     return tuple(found)
 
 
-def _membership(facts: Facts, members: Members, settings: Settings | None) -> list[str]:
+def _membership(facts: Facts, members: Members, votes: Votes, settings: Settings | None) -> list[str]:
     found = []
-    if members.leaving:
-        leaving = ", ".join(names.instance_name(facts.name, o) for o in members.leaving)
-        found.append(f"Being removed: {leaving}.")
+    leaving = [names.instance_name(facts.name, o) for o in members.leaving]
+    leaving += [names.log_name(facts.name, number) for number in votes.leaving_logs]
+    if leaving:
+        found.append(f"Being removed: {', '.join(leaving)}.")
     if settings is None or facts.config is None:
         return found
     joining = sorted(set(settings.voters) - facts.voting)
     if joining:
         found.append(f"Joining: {', '.join(joining)}.")
-    elif facts.config.next_voters or facts.voting != set(settings.voters):
+    elif not facts.votes_settled:
         found.append("The membership is changing.")
     return found
 
 
-def faults(facts: Facts, spec: AuroraClusterSpec, members: Members, volumes: Volumes) -> tuple[str, ...]:
+def faults(facts: Facts, spec: AuroraClusterSpec, members: Members, votes: Votes, volumes: Volumes) -> tuple[str, ...]:
     """What does not work, and will not by itself."""
     found: list[str] = []
-    for ordinal in members.wanted:
-        copy = facts.copies.get(ordinal)
+    wanted = [facts.copies.get(ordinal) for ordinal in members.wanted]
+    wanted += [facts.log_copies.get(number) for number in votes.logs]
+    for copy in wanted:
         if copy is None:
             continue
         if copy.stuck is not None:

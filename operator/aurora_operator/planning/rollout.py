@@ -1,7 +1,8 @@
 """Voluntary disruptions: at most one at a time, and none while anything is wrong or unknown.
 
-Readers first, each waiting for the one before to be back and up to date; then a switchover away from the writer; then
-the old writer, which is a reader by then. Only a pod that cannot run as it is may be replaced at any time.
+Log copies and readers first, each waiting for the one before to be back and up to date; then a switchover away from
+the writer; then the old writer, which is a reader by then. Only a pod that cannot run as it is may be replaced at any
+time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from aurora_operator.planning.members import Members
 from aurora_operator.planning.model import AgentCall, ObjectRef, Restart, Switchover
 from aurora_operator.planning.objects.common import is_leaving
 from aurora_operator.planning.objects.instance import ANNOTATION_TEMPLATE
+from aurora_operator.planning.voting import Votes
 
 _BUSY: Final = frozenset({"Initialising", "Cloning", "Recovering", "Rewinding", "Promoting", "Electing", "Resigning"})
 """Phases that lead somewhere, and would begin again after an interruption."""
@@ -50,16 +52,19 @@ class Rollout:
 def plan_rollout(
     spec: AuroraClusterSpec,
     members: Members,
-    templates: Mapping[int, str],
+    votes: Votes,
+    templates: Mapping[str, str],
     facts: Facts,
     *,
     requested: str | None = None,
     requested_because: str = "it was asked for",
 ) -> Rollout:
-    """The one thing to do next. `templates` are the fingerprints that pods should have; `requested` is the instance
-    that should be the writer, and why."""
+    """The one thing to do next. `templates` are the fingerprints that pods should have, by name; `requested` is the
+    instance that should be the writer, and why."""
     copies = [facts.copies[o] for o in members.present if o in facts.copies]
-    outdated = [c for c in copies if c.pod is not None and c.template != templates[c.ordinal]]
+    logs = [facts.log_copies[n] for n in votes.present_logs if n in facts.log_copies and n not in votes.leaving_logs]
+    copies += logs
+    outdated = [c for c in copies if c.pod is not None and c.name in templates and c.template != templates[c.name]]
     pending = [c for c in copies if c not in outdated and c.agent is not None and c.agent.pending_restart]
     todo = tuple(c.name for c in (*outdated, *pending))
     for copy in outdated:
@@ -73,7 +78,7 @@ def plan_rollout(
         return Rollout(None, todo, "no open writer is known" if needed else None)
     if requested is not None and requested != leader.name:
         return _hand_over(spec, members, facts, todo, requested_because, requested)
-    blocked = _unsettled(members, facts)
+    blocked = _unsettled(members, votes, facts)
     if blocked is not None:
         down = [c for c in outdated if not facts.healthy(c) and c.name != leader.name and c.phase not in _BUSY]
         for copy in down:
@@ -81,9 +86,11 @@ def plan_rollout(
                 return Rollout(_replace(copy, "it is out of date, and down anyway"), todo)
         return Rollout(None, todo, blocked if needed else None)
     readers = sorted(
-        (c for c in copies if c.name != leader.name), key=lambda c: (-spec.promotion_tier_of(c.ordinal), -c.ordinal)
+        (c for c in copies if c.name != leader.name and c.kind == "instance"),
+        key=lambda c: (-spec.promotion_tier_of(c.ordinal), -c.ordinal),
     )
-    for copy in readers:
+    # Log copies first: nobody is connected to them, and what is wrong with an image shows where it hurts least.
+    for copy in (*logs, *readers):
         if copy in outdated:
             if not _will_be_new(copy, templates):
                 return Rollout(None, todo, f"the StatefulSet of {copy.name} is being updated")
@@ -143,18 +150,24 @@ def _hand_over(
     return Rollout(Disruption("switchover", leader.name, text, call=call), todo)
 
 
-def _unsettled(members: Members, facts: Facts) -> str | None:
+def _unsettled(members: Members, votes: Votes, facts: Facts) -> str | None:
     """What is not as it should be, so that nothing may be interrupted on purpose."""
     settings, leader, config = facts.settings, facts.leader, facts.config
     for ordinal in members.wanted:
         copy = facts.copies.get(ordinal)
         if copy is None or not facts.healthy(copy):
             return f"{names.instance_name(facts.name, ordinal)} is not up to date yet"
+    for number in votes.logs:
+        log_copy = facts.log_copies.get(number)
+        if log_copy is None or not facts.healthy(log_copy):
+            return f"{names.log_name(facts.name, number)} is not up to date yet"
     if members.leaving:
         return "instances are being removed"
+    if votes.leaving_logs or votes.stand_ins:
+        return "log copies are being removed"
     if settings is None or leader is None or config is None or leader.settings_revision < settings.revision:
         return "the writer has not taken the newest settings yet"
-    if config.next_voters or facts.voting != set(settings.voters):
+    if not facts.votes_settled:
         return "the membership is changing"
     return None if facts.quorum_streams else "too few copies are up to date"
 
@@ -173,7 +186,7 @@ def _serves(copy: Copy) -> bool:
     return copy.agent is not None and copy.agent.role != "none"
 
 
-def _will_be_new(copy: Copy, templates: Mapping[int, str]) -> bool:
+def _will_be_new(copy: Copy, templates: Mapping[str, str]) -> bool:
     """Whether the StatefulSet controller would make the next pod from the template that we want."""
     statefulset = copy.statefulset
     if statefulset is None or is_leaving(statefulset):
@@ -181,7 +194,7 @@ def _will_be_new(copy: Copy, templates: Mapping[int, str]) -> bool:
     annotations = statefulset["spec"]["template"]["metadata"].get("annotations") or {}
     seen = (statefulset.get("status") or {}).get("observedGeneration")
     generation = statefulset["metadata"].get("generation")
-    return annotations.get(ANNOTATION_TEMPLATE) == templates[copy.ordinal] and seen == generation
+    return annotations.get(ANNOTATION_TEMPLATE) == templates.get(copy.name) and seen == generation
 
 
 def _replace(copy: Copy, why: str) -> Disruption:

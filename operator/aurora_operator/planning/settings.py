@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from aurora_operator.api import names
-from aurora_operator.api.durability import default_write_quorum
 from aurora_operator.api.origin import Origin
 from aurora_operator.api.settings import Member, Settings
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
-
-
-def choose_voters(
-    spec: AuroraClusterSpec, members: Members, zones: Mapping[int, str | None], facts: Facts
-) -> tuple[int, ...]:
-    """The ordinals that should vote: the writer, those that vote now, then whoever spreads the votes over zones.
-
-    A writer that is to leave goes on voting until it is no longer the writer.
-    """
-    before = _voting_before(facts)
-    chosen: list[int] = []
-    crowd: Counter[str | None] = Counter()
-    candidates = set(members.wanted)
-    while candidates and len(chosen) < spec.voting_copies:
-
-        def order(ordinal: int) -> tuple[bool, bool, int, int, int]:
-            name = names.instance_name(facts.name, ordinal)
-            tier = spec.promotion_tier_of(ordinal)
-            return (ordinal != facts.leader_ordinal, name not in before, crowd[zones[ordinal]], tier, ordinal)
-
-        best = min(candidates, key=order)
-        candidates.remove(best)
-        chosen.append(best)
-        crowd[zones[best]] += 1
-    if members.writer_leaving is not None:
-        chosen.append(members.writer_leaving)
-    return tuple(sorted(chosen))
-
-
-def _voting_before(facts: Facts) -> set[str]:
-    return (set(facts.settings.voters) if facts.settings is not None else set()) | facts.voting
+from aurora_operator.planning.voting import Votes
 
 
 def bootstrap_of(members: Members, facts: Facts) -> int:
@@ -58,6 +26,7 @@ def choose_settings(
     spec: AuroraClusterSpec,
     members: Members,
     zones: Mapping[int, str | None],
+    votes: Votes,
     facts: Facts,
     origin: Origin | None = None,
 ) -> Settings | None:
@@ -66,13 +35,12 @@ def choose_settings(
     old = facts.settings
     if old is None and facts.blind:
         return None
-    voters = choose_voters(spec, members, zones, facts)
-    write_quorum = spec.write_quorum
-    if len(voters) != spec.voting_copies:
-        write_quorum = min(max(write_quorum, default_write_quorum(len(voters))), len(voters))
     present = members.present
     bootstrap = names.instance_name(facts.name, bootstrap_of(members, facts))
     revision = max([old.revision if old is not None else 0, *(a.settings_revision for a in facts.answering)])
+    if old is None and facts.record is None and facts.observed.children.get("PersistentVolumeClaim"):
+        # Volumes of an earlier life may hold any revision: begin above what counting could have reached.
+        revision = max(revision, int(facts.now.timestamp()))
     document = Settings(
         cluster=facts.name,
         namespace=facts.identity.namespace,
@@ -80,13 +48,17 @@ def choose_settings(
         revision=max(revision, 1),
         engine_version=spec.engine_version,
         bootstrap=bootstrap,
-        members=tuple(_member(spec, o, zones[o], facts) for o in present),
-        voters=tuple(names.instance_name(facts.name, o) for o in voters),
-        write_quorum=write_quorum,
+        members=(
+            *(_member(spec, o, zones[o], facts) for o in present),
+            *(_log_member(number, votes, facts) for number in votes.present_logs),
+        ),
+        voters=votes.voters,
+        write_quorum=spec.write_quorum(len(votes.voters)),
         database_name=spec.database_name,
         master_username=spec.master_username,
         parameters=dict(sorted(spec.parameters.items())),
         origin=origin,
+        repair_delay_seconds=spec.durability.repair_delay_seconds,
     )
     if old is not None and old.revision == revision and document == old:
         return old
@@ -104,3 +76,10 @@ def _member(spec: AuroraClusterSpec, ordinal: int, zone: str | None, facts: Fact
         memory_bytes=spec.resources_of(ordinal).memory_bytes,
         capacity=spec.capacity_of(ordinal),
     )
+
+
+def _log_member(number: int, votes: Votes, facts: Facts) -> Member:
+    name = names.log_name(facts.name, number)
+    zone = votes.logs[number] if number in votes.logs else facts.log_copies[number].zone
+    host = names.pod_host(facts.name, facts.identity.namespace, name)
+    return Member(name=name, ordinal=0, kind="log", host=host, zone=zone)

@@ -7,19 +7,22 @@ from typing import Any
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.api.conditions import RECONCILED, SPEC_ACCEPTED, Condition, set_condition
-from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
-from aurora_operator.planning.copies import Copy
+from aurora_operator.api.status import AuroraClusterStatus, Endpoints, MemberStatus
+from aurora_operator.planning.durability import durability_status
 from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.judgement import Judgement, Picture, judge_state
+from aurora_operator.planning.judgement import Judgement, judge_state
+from aurora_operator.planning.judgement_model import Picture
+from aurora_operator.planning.memberstatus import log_members, member_message, position_of
 
 
 def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
     """The whole status, as Kubernetes stores it."""
     before = facts.before
-    durability = _durability(facts, picture)
+    durability = durability_status(facts, picture)
     members = _members(facts, picture)
+    instances = [member for member in members if member.kind == "instance"]
     judgement = judge_state(facts, picture, before, durability)
-    ready = sum(member.ready for member in members)
+    ready = sum(member.ready for member in instances)
     generation = facts.metadata.get("generation")
     leader = facts.leader
     status = AuroraClusterStatus(
@@ -29,7 +32,7 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         # An epoch never goes back; a writer that we merely cannot see may be there all the same.
         writer=leader.name if leader is not None else (before.writer if facts.blind else None),
         epoch=leader.epoch if leader is not None else before.epoch,
-        instances=len(members),
+        instances=len(instances),
         ready_instances=ready,
         ready=f"{ready}/{len(picture.wanted)}",
         selector=",".join(f"{key}={value}" for key, value in sorted(facts.identity.pod_selector.items())),
@@ -78,6 +81,7 @@ def _members(facts: Facts, picture: Picture) -> tuple[MemberStatus, ...]:
         if copy is None:
             members.append(MemberStatus(name=name, role="none", zone=zone, tier=tier, message="It is being created."))
             continue
+        position = position_of(facts, copy)
         agent, replica = copy.agent, facts.replicas.get(name)
         lag_bytes = replica.lag_bytes if replica is not None else (agent.lag_bytes if agent is not None else None)
         lag_seconds = replica.lag_seconds if replica is not None else (agent.lag_seconds if agent is not None else None)
@@ -94,11 +98,12 @@ def _members(facts: Facts, picture: Picture) -> tuple[MemberStatus, ...]:
                 lag_bytes=0 if leads else lag_bytes,
                 lag_seconds=0 if leads else lag_seconds,
                 pending_restart=agent.pending_restart if agent is not None else (),
+                position=position,
                 message=member_message(copy),
                 **_capacity(agent),
             )
         )
-    return tuple(members)
+    return (*members, *log_members(facts, picture, voting))
 
 
 def _capacity(agent: AgentStatus | None) -> dict[str, Any]:
@@ -110,45 +115,6 @@ def _capacity(agent: AgentStatus | None) -> dict[str, Any]:
         "wanted_capacity": capacity.wanted,
         "capacity_reason": capacity.obstacle or capacity.reason or None,
     }
-
-
-def member_message(copy: Copy) -> str | None:
-    """More about an instance, in a sentence, or None."""
-    agent = copy.agent
-    if agent is None:
-        if copy.stuck is not None:
-            return copy.stuck
-        if copy.error is not None:
-            return f"Unknown, because its agent cannot be reached: {copy.error}"
-        return "Its pod is starting." if copy.pod is not None else "It has no pod yet."
-    task = agent.task
-    if task is not None and task.total_bytes > 0:
-        percent = min(100, 100 * task.done_bytes // task.total_bytes)
-        source = f" from {task.source}" if task.source else ""
-        return f"{task.kind}{source}: {percent}% of {task.total_bytes >> 20} MiB in {task.seconds:.0f} s"
-    if task is not None:
-        return f"{task.kind} for {task.seconds:.0f} s"
-    return agent.message or None
-
-
-def _durability(facts: Facts, picture: Picture) -> DurabilityStatus | None:
-    spec, config = picture.verdict.spec, facts.config
-    if spec is None:
-        return None
-    if config is None:
-        return DurabilityStatus(copies=spec.voting_copies, write_quorum=spec.write_quorum, read_quorum=spec.read_quorum)
-    alive = {voter for voter in facts.voting if facts.streaming(voter)}
-    read_quorum = max(len(facts.voting) - config.write_quorum + 1, 1)
-    zones = {copy.zone for copy in facts.copies.values() if copy.name in alive and copy.zone is not None}
-    return DurabilityStatus(
-        copies=spec.voting_copies,
-        alive_copies=len(alive),
-        write_quorum=config.write_quorum,
-        read_quorum=read_quorum,
-        zones=tuple(sorted(zones)),
-        write_available=len(alive) >= config.write_quorum,
-        read_available=len(alive) >= read_quorum,
-    )
 
 
 def _endpoints(facts: Facts) -> Endpoints:

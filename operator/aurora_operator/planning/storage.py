@@ -135,7 +135,7 @@ def _claim(
         zone = label(claim, names.LABEL_ZONE) or zone
     return build_claim(
         facts.identity,
-        ordinal,
+        names.instance_name(facts.name, ordinal),
         zone=zone,
         size=size,
         storage_class=storage_class,

@@ -8,7 +8,7 @@ from aurora_operator.api.quantity import to_bytes
 from aurora_operator.api.status import AuroraClusterStatus, StorageStatus
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.growing import Growth, coarse, full, use_of
-from aurora_operator.planning.judgement import Said
+from aurora_operator.planning.judgement_model import Said
 from aurora_operator.planning.model import EventSpec
 
 

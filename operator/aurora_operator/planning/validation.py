@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from aurora_operator.api import reasons
 from aurora_operator.api.cluster import AuroraCluster
+from aurora_operator.api.durability import default_write_quorum, write_quorum_problem
 from aurora_operator.api.rules import sentences
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning import clone
@@ -21,6 +22,7 @@ from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.growing import class_of
 from aurora_operator.planning.model import CheckParameters, Raw
 from aurora_operator.planning.objects.common import digest
+from aurora_operator.planning.preset import copies_of, zones_of
 from aurora_operator.planning.storage import requested_bytes
 
 
@@ -143,7 +145,25 @@ def _minor(version: str) -> int:
 
 def impossible(spec: AuroraClusterSpec, facts: Facts) -> tuple[str, ...]:
     """What this Kubernetes cluster cannot give, a sentence each, saying what it can."""
-    return (*_zone_problems(spec, facts), *_storage_problems(spec, facts), *clone.problems(spec, facts))
+    return (
+        *_zone_problems(spec, facts),
+        *_quorum_problems(spec, facts),
+        *_storage_problems(spec, facts),
+        *clone.problems(spec, facts),
+    )
+
+
+def _quorum_problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:
+    """Where the number of copies follows from the zones, only here can be said whether a write quorum fits it."""
+    wanted, copies = spec.durability.write_quorum, copies_of(spec, facts)
+    if wanted is None or default_write_quorum(copies) <= wanted <= copies:
+        return []
+    count = zones_of(spec, facts)
+    where = f"in {count} zones" if count > 1 else "in a single zone"
+    return [
+        f"{write_quorum_problem(copies)} There are {copies} by default {where}: set durability.copies to have another "
+        "number."
+    ]
 
 
 def _zone_problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:

@@ -65,25 +65,35 @@ BAD_SPECS: Final = (
     ),
     Bad(
         "quorum-more-than-instances",
-        {"instances": 3, "durability": {"writeQuorum": 5}},
+        {"instances": 9, "durability": {"copies": 3, "writeQuorum": 5}},
         THREE_COPIES,
     ),
     Bad(
         "quorum-no-majority",
-        {"instances": 4, "durability": {"writeQuorum": 2}},
+        {"instances": 4, "durability": {"copies": 4, "writeQuorum": 2}},
         "durability.writeQuorum must be 3 to 4 with 4 copies: with more,",
     ),
     Bad(
         "quorum-no-majority-of-six",
-        {"instances": 9, "durability": {"writeQuorum": 3}},
+        {"instances": 9, "durability": {"copies": 6, "writeQuorum": 3}},
         "durability.writeQuorum must be 4 to 6 with 6 copies: with more,",
     ),
     Bad("quorum-zero", {"durability": {"writeQuorum": 0}}, "writeQuorum must be 1 to 6: a majority of the copies."),
     Bad(
-        "copies-more-than-instances",
-        {"instances": 3, "durability": {"copies": 6}},
-        "durability.copies is more than instances, and in this version every copy is an instance: "
-        "raise instances, or lower copies.",
+        "repair-at-once",
+        {"durability": {"repairDelaySeconds": 1}},
+        "repairDelaySeconds must be 5 to 86400: seconds to wait for a lost copy before it is replaced elsewhere.",
+    ),
+    Bad(
+        "log-volume-too-small",
+        {"durability": {"logVolumeSize": "100Mi"}},
+        "durability.logVolumeSize must be at least 256Mi.",
+    ),
+    Bad("no-copies", {"durability": {"copies": 0}}, "copies must be 1 to 6: copies beyond six slow commits"),
+    Bad(
+        "log-volume-not-a-quantity",
+        {"durability": {"logVolumeSize": "much"}},
+        "This is not a quantity: write a positive number with an optional unit, such as 10Gi or 500Gi.",
     ),
     Bad(
         "seven-copies",
@@ -364,6 +374,12 @@ BAD_CHANGES: Final = (
         before={"engineVersion": "17.12"},
     ),
     Bad(
+        "log-volume-shrinks",
+        {"durability": {"logVolumeSize": "1Gi"}},
+        "durability.logVolumeSize cannot shrink, because volumes only grow: keep the old size or a larger one.",
+        before={"durability": {"logVolumeSize": "4Gi"}},
+    ),
+    Bad(
         "clone-of-another",
         {"cloneFrom": {"cluster": "b"}},
         "cloneFrom cannot change once the cluster exists: put the old value back, and make another cluster.",
@@ -391,6 +407,7 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"instances": 1},
     {"instances": 16, "durability": {"copies": 6, "writeQuorum": 4, "zones": 3}},
     {"instances": 4, "durability": {"copies": 4, "writeQuorum": 3, "zones": 2}},
+    {"instances": 1, "durability": {"copies": 6, "writeQuorum": 5, "repairDelaySeconds": 5, "logVolumeSize": "256Mi"}},
     {"instances": 2, "durability": {"copies": 1}},
     {"instances": 2, "instanceSettings": [{"instance": 31, "promotionTier": 0}, {"instance": 5}]},
     {

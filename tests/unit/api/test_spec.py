@@ -40,31 +40,31 @@ def test_ordinals_without_names() -> None:
 
 @given(
     instances=st.integers(1, 16),
+    zones=st.integers(0, 6),
     copies=st.none() | st.integers(1, 6),
     write_quorum=st.none() | st.integers(1, 6),
 )
-def test_accepted_quorums_are_safe(instances: int, copies: int | None, write_quorum: int | None) -> None:
-    durability = {"copies": copies, "writeQuorum": write_quorum}
+def test_accepted_quorums_are_safe(instances: int, zones: int, copies: int | None, write_quorum: int | None) -> None:
     try:
-        found = spec(instances=instances, durability=durability)
+        found = spec(instances=instances, durability={"copies": copies, "writeQuorum": write_quorum})
     except ValidationError:
-        effective = copies or min(instances, 6)
-        assert (copies is not None and copies > instances) or (
-            write_quorum is not None and not effective / 2 < write_quorum <= effective
-        )
+        assert copies is not None and write_quorum is not None and not copies / 2 < write_quorum <= copies
         return
-    v, w, r = found.voting_copies, found.write_quorum, found.read_quorum
-    assert 1 <= w <= v <= instances
-    assert 2 * w > v, "two writers could both commit"
-    assert w + r == v + 1, "every commit is seen by every election"
+    v = found.voting_copies(zones)
+    for voting in range(1, v + 1):
+        assert 2 * found.write_quorum(voting) > voting, "two writers could both commit"
+        assert found.write_quorum(voting) <= voting, "no commit could ever succeed"
+    if copies is not None and write_quorum is not None:
+        assert found.write_quorum(v) == write_quorum
 
 
 @pytest.mark.parametrize(
-    ("instances", "expected"), [(1, (1, 1, 1)), (2, (2, 2, 1)), (3, (3, 2, 2)), (4, (4, 3, 2)), (9, (6, 4, 3))]
+    ("zones", "instances", "expected"),
+    [(3, 1, (6, 4)), (5, 16, (6, 4)), (2, 1, (4, 3)), (2, 9, (4, 3)), (1, 1, (1, 1)), (1, 3, (3, 2)), (0, 9, (6, 4))],
 )
-def test_default_quorums(instances: int, expected: tuple[int, int, int]) -> None:
+def test_default_quorums(zones: int, instances: int, expected: tuple[int, int]) -> None:
     found = spec(instances=instances)
-    assert (found.voting_copies, found.write_quorum, found.read_quorum) == expected
+    assert (found.voting_copies(zones), found.write_quorum(found.voting_copies(zones))) == expected
 
 
 def test_an_instance_has_its_own_settings_or_the_clusters() -> None:

@@ -57,7 +57,7 @@ def test_nodes() -> None:
     taint = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
     assert node_of({"metadata": zone, "status": ready}) == Node("w", "zone-a")
     assert not node_of({"metadata": zone, "status": {}}).ready
-    assert not node_of({"metadata": zone, "status": ready, "spec": {"unschedulable": True}}).schedulable
+    assert node_of({"metadata": zone, "status": ready, "spec": {"unschedulable": True}}).cordoned
     assert not node_of({"metadata": {"name": "c"}, "status": ready, "spec": {"taints": [taint]}}).schedulable
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.planning.world_agents import Agents
+from tests.unit.planning.world_agents import Agents, is_log
 
 from aurora_operator.planning.model import ObjectRef, Plan, Restart, Switchover
 
@@ -25,7 +25,8 @@ def check_safety(world: Agents, resource: dict[str, Any], unreachable: set[str],
         target = hit.name.removesuffix("-0") if isinstance(hit, ObjectRef) else getattr(hit, "instance", None)
         if target in serving:
             assert members <= serving, f"{made.why} while {members - serving} are down"
-            assert target != world.leader or len(serving) == 1, f"the writer is interrupted: {made.why}"
+            others = [name for name in serving if name != world.leader and not is_log(name)]
+            assert target != world.leader or not others, f"the writer is interrupted: {made.why}"
         if isinstance(hit, (Restart, Switchover)):
             assert world.leader not in unreachable
     if "deletionTimestamp" in resource["metadata"]:

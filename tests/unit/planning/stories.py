@@ -8,7 +8,8 @@ from tests.unit.planning.world import World, cluster
 
 
 def ready(**spec: Any) -> World:
-    world = World(cluster(**{"instances": 3, **spec}))
+    """A cluster of three copies that are instances, unless told otherwise."""
+    world = World(cluster(**{"instances": 3, "durability": {"copies": 3}, **spec}))
     world.settle()
     return world
 

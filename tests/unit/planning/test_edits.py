@@ -71,7 +71,8 @@ def test_refused_parameter_changes_nothing() -> None:
         ({"storage": {"storageClassName": "fast"}}, "fast"),
         ({"databaseName": "other"}, "cannot change"),
         ({"instances": 17}, "1 to 16"),
-        ({"durability": {"writeQuorum": 4}}, "writeQuorum"),
+        ({"durability": {"copies": 3, "writeQuorum": 4}}, "writeQuorum must be 2 to 3 with 3 copies"),
+        ({"durability": {"writeQuorum": 3}}, "writeQuorum must be 4 to 6 with 6 copies"),
         ({"parameters": {"fsync": "off"}}, "fsync"),
     ],
 )

@@ -70,7 +70,7 @@ def test_volumes_of_an_earlier_life_are_found() -> None:
 
 
 def test_scale_up_and_down() -> None:
-    world = ready()
+    world = ready(durability={"copies": 5})
     world.edit(instances=5)
     world.settle()
     assert world.instances == [f"demo-{i}" for i in range(1, 6)]
@@ -81,7 +81,9 @@ def test_scale_up_and_down() -> None:
     world.settle()
     assert len(world.instances) == 2 and world.leader in world.instances
     assert len(set(world.zones().values())) == 2
-    assert sorted(world.objects["PersistentVolumeClaim"]) == [f"data-{name}" for name in world.instances]
+    assert len(world.logs) == 3 and len(world.config.voters) == 5
+    copies = sorted([*world.instances, *world.logs])
+    assert sorted(world.objects["PersistentVolumeClaim"]) == [f"data-{name}" for name in copies]
     assert not calls(world, Switchover) and not any(disruptions(made) for made in world.plans)
 
 
@@ -148,7 +150,7 @@ def test_rollout_stops_at_the_first_that_fails_and_can_be_undone() -> None:
 
 
 def test_single_instance_is_restarted_directly() -> None:
-    world = ready(instances=1)
+    world = ready(instances=1, durability={"copies": 1})
     world.edit(image={"name": "new"})
     world.settle()
     assert [ref.name for made in world.plans for ref in made.delete] == ["demo-1-0"]

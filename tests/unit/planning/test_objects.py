@@ -89,7 +89,7 @@ def test_labels_and_owners() -> None:
         build_statefulset(IDENTITY, Instance(1, "image", zone="a")),
         *build_services(IDENTITY, readers=True),
         *build_access(IDENTITY, ["demo-1"]),
-        build_claim(IDENTITY, 1, zone="a", size="1Gi", storage_class=None),
+        build_claim(IDENTITY, "demo-1", zone="a", size="1Gi", storage_class=None),
     ]
     for obj in objects:
         assert obj["apiVersion"] == CHILD_KINDS[obj["kind"]]

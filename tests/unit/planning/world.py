@@ -257,7 +257,7 @@ class World(Agents):
             self._serial += 1
             self.disks.setdefault(name, Disk(f"{self._serial:08x}"))
         serves = agent.phase in ("Leading", "Following")
-        if serves:
+        if serves and "-log-" not in name:
             pod["metadata"]["labels"][names.LABEL_ROLE] = "writer" if agent.phase == "Leading" else "reader"
         status = "True" if serves else "False"
         pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": status}]}
@@ -267,10 +267,19 @@ class World(Agents):
     @property
     def instances(self) -> list[str]:
         """Instances that have a StatefulSet."""
-        return sorted(self.objects.get("StatefulSet", {}))
+        return sorted(name for name in self.objects.get("StatefulSet", {}) if "-log-" not in name)
+
+    @property
+    def logs(self) -> list[str]:
+        """Log copies that have a StatefulSet."""
+        return sorted(name for name in self.objects.get("StatefulSet", {}) if "-log-" in name)
 
     def zones(self) -> dict[str, str]:
         """The zone of each instance."""
+        return {name: zone for name, zone in self.all_zones().items() if name in self.instances}
+
+    def all_zones(self) -> dict[str, str]:
+        """The zone of each copy."""
         sets = self.objects.get("StatefulSet", {})
         return {n: s["spec"]["template"]["spec"]["nodeSelector"][names.LABEL_ZONE] for n, s in sets.items()}
 

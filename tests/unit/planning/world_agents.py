@@ -74,9 +74,9 @@ class Agents:
         return AgentStatus(
             name=name,
             incarnation=disk.incarnation,
-            pod_ip=f"10.0.0.{names_ordinal(name)}",
+            pod_ip=f"10.0.{int(is_log(name))}.{names_ordinal(name)}",
             phase=agent.phase,
-            role="writer" if leads else "reader" if agent.phase == "Following" else "none",
+            role="writer" if leads else "reader" if agent.phase == "Following" and not is_log(name) else "none",
             epoch=self.epoch,
             lsn=100,
             volume_used_bytes=self.used_bytes,
@@ -103,10 +103,10 @@ class Agents:
                 errors = {key: self.refused[key] for key in parameters if key in self.refused}
                 self.checks[fingerprint] = ParameterCheckResult(errors=errors)
             case Restart(instance):
-                assert instance != self.leader
+                assert instance != self.leader and not is_log(instance)
                 self.agents[instance] = replace(self.agents[instance], phase="Starting", pending=(), age=0)
             case Switchover(leader, target):
-                assert leader == self.leader and target in self.following()
+                assert leader == self.leader and target in self.following() and not is_log(target)
                 self.epoch += 1
                 self.agents[leader] = replace(self.agents[leader], phase="Starting", pending=(), age=0)
                 self.leader = target
@@ -120,7 +120,7 @@ class Agents:
         if disk.settings is None or disk.settings.revision < settings.revision:
             disk.settings = settings
             changed = {k for k in RESTART_PARAMETERS if agent.parameters.get(k) != settings.parameters.get(k)}
-            if agent.phase in ("Leading", "Following"):
+            if agent.phase in ("Leading", "Following") and not is_log(name):
                 agent.pending = tuple(sorted({*agent.pending, *changed}))
             agent.parameters = dict(settings.parameters)
 
@@ -152,7 +152,10 @@ class Agents:
             able = [n for n in self.agents if self.disks[n].has_data and self._id(n) in self.config.voters]
             if not able or len(able) < len(self.config.voters) - self.config.write_quorum + 1:
                 return
-            winner = min(able, key=lambda n: (self.agents[n].phase != "Following", n))
+            standing = [n for n in able if not is_log(n)]
+            if not standing:
+                return
+            winner = min(standing, key=lambda n: (self.agents[n].phase != "Following", n))
         self.leader, self.epoch = winner, self.epoch + 1
         self.agents[winner].phase = "Leading"
         self.disks[winner].has_data = True
@@ -174,6 +177,11 @@ class Agents:
             self.config.write_quorum,
         ):
             self.config = ConfigStatus(version=self.config.version + 1, voters=tuple(sorted(new)), write_quorum=write)
+
+
+def is_log(name: str) -> bool:
+    """Whether that is a log copy's name."""
+    return "-log-" in name
 
 
 def names_ordinal(instance: str) -> int:

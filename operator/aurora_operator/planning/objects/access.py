@@ -7,6 +7,7 @@ from typing import Any
 
 from aurora_operator.api import names
 from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.pod import LOG
 
 
 def build_access(identity: Identity, instances: Iterable[str], scaling: Iterable[str] = ()) -> list[dict[str, Any]]:
@@ -30,6 +31,20 @@ def build_access(identity: Identity, instances: Iterable[str], scaling: Iterable
     resized = [names.pod_name(instance) for instance in scaling]
     if resized:
         rules.append(rule("", "pods/resize", resized, "patch"))
+    return _access(identity, name, rules)
+
+
+def build_log_access(identity: Identity, copies: Iterable[str]) -> list[dict[str, Any]]:
+    """The same for log copies: each may label pods of log copies, and nothing else. Nothing where there are none."""
+    pods = [names.pod_name(copy) for copy in copies]
+    if not pods:
+        return []
+    name = LOG.account.format(identity.name)
+    rules = [{"apiGroups": [""], "resources": ["pods"], "resourceNames": pods, "verbs": ["get", "patch"]}]
+    return _access(identity, name, rules)
+
+
+def _access(identity: Identity, name: str, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         identity.object("ServiceAccount", name),
         identity.object("Role", name, rules=rules),
@@ -42,10 +57,11 @@ def build_access(identity: Identity, instances: Iterable[str], scaling: Iterable
     ]
 
 
-def build_disruption_budget(identity: Identity) -> dict[str, Any]:
-    """One instance at a time may be evicted."""
+def build_disruption_budget(identity: Identity, *, spare: int) -> dict[str, Any]:
+    """As many copies may be evicted at a time as commits can do without, so that a zone can be drained at once where
+    it is not missed; one in any case, or a single instance could never be moved."""
     return identity.object(
         "PodDisruptionBudget",
         identity.name,
-        spec={"maxUnavailable": 1, "selector": {"matchLabels": identity.pod_selector}},
+        spec={"maxUnavailable": max(spare, 1), "selector": identity.copies_selector},
     )

@@ -37,6 +37,12 @@ class Identity:
         """Labels that select the pods of the cluster's instances."""
         return {names.LABEL_CLUSTER: self.name, names.LABEL_COMPONENT: "instance"}
 
+    @property
+    def copies_selector(self) -> dict[str, Any]:
+        """A label selector of the pods of all copies, log copies too."""
+        components = {"key": names.LABEL_COMPONENT, "operator": "In", "values": ["instance", "log"]}
+        return {"matchLabels": {names.LABEL_CLUSTER: self.name}, "matchExpressions": [components]}
+
     def object(
         self,
         kind: str,

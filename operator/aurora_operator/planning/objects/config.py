@@ -15,10 +15,14 @@ ACCEPTED_KEY: Final = "accepted.json"
 """In the settings' ConfigMap, beside them: the last spec that was accepted, whole. The agents do not read it."""
 
 
-def build_settings(identity: Identity, settings: Settings, accepted: Raw) -> dict[str, Any]:
+ZONES_KEY: Final = "zones"
+"""Likewise: in how many zones the copies have been spread, so that a zone that vanishes makes no cluster smaller."""
+
+
+def build_settings(identity: Identity, settings: Settings, accepted: Raw, zones: int) -> dict[str, Any]:
     """The settings' ConfigMap."""
     document = settings.model_dump(mode="json", by_alias=True)
-    data = {SETTINGS_KEY: canonical(document), ACCEPTED_KEY: canonical(accepted)}
+    data = {SETTINGS_KEY: canonical(document), ACCEPTED_KEY: canonical(accepted), ZONES_KEY: str(zones)}
     return identity.object("ConfigMap", names.settings_configmap(identity.name), data=data)
 
 

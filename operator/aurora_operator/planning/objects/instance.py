@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +14,7 @@ from aurora_operator.api.quantity import is_quantity, to_bytes
 from aurora_operator.api.resources import Resources
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import Identity, digest
-from aurora_operator.planning.objects.pod import pod_spec
+from aurora_operator.planning.objects.pod import INSTANCE, PodKind, pod_spec
 
 ANNOTATION_TEMPLATE: Final = f"{names.GROUP}/template"
 """On a StatefulSet's pod template, and so on its pod: the template's fingerprint. A pod whose value differs from its
@@ -45,10 +46,6 @@ def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
     """The StatefulSet of one pod. Its volume is a claim of its own (`objects.volume`), so that it can be kept,
     resized and found again whatever happens to the StatefulSet."""
     name = instance.name(identity.name)
-    selector = {names.LABEL_CLUSTER: identity.name, names.LABEL_INSTANCE: name}
-    labels = {names.LABEL_INSTANCE: name, names.LABEL_COMPONENT: "instance"}
-    if instance.zone is not None:
-        labels[names.LABEL_ZONE] = instance.zone
     spec = pod_spec(
         identity,
         name,
@@ -63,9 +60,27 @@ def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
         spec["containers"][0]["resizePolicy"] = [
             {"resourceName": resource, "restartPolicy": "NotRequired"} for resource in ("cpu", "memory")
         ]
-    template = {"metadata": {"labels": {**identity.labels, **labels}}, "spec": spec}
+    return statefulset_of(identity, name, instance.zone, INSTANCE, spec, scales=instance.scales)
+
+
+def statefulset_of(
+    identity: Identity,
+    name: str,
+    zone: str | None,
+    kind: PodKind,
+    spec: dict[str, Any],
+    labels_of_pod: Mapping[str, str] | None = None,
+    *,
+    scales: bool = False,
+) -> dict[str, Any]:
+    """The StatefulSet of copy `name` around the `spec` of its pod."""
+    selector = {names.LABEL_CLUSTER: identity.name, names.LABEL_INSTANCE: name}
+    labels = {names.LABEL_INSTANCE: name, names.LABEL_COMPONENT: kind.component}
+    if zone is not None:
+        labels[names.LABEL_ZONE] = zone
+    template = {"metadata": {"labels": {**identity.labels, **labels, **(labels_of_pod or {})}}, "spec": spec}
     template["metadata"]["annotations"] = {
-        ANNOTATION_TEMPLATE: fingerprint(template, scales=instance.scales),
+        ANNOTATION_TEMPLATE: fingerprint(template, scales=scales),
         "kubectl.kubernetes.io/default-container": names.CONTAINER,
     }
     return identity.object(

@@ -30,7 +30,8 @@ def build_services(identity: Identity, *, readers: bool) -> list[dict[str, Any]]
                 "clusterIP": "None",
                 # Agents find each other before anything is ready.
                 "publishNotReadyAddresses": True,
-                "selector": identity.pod_selector,
+                # Log copies have names too.
+                "selector": {names.LABEL_CLUSTER: identity.name},
                 "ports": [
                     _port("postgres", names.POSTGRES_PORT),
                     _port("peer", names.PEER_PORT),

@@ -1,4 +1,4 @@
-"""The pod of an instance: meets the `restricted` pod security standard, with a read-only root file system.
+"""The pod of an instance or a log copy: `restricted` by the pod security standards, with a read-only root file system.
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
@@ -6,7 +6,8 @@ https://kubernetes.io/docs/concepts/security/pod-security-standards/
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from aurora_operator.api import names
 from aurora_operator.api.placement import Image, Scheduling
@@ -14,16 +15,44 @@ from aurora_operator.api.resources import Resources
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.volume import claim_name
 
-GRACE_SECONDS: Final = 60
-"""Time for the leader to hand over and for PostgreSQL's shutdown checkpoint."""
 EVICT_SECONDS: Final = 30
 """How long a pod stays on a node that is lost. Failover does not wait for it; the volume's release does."""
+
+
+@dataclass(frozen=True)
+class PodKind:
+    """What differs between the pods of instances and of log copies. A pod mounts only what it needs."""
+
+    component: Literal["instance", "log"]
+    grace_seconds: int
+    account: str
+    """Its ServiceAccount, with `{}` for the cluster's name."""
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+
+
+INSTANCE: Final = PodKind(
+    component="instance",
+    # Time for the leader to hand over and for PostgreSQL's shutdown checkpoint.
+    grace_seconds=60,
+    account="{}",
+    ports=("postgres", "peer", "api", "health"),
+    volumes=("data", "run", "tmp", "shm", "tls", "app", "settings"),
+)
+LOG: Final = PodKind(
+    component="log",
+    grace_seconds=15,
+    account="{}-log",
+    ports=("peer", "api", "health"),
+    volumes=("data", "run", "tmp", "tls", "settings"),
+)
 
 
 def pod_spec(
     identity: Identity,
     name: str,
     *,
+    kind: PodKind = INSTANCE,
     image: str,
     zone: str | None,
     resources: Resources,
@@ -31,15 +60,15 @@ def pod_spec(
     scheduling: Scheduling,
     has_origin: bool = False,
 ) -> dict[str, Any]:
-    """The `spec` of the pod of instance `name`. `has_origin`: its cluster may begin as a copy of a running one."""
+    """The `spec` of the pod of copy `name`. `has_origin`: its cluster may begin as a copy of a running one."""
     selector = dict(scheduling.node_selector)
     if zone is not None:
         selector[names.LABEL_ZONE] = zone
     spec: dict[str, Any] = {
-        "serviceAccountName": identity.name,
+        "serviceAccountName": kind.account.format(identity.name),
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": kind.grace_seconds,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": names.POSTGRES_UID,
@@ -50,10 +79,10 @@ def pod_spec(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "affinity": _affinity(identity, scheduling),
+        "affinity": _affinity(identity, scheduling, kind),
         "tolerations": _tolerations(scheduling),
-        "containers": [_container(identity, name, image, zone, resources, image_settings)],
-        "volumes": _volumes(identity, name),
+        "containers": [_container(identity, name, kind, image, zone, resources, image_settings)],
+        "volumes": [v for v in _volumes(identity, name) if v["name"] in kind.volumes],
     }
     if has_origin:
         _add_origin(identity, spec)
@@ -66,20 +95,38 @@ def pod_spec(
     return spec
 
 
+_PORTS: Final = {
+    "postgres": names.POSTGRES_PORT,
+    "peer": names.PEER_PORT,
+    "api": names.API_PORT,
+    "health": names.HEALTH_PORT,
+}
+_MOUNTS: Final[tuple[dict[str, Any], ...]] = (
+    {"name": "data", "mountPath": names.DATA_MOUNT},
+    {"name": "run", "mountPath": names.RUN_DIR},
+    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of the pod's own
+    {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  likewise
+    {"name": "tls", "mountPath": names.TLS_MOUNT, "readOnly": True},
+    {"name": "app", "mountPath": names.APP_MOUNT, "readOnly": True},
+    {"name": "settings", "mountPath": names.SETTINGS_MOUNT, "readOnly": True},
+)
+
+
 def _container(
-    identity: Identity, name: str, image: str, zone: str | None, resources: Resources, image_settings: Image
+    identity: Identity,
+    name: str,
+    kind: PodKind,
+    image: str,
+    zone: str | None,
+    resources: Resources,
+    image_settings: Image,
 ) -> dict[str, Any]:
     return {
         "name": names.CONTAINER,
         "image": image,
         "imagePullPolicy": image_settings.pull_policy,
-        "env": _environment(identity, name, zone, resources),
-        "ports": [
-            {"name": "postgres", "containerPort": names.POSTGRES_PORT, "protocol": "TCP"},
-            {"name": "peer", "containerPort": names.PEER_PORT, "protocol": "TCP"},
-            {"name": "api", "containerPort": names.API_PORT, "protocol": "TCP"},
-            {"name": "health", "containerPort": names.HEALTH_PORT, "protocol": "TCP"},
-        ],
+        "env": _environment(identity, name, kind, zone, resources),
+        "ports": [{"name": name, "containerPort": _PORTS[name], "protocol": "TCP"} for name in kind.ports],
         "resources": resources.to_kubernetes(),
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -90,19 +137,13 @@ def _container(
         "livenessProbe": _probe("/livez", period=10, timeout=5, failures=6),
         "readinessProbe": _probe("/readyz", period=2, timeout=2, failures=2),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "data", "mountPath": names.DATA_MOUNT},
-            {"name": "run", "mountPath": names.RUN_DIR},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of the pod's own
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  likewise
-            {"name": "tls", "mountPath": names.TLS_MOUNT, "readOnly": True},
-            {"name": "app", "mountPath": names.APP_MOUNT, "readOnly": True},
-            {"name": "settings", "mountPath": names.SETTINGS_MOUNT, "readOnly": True},
-        ],
+        "volumeMounts": [m for m in _MOUNTS if m["name"] in kind.volumes],
     }
 
 
-def _environment(identity: Identity, name: str, zone: str | None, resources: Resources) -> list[dict[str, Any]]:
+def _environment(
+    identity: Identity, name: str, kind: PodKind, zone: str | None, resources: Resources
+) -> list[dict[str, Any]]:
     def field(variable: str, path: str) -> dict[str, Any]:
         return {"name": variable, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
@@ -110,7 +151,12 @@ def _environment(identity: Identity, name: str, zone: str | None, resources: Res
         reference = {"containerName": names.CONTAINER, "resource": of, "divisor": divisor}
         return {"name": variable, "valueFrom": {"resourceFieldRef": reference}}
 
-    values = {"AURORA_CLUSTER": identity.name, "AURORA_NAMESPACE": identity.namespace, "AURORA_INSTANCE": name}
+    values = {
+        "AURORA_CLUSTER": identity.name,
+        "AURORA_NAMESPACE": identity.namespace,
+        "AURORA_INSTANCE": name,
+        "AURORA_KIND": kind.component,
+    }
     if zone is not None:
         values["AURORA_ZONE"] = zone
     # Without a limit, limits.cpu would be the whole node's.
@@ -158,11 +204,15 @@ def _add_origin(identity: Identity, spec: dict[str, Any]) -> None:
     spec["containers"][0]["volumeMounts"].append(mount)
 
 
-def _affinity(identity: Identity, scheduling: Scheduling) -> dict[str, Any]:
-    """The user's affinity, and a wish for a node of its own in each zone."""
+def _affinity(identity: Identity, scheduling: Scheduling, kind: PodKind) -> dict[str, Any]:
+    """The user's affinity, and a wish for a node of its own in each zone: of instances apart from other instances, of
+    log copies apart from all."""
     affinity = deepcopy(scheduling.affinity)
     apart = affinity.setdefault("podAntiAffinity", {})
-    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": identity.pod_selector}}
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": identity.copies_selector if kind is LOG else {"matchLabels": identity.pod_selector},
+    }
     wishes = apart.setdefault("preferredDuringSchedulingIgnoredDuringExecution", [])
     wishes.append({"weight": 100, "podAffinityTerm": term})
     return affinity

@@ -1,9 +1,9 @@
-"""The volume of an instance: a claim that nobody owns, so that nothing but a decision ever deletes it."""
+"""The volume of an instance or a log copy: a claim that nobody owns, so that nothing but a decision ever deletes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aurora_operator.api import names
 from aurora_operator.planning.objects.common import Identity
@@ -22,18 +22,18 @@ def claim_name(instance: str) -> str:
 
 def build_claim(
     identity: Identity,
-    ordinal: int,
+    instance: str,
     *,
     zone: str | None,
     size: str,
     storage_class: str | None,
     retired: str = IN_USE,
     source: Mapping[str, str] | None = None,
+    component: Literal["instance", "log"] = "instance",
 ) -> dict[str, Any]:
-    """The claim. `storage_class` None takes the default class; `source` is a `dataSource` to begin with. Later on,
-    only its size and its marks may change."""
-    instance = names.instance_name(identity.name, ordinal)
-    labels = {names.LABEL_INSTANCE: instance, names.LABEL_COMPONENT: "instance"}
+    """The claim of an instance or a log copy. `storage_class` None takes the default class; `source` is a `dataSource`
+    to begin with. Later on, only its size and its marks may change."""
+    labels = {names.LABEL_INSTANCE: instance, names.LABEL_COMPONENT: component}
     if zone is not None:
         labels[names.LABEL_ZONE] = zone
     spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}

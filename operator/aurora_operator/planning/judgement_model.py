@@ -1,0 +1,40 @@
+"""What the judgement on the state of a cluster is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aurora_operator.api.conditions import ConditionStatus
+from aurora_operator.api.status import OriginStatus, StorageStatus
+from aurora_operator.planning.validation import Verdict
+from aurora_operator.planning.voting import Votes
+
+Said = tuple[str, ConditionStatus, str, str]
+"""A condition: type, status, reason, message."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What planning decided, as far as the status tells of it."""
+
+    verdict: Verdict
+    wanted: tuple[int, ...] = ()
+    present: tuple[int, ...] = ()
+    zones: Mapping[int, str | None] = field(default_factory=dict)
+    voters: tuple[str, ...] = ()
+    votes: Votes | None = None
+    progress: tuple[str, ...] = ()
+    """What is under way, a sentence each."""
+    switching: bool = False
+    """A switchover is being asked for right now."""
+    faults: tuple[str, ...] = ()
+    """What does not work, a sentence each."""
+    storage: StorageStatus | None = None
+    storage_said: Said | None = None
+    deleting: str | None = None
+    """How far deletion is."""
+    protected: bool = False
+    """Deletion was asked for, and is refused."""
+    origin: OriginStatus | None = None
+    """How the cluster got, or gets, its first data; None: as it was said before."""
