@@ -61,7 +61,7 @@ class Authority:
             ("agent", "aurora-agent", ExtendedKeyUsageOID.CLIENT_AUTH),
         ):
             key = ec.generate_private_key(ec.SECP256R1())
-            names = [x509.DNSName(HOST), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            names = [x509.DNSName(HOST), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
             cert = (
                 _builder(common, "test-ca", key)
                 .add_extension(x509.SubjectAlternativeName(names), critical=False)

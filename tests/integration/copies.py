@@ -69,14 +69,21 @@ class Copy:
         return b"".join(self.log).decode()
 
     def configure(
-        self, runtime: Runtime, *, access: Access = "open", standby: bool = True, user: dict[str, str] | None = None
+        self,
+        runtime: Runtime,
+        *,
+        access: Access = "open",
+        standby: bool = True,
+        user: dict[str, str] | None = None,
+        archive: bool = False,
     ) -> None:
-        sizes = replace(SIZES, major=self.major)
+        sizes = replace(SIZES, major=self.major, archive=archive)
         choices = parameters.merge(parameters.compute(sizes), {"log_min_messages": "log", **(user or {})})
         people = {"postgres", "root", self.tools.user or getpass.getuser()}
         configure.install_certificates(self.layout)
         configure.write_base(self.layout, choices, cluster_name=self.name, os_users=sorted(people), listen=self.address)
         configure.write_runtime(self.layout, runtime, copy=self.name)
+        configure.write_archive(self.layout, None)
         configure.write_hba(self.layout, access)
         configure.set_standby(self.layout, standby)
 

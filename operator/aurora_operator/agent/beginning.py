@@ -13,8 +13,9 @@ from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.kubeapi import Conflict
 from aurora_operator.agent.remote import resolve
+from aurora_operator.agent.restore import restore
 from aurora_operator.api import names
-from aurora_operator.api.origin import Origin
+from aurora_operator.api.origin import CloneOrigin, Origin
 from aurora_operator.api.record import Record
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import NO_CONFIG, name_of
@@ -115,6 +116,9 @@ class Beginning:
     async def _take_origin(self, origin: Origin) -> None:
         """Bring the first data of a cluster that does not begin empty. Raises ToolError, OSError."""
         copy = self._copy
+        if not isinstance(origin, CloneOrigin):
+            await restore(copy, self._configuration, origin)
+            return
         if origin.host is None:
             raise DataError(f"the volume should hold the data of {origin.source}, and is empty")
         copy.say("Cloning", f"from {origin.host}")

@@ -33,6 +33,7 @@ class Configuration:
         await self.take_parameters()
         configure.set_standby(copy.layout, True)
         configure.write_runtime(copy.layout, conf.Runtime(source=source), copy=copy.id)
+        configure.write_archive(copy.layout, None)
         configure.write_hba(copy.layout, access)
         copy.pending_restart = ()
 
@@ -76,7 +77,9 @@ class Configuration:
         environment = self._copy.environment
         return self._copy.size or Size(environment.cpu_millis, environment.memory_bytes)
 
-    def _choices(self, user: Mapping[str, str]) -> tuple[parameters.Choice, ...]:
+    def _choices(
+        self, user: Mapping[str, str], minimums: Mapping[str, int] | None = None
+    ) -> tuple[parameters.Choice, ...]:
         copy = self._copy
         memory = [m.memory_bytes for m in copy.settings.members if m.kind == "instance" and m.memory_bytes]
         size, member = self._size(), copy.settings.member(copy.environment.instance)
@@ -87,8 +90,13 @@ class Configuration:
             smallest_memory=min(memory, default=size.memory_bytes),
             least_memory=int(capacity.least * ACU_BYTES) if capacity is not None else None,
             volume=disk.usage(copy.layout.data).size,
+            archive=copy.settings.backup is not None,
         )
-        return parameters.merge(parameters.compute(sizes), user, self._minimums)
+        return parameters.merge(parameters.compute(sizes), user, minimums or self._minimums)
+
+    def choices(self, minimums: Mapping[str, int]) -> tuple[parameters.Choice, ...]:
+        """Parameters for data that came from elsewhere and demand these minimums; none of the user's."""
+        return self._choices({}, minimums)
 
     async def ensure_roles(self) -> None:
         """Create what a client needs to connect: our roles, the master user with the Secret's password, its database.

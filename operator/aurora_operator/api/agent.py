@@ -30,6 +30,7 @@ Phase = Literal[
     "Waiting",  # nothing to do until somebody else acts; `message` says who and what
     "Initialising",  # initdb
     "Cloning",  # pg_basebackup; see `task`
+    "Restoring",  # the first data come from backups; see `task`
     "Recovering",  # PostgreSQL replays its own WAL after a crash
     "Following",  # streams from the leader
     "Detached",  # PostgreSQL runs as a standby that follows nobody
@@ -53,7 +54,7 @@ Ailment = Literal[
 class Task(WireModel):
     """Long work under way."""
 
-    kind: Literal["basebackup", "rewind", "initdb", "verify"]
+    kind: Literal["basebackup", "rewind", "initdb", "verify", "backup", "restore", "replay"]
     source: str | None = None
     done_bytes: int = 0
     total_bytes: int = 0

@@ -28,6 +28,8 @@ PEER_PORT: Final = 8432
 """Agents among themselves: mutual TLS, one JSON message a line."""
 API_PORT: Final = 8433
 """The agent's HTTP API, for the operator: mutual TLS."""
+BACKUP_PORT: Final = 8435
+"""pgBackRest's server on the writer, for a backup that a reader takes: mutual TLS."""
 HEALTH_PORT: Final = 8434
 """Plain HTTP for the kubelet and Prometheus: /livez, /readyz, /metrics. Tells nothing secret, changes nothing."""
 
@@ -45,6 +47,11 @@ APP_MOUNT: Final = "/etc/aurora/app"
 """The Secret `<cluster>-app`; the agent reads `username` and `password` to create the master user."""
 SETTINGS_MOUNT: Final = "/etc/aurora/settings"
 """The ConfigMap `<cluster>-settings`, key `settings.json`: see `api.settings.Settings`."""
+BACKUP_MOUNT: Final = "/etc/aurora/backup"
+"""What the repository of `spec.backup` needs: the Secrets `credentials`, `ca` and `encryption` as folders, and the
+volume, where it is one, as `volume`."""
+RESTORE_MOUNT: Final = "/etc/aurora/restore"
+"""The same of the repository in `spec.restoreFrom`, read-only."""
 ORIGIN_MOUNT: Final = "/etc/aurora/origin"
 """The Secret `<cluster>-origin`, while the first data of a clone are copied from a running cluster: that cluster's
 ca.crt, and replication.crt/.key for this purpose."""
@@ -124,6 +131,12 @@ def origin_secret(cluster: str) -> str:
 def origin_snapshot(cluster: str) -> str:
     """The VolumeSnapshot that a clone is made from; gone once it is complete."""
     return f"{cluster}-origin"
+
+
+def stanza(cluster: str, uid: str) -> str:
+    """What the cluster's backups are called in their destination: no other cluster, not even a later one of the same
+    name, ever writes there."""
+    return f"{cluster}-{uid[:8]}"
 
 
 def settings_configmap(cluster: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from aurora_operator.api.base import WireModel
+from aurora_operator.api.repository import Repository
+from aurora_operator.api.restore import RestoreTarget
 
 
 class CloneOrigin(WireModel):
@@ -22,4 +24,17 @@ class CloneOrigin(WireModel):
     )
 
 
-Origin = CloneOrigin
+class RestoreOrigin(WireModel):
+    """Backups of a cluster, and WAL up to a target. Their Secrets are in `names.RESTORE_MOUNT`."""
+
+    kind: Literal["restore"] = "restore"
+    source: str = Field(description="What it is made from, for people: `backups of demo`.")
+    lsn: int = Field(default=0, ge=0, description="As of CloneOrigin; the target says it here.")
+    repository: Repository
+    target: RestoreTarget = RestoreTarget()
+    set: str | None = Field(
+        default=None, description="Label of the backup to start from; None: the newest that ends before the target."
+    )
+
+
+Origin = Annotated[CloneOrigin | RestoreOrigin, Field(discriminator="kind")]

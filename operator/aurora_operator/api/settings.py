@@ -9,6 +9,7 @@ from pydantic import Field
 from aurora_operator.api.base import WireModel
 from aurora_operator.api.capacity import CapacityRange
 from aurora_operator.api.origin import Origin
+from aurora_operator.api.repository import Repository
 
 
 class Member(WireModel):
@@ -26,6 +27,14 @@ class Member(WireModel):
     promotion_tier: int = Field(default=1, ge=0, le=15)
     memory_bytes: int = Field(default=0, ge=0, description="Its size, for the promotion order; its most, if it scales.")
     capacity: CapacityRange | None = Field(default=None, description="Of a serverless instance.")
+
+
+class BackupSettings(WireModel):
+    """Continuous backup. The repository's Secrets are in `names.BACKUP_MOUNT`."""
+
+    repository: Repository
+    retention_days: int = Field(ge=1)
+    recovery_point_seconds: float = Field(gt=0)
 
 
 class Timings(WireModel):
@@ -60,6 +69,8 @@ class Settings(WireModel):
         description="What the bootstrap instance takes the first data from, instead of running initdb; only until the "
         "cluster has led once.",
     )
+
+    backup: BackupSettings | None = None
 
     def member(self, name: str) -> Member | None:
         """The member called `name`, or None."""

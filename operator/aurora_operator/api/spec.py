@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from aurora_operator.api.autoscaling import StorageAutoscaling
+from aurora_operator.api.backup import Backup, BackupWindow, RetentionPeriod
 from aurora_operator.api.base import Model
 from aurora_operator.api.capacity import (
     LEAST_RUNNING,
@@ -32,6 +33,7 @@ from aurora_operator.api.placement import Image, Scheduling
 from aurora_operator.api.quantity import StorageQuantity, is_quantity, to_bytes
 from aurora_operator.api.reserved import DatabaseName, MasterUsername
 from aurora_operator.api.resources import InstanceClassName, Resources, class_resources
+from aurora_operator.api.restore import RestoreFrom
 from aurora_operator.api.rules import Rule, RuledModel
 
 LEAST_STORAGE: Final = "1Gi"
@@ -223,6 +225,17 @@ class AuroraClusterSpec(RuledModel):
         description="When the cluster is deleted, and its volumes with it by storage.volumeRetention.whenDeleted, "
         "an AuroraSnapshot is made first, and deletion waits for it. true: delete without one.",
     )
+    backup: Backup | None = Field(default=None, description="Continuous backup. Without it there is none.")
+    backup_retention_period: RetentionPeriod = Field(
+        default=7, description="How many days back a restore can go, 1 to 35. With backup."
+    )
+    preferred_backup_window: BackupWindow = Field(
+        default="02:00-03:00", description="When backups are taken, hh24:mi-hh24:mi in UTC. With backup."
+    )
+    restore_from: RestoreFrom | None = Field(
+        default=None,
+        description="Begin with the data of backups instead of an empty database. It cannot change.",
+    )
     image: Image = Field(default=Image(), description="The image of the instances.")
     scheduling: Scheduling = Field(default=Scheduling(), description="Which nodes the pods may run on.")
 
@@ -265,6 +278,19 @@ class AuroraClusterSpec(RuledModel):
         ),
         *quorum_rules(),
         *clone_rules,
+        Rule(
+            field_path=".restoreFrom",
+            cel="has(self.restoreFrom) == has(oldSelf.restoreFrom) && "
+            "(!has(self.restoreFrom) || self.restoreFrom == oldSelf.restoreFrom)",
+            message="restoreFrom cannot change once the cluster exists: put the old value back, and make a new cluster "
+            "for another restore.",
+        ),
+        Rule(
+            field_path=".restoreFrom",
+            cel="!(has(self.restoreFrom) && has(self.cloneFrom))",
+            message="restoreFrom and cloneFrom exclude each other: keep one of them.",
+            check=lambda s: s.restore_from is None or s.clone_from is None,
+        ),
     )
 
     @property

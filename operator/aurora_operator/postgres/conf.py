@@ -14,6 +14,7 @@ from aurora_operator.postgres.parameters import Choice
 
 RUNTIME_FILE: Final = "aurora.conf"
 SPACE_FILE: Final = "space.conf"
+ARCHIVE_FILE: Final = "aurora-archive.conf"
 NOBODY: Final = "nobody/00000000"
 """A copy that never exists: what a server waits for that was not told whom to wait for."""
 MAX_NAME: Final = 63
@@ -55,7 +56,8 @@ def render_conf(choices: Iterable[Choice], layout: Layout, *, cluster_name: str,
     for choice in choices:
         reason = " ".join(choice.reason.split())
         lines += [f"# {reason}", setting(choice.name, choice.value)]
-    return "\n".join([*lines, "", f"include '{RUNTIME_FILE}'", f"include_if_exists '{SPACE_FILE}'", ""])
+    late = (f"include_if_exists '{name}'" for name in (SPACE_FILE, ARCHIVE_FILE))
+    return "\n".join([*lines, "", f"include '{RUNTIME_FILE}'", *late, ""])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,18 @@ def render_runtime_conf(runtime: Runtime, layout: Layout, *, copy: str) -> str:
 def render_space_conf(*, read_only: bool) -> str:
     """space.conf: what clients may not do while the volume is nearly full."""
     return _HEADER + (setting("default_transaction_read_only", "on") + "\n" if read_only else "")
+
+
+def render_archive_conf(command: Sequence[str] | None) -> str:
+    """aurora-archive.conf: how to archive a segment. None: not now; PostgreSQL keeps them until there is a command.
+
+    Raises ValueError for a word that a shell would not take as it is.
+    """
+    if command is None:
+        return _HEADER + setting("archive_command", "") + "\n"
+    if any(re.fullmatch(r"[A-Za-z0-9_./=:-]+", word) is None for word in command):
+        raise ValueError(f"not a plain command: {command}")
+    return _HEADER + setting("archive_command", f'{" ".join(command)} "%p"') + "\n"
 
 
 Access = Literal["open", "closed"]

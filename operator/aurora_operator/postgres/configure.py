@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from aurora_operator.postgres.conf import (
+    ARCHIVE_FILE,
     RUNTIME_FILE,
     SPACE_FILE,
     Access,
     Runtime,
+    render_archive_conf,
     render_conf,
     render_hba,
     render_ident,
@@ -50,6 +52,11 @@ def write_runtime(layout: Layout, runtime: Runtime, *, copy: str) -> bool:
 def write_space(layout: Layout, *, read_only: bool) -> bool:
     """Write space.conf; returns whether it changed. Each start writes it too."""
     return write_durably(layout.pgdata / SPACE_FILE, render_space_conf(read_only=read_only), sync=False)
+
+
+def write_archive(layout: Layout, command: Sequence[str] | None) -> bool:
+    """Write how segments are archived; returns whether it changed. Each start says: not yet."""
+    return write_durably(layout.pgdata / ARCHIVE_FILE, render_archive_conf(command), sync=False)
 
 
 def write_hba(layout: Layout, access: Access) -> bool:

@@ -7,12 +7,16 @@ PostgresError
 │   └── VolumeInUse    another life of this copy still uses the volume
 ├── QueryError         the server answered a statement with an error
 ├── Unavailable        no answer from the server in time, or no connection
-└── DataError          what is on the volume is not what it should be
-    └── CannotRewind   only a new clone helps
+├── DataError          what is on the volume is not what it should be
+│   └── CannotRewind   only a new clone helps
+└── RepositoryError    backups cannot be reached or used
+    └── NotRestorable  what was asked for is not in the backups
 ```
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 
 class PostgresError(Exception):
@@ -57,3 +61,30 @@ class DataError(PostgresError):
 
 class CannotRewind(DataError):
     """The histories have no point in common that is still on the volume: clone again."""
+
+
+Cause = Literal[
+    "credentials",  # missing, or refused by the destination
+    "bucket",  # the bucket, container or volume is not there
+    "unreachable",  # no connection, or no answer in time
+    "certificate",  # the destination's certificate is not trusted
+    "passphrase",  # what is there cannot be decrypted
+    "mismatch",  # what is there is of another database
+    "busy",  # another backup or clean-up is under way
+    "other",
+]
+
+
+class RepositoryError(PostgresError):
+    """The destination of backups, or pgBackRest, did not do what it should. Holds no secret."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class NotRestorable(RepositoryError):
+    """The backups do not have what a restore asks for; the message says what they have."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("other", message)

@@ -45,6 +45,8 @@ class Sizes:
     volume: int
     smallest_memory: int
     major: int = 17
+    archive: bool = False
+    """Whether there is a destination for backups."""
     least_memory: int | None = None
 
     @property
@@ -139,7 +141,7 @@ def _wal(sizes: Sizes) -> list[Choice]:
         Choice("full_page_writes", "on", "torn pages are repaired; base backups need it"),
         Choice("wal_log_hints", "off", "data checksums are on, which log them already; pg_rewind needs one of both"),
         Choice("synchronous_commit", "on", "a commit waits for the write quorum; a session may choose otherwise"),
-        Choice("archive_mode", "off", "nothing is archived yet"),
+        Choice("archive_mode", "on" if sizes.archive else "off", "as spec.backup says; the agent gives the command"),
         Choice("restart_after_crash", "off", "every leadership is an epoch of its own, so the agent restarts it"),
         Choice("recovery_init_sync_method", "syncfs", "one call instead of opening every file before recovery"),
     ]

@@ -55,6 +55,11 @@ class Server:
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
 
     @property
+    def inherited(self) -> tuple[int, ...]:
+        """What is open in it as long as it lives."""
+        return self._inherit
+
+    @property
     def pid(self) -> int | None:
         """The postmaster's process id while it lives."""
         process = self._process

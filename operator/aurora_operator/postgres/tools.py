@@ -55,10 +55,24 @@ class Tools:
         `timeout` is in seconds. `on_line` gets each line (also those that end in a carriage return) of its standard
         error at once. Raises ToolError; the program is killed when it takes too long or the caller is cancelled.
         """
+        output = await self.run_bytes(name, *args, timeout=timeout, on_line=on_line, env=env, cwd=cwd)
+        return output.decode(errors="replace")
+
+    async def run_bytes(
+        self,
+        name: str,
+        *args: str | Path,
+        timeout: float,  # noqa: ASYNC109
+        on_line: Callable[[str], None] | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: bytes | None = None,
+    ) -> bytes:
+        """The same for output that is no text, and for input."""
         process = await asyncio.create_subprocess_exec(
             self.path(name),
             *map(str, args),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=cwd or "/",
@@ -69,7 +83,9 @@ class Tools:
         tail: deque[str] = deque(maxlen=_TAIL_LINES)
         try:
             async with asyncio.timeout(timeout):
-                output, _ = await asyncio.gather(process.stdout.read(), _lines(process.stderr, tail, on_line))
+                output, _, _ = await asyncio.gather(
+                    process.stdout.read(), _lines(process.stderr, tail, on_line), _feed(process.stdin, stdin)
+                )
                 returncode = await process.wait()
         except TimeoutError:
             raise ToolError(name, None, "\n".join(tail)) from None
@@ -80,7 +96,7 @@ class Tools:
                 await process.wait()
         if returncode != 0:
             raise ToolError(name, returncode, "\n".join(tail))
-        return output.decode(errors="replace")
+        return output
 
     async def version(self) -> str:
         """The server's version, such as `17.12`."""
@@ -93,6 +109,15 @@ class Tools:
     async def major(self) -> int:
         """The server's major version, such as 17."""
         return int(re.split(r"\D", await self.version())[0])
+
+
+async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None:
+    if stream is not None and data is not None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it says itself why it has ended
+            stream.write(data)
+            await stream.drain()
+            stream.close()
+            await stream.wait_closed()
 
 
 async def _lines(stream: asyncio.StreamReader, tail: deque[str], on_line: Callable[[str], None] | None) -> None:

@@ -73,7 +73,11 @@ def lines(text: str) -> list[str]:
 def test_conf_holds_reasons_and_includes_what_changes_last() -> None:
     text = render_conf((Choice("work_mem", "4MB", "because\nof\nthis"),), LAYOUT, cluster_name="demo-1")
     assert "# because of this\nwork_mem = '4MB'\n" in text
-    assert lines(text)[-2:] == ["include 'aurora.conf'", "include_if_exists 'space.conf'"]
+    assert lines(text)[-3:] == [
+        "include 'aurora.conf'",
+        "include_if_exists 'space.conf'",
+        "include_if_exists 'aurora-archive.conf'",
+    ]
     assert "listen_addresses = '*'" in text and "unix_socket_directories = '/run/postgresql'" in text
 
 

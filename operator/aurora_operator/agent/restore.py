@@ -1,0 +1,76 @@
+"""The first data of a cluster that begins with backups."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from aurora_operator.agent.configuration import Configuration
+from aurora_operator.agent.copy import Copy
+from aurora_operator.api import names
+from aurora_operator.api.origin import RestoreOrigin
+from aurora_operator.api.repository import Repository
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.lsn import format_lsn
+from aurora_operator.postgres.pgbackrest import PgBackRest
+from aurora_operator.postgres.repository import Access
+from aurora_operator.postgres.restoring import Restore, restoring
+from aurora_operator.postgres.tools import Tools
+
+log = logging.getLogger(__name__)
+
+
+def repository_of(
+    tools: Tools, layout: Layout, repository: Repository, mount: str, *, cpu_millis: int, retention_days: int = 35
+) -> PgBackRest:
+    """pgBackRest on a repository whose Secrets are mounted at `mount`."""
+    access = Access(
+        repository=repository,
+        mount=Path(mount),
+        layout=layout,
+        retention_days=retention_days,
+        workers=max(1, min(cpu_millis // 1000, 8)),
+        web_identity="AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ,
+    )
+    return PgBackRest(tools, access)
+
+
+async def restore(copy: Copy, configuration: Configuration, origin: RestoreOrigin) -> None:
+    """Fill the empty volume; complete when this returns. Raises PostgresError, OSError."""
+    copy.say("Restoring", f"{origin.source}, to {origin.target.describe()}")
+    started = time.monotonic()
+
+    def progress(step: str, done: int, total: int) -> None:
+        copy.progress(step, origin.source, started, done, total)
+
+    work = Restore(
+        tools=copy.tools,
+        layout=copy.layout,
+        pgbackrest=repository_of(
+            copy.tools,
+            restoring(copy.layout),
+            origin.repository,
+            names.RESTORE_MOUNT,
+            cpu_millis=copy.environment.cpu_millis,
+        ),
+        choices=configuration.choices,
+        on_progress=progress,
+        sink=_pass_on,
+        inherit_fds=copy.server.inherited,
+    )
+    try:
+        done = await work.run(origin.target, label=origin.set)
+    finally:
+        copy.task = None
+    log.info(
+        "restored backup %s of %s to %s on timeline %d, last commit at %s, in %.1f s",
+        done.label, origin.source, format_lsn(done.lsn), done.timeline, done.last_commit, time.monotonic() - started,
+    )  # fmt: skip
+
+
+def _pass_on(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,218 @@
+"""pgBackRest: backups, restores, and files of our own beside them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, NoReturn
+
+from cryptography.hazmat.primitives import hashes, padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from aurora_operator.postgres.errors import Cause, RepositoryError, ToolError
+from aurora_operator.postgres.files import make_directory, write_durably
+from aurora_operator.postgres.info import Stanza, parse_info
+from aurora_operator.postgres.repository import Access, Peer
+from aurora_operator.postgres.tools import Tools
+
+BackupType = Literal["full", "diff", "incr"]
+
+SHORT_SECONDS: Final = 20.0
+"""For commands that read or write little. pgBackRest itself would try a server that is away for longer."""
+LONG_SECONDS: Final = 7 * 24 * 3600.0
+
+_PERCENT: Final = re.compile(r"\([\d.]+[KMGTP]?B, (\d+(?:\.\d+)?)%\)", re.ASCII)
+_ERROR: Final = re.compile(r"(?:P\d+\s+)?ERROR: \[(\d+)\]: (.*)", re.ASCII)
+_CAUSES: Final[tuple[tuple[str, Cause, str], ...]] = (
+    (r"403 \(Forbidden\)|AccessDenied|SignatureDoesNotMatch", "credentials", "the destination refuses the credentials"),
+    (r"InvalidAccessKeyId|UserNotFound|401 \(Unauthorized\)", "credentials", "the destination refuses the credentials"),
+    (r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist", "bucket", "the bucket does not exist"),
+    (r"unable to verify certificate|CryptoError.*certificate|unable to find hostname .* in certificate", "certificate",
+     "the destination's certificate is not trusted: give its authority as caSecret"),
+    (r"unable to connect|unable to get address|HostConnectError|timeout|\[049\]", "unreachable",
+     "the destination cannot be reached"),
+    (r"unable to flush|cipher|FormatError|unable to decrypt|bad decrypt", "passphrase",
+     "what is stored there cannot be decrypted with this passphrase"),
+    (r"do not match the database|does not match|\[028\]|\[051\]", "mismatch",
+     "the destination holds backups of another database under this name"),
+    (r"unable to acquire lock|\[050\]", "busy", "another backup or clean-up is under way"),
+)  # fmt: skip
+
+
+def explain(output: str, returncode: int | None) -> RepositoryError:
+    """pgBackRest's words as an error with its cause. Pure. What may be secret, it has left out itself."""
+    match = _ERROR.search(output)
+    said = " ".join((match[2] if match else output).split())[:300]
+    if returncode is None:
+        return RepositoryError("unreachable", f"the destination does not answer in time{f': {said}' if said else ''}")
+    for pattern, cause, words in _CAUSES:
+        if re.search(pattern, output):
+            return RepositoryError(cause, f"{words} ({said})" if said else words)
+    return RepositoryError("other", said or f"pgBackRest ended with {returncode}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in the repository."""
+
+    name: str
+    size: int
+    time: int
+    """When it was written, in seconds since 1970, by the destination's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class PgBackRest:
+    """Runs pgBackRest on one repository. Every call raises RepositoryError."""
+
+    tools: Tools
+    access: Access
+
+    def configure(self, peer: Peer | None = None) -> None:
+        """Write the configuration anew, from the Secrets as they are now. Raises RepositoryError, OSError."""
+        access = self.access
+        for folder in (access.folder, access.folder / "lock", access.spool):
+            make_directory(folder)
+        if peer is not None:
+            key = (access.layout.tls / "agent.key").read_bytes()
+            write_durably(access.folder / "agent.key", key, sync=False)
+        try:
+            text = access.render(peer)
+        except ValueError as error:
+            raise RepositoryError("other", str(error)) from error
+        write_durably(access.config, text, sync=False)
+
+    def words(self, *command: str) -> list[str]:
+        """A command line; holds no secret."""
+        access = self.access
+        own = [f"--config={access.config}", f"--stanza={access.repository.stanza}"]
+        return [
+            access.program,
+            *own,
+            *([f"--cmd={access.program}"] if access.program != "pgbackrest" else []),
+            *command,
+        ]
+
+    async def create_stanza(self) -> None:
+        """Make the repository ready for this database; does nothing where it is."""
+        await self._run("stanza-create")
+
+    async def info(self) -> Stanza:
+        """What the repository holds of this stanza; without backups where it does not exist yet."""
+        found = parse_info(await self._run("info", "--output=json"), self.access.repository.stanza)
+        if found.problem is not None:
+            raise explain(found.problem, 99)
+        return found
+
+    async def backup(
+        self,
+        kind: BackupType,
+        *,
+        annotations: Mapping[str, str] | None = None,
+        on_progress: Callable[[float], None] | None = None,
+        expire: bool = True,
+    ) -> None:
+        """Take a backup and remove what the retention lets go. `on_progress` gets a fraction, 0 to 1."""
+        notes = [f"--annotation={key}={value}" for key, value in (annotations or {}).items()]
+        command = ["backup", f"--type={kind}", *notes, *([] if expire else ["--no-expire-auto"])]
+        await self._run(*command, timeout=LONG_SECONDS, on_progress=on_progress)
+
+    async def expire(self) -> None:
+        """Remove what the retention lets go."""
+        await self._run("expire", timeout=3600)
+
+    async def restore(self, pgdata: Path, label: str, *, on_progress: Callable[[float], None] | None = None) -> None:
+        """Restore a backup's files into an empty directory, with nothing said about recovery."""
+        command = ["restore", f"--set={label}", f"--pg1-path={pgdata}", "--type=none"]
+        await self._run(*command, timeout=LONG_SECONDS, on_progress=on_progress)
+
+    async def list(self, folder: str) -> list[Entry]:
+        """The files in a folder of the repository and below, by names relative to it; none where it is not there."""
+        text = await self._run("repo-ls", "--output=json", "--recurse", folder)
+        found = json.loads(text or "{}")
+        return sorted(
+            (Entry(name, int(item.get("size") or 0), int(item.get("time") or 0))
+             for name, item in found.items() if item.get("type") == "file"),
+            key=lambda entry: entry.name,
+        )  # fmt: skip
+
+    async def put(self, path: str, content: bytes) -> None:
+        """Store a file, encrypted as everything else is, in one step: it is there whole or as before."""
+        await self._run_bytes("repo-put", path, stdin=content)
+
+    async def get(self, path: str) -> bytes:
+        """A file that `put` stored."""
+        content = await self._run_bytes("repo-get", "--raw", path)
+        passphrase = self.access.passphrase
+        return content if passphrase is None else decrypt(content, passphrase)
+
+    async def remove(self, folder: str) -> None:
+        """Remove a folder of files that `put` stored."""
+        await self._run("repo-rm", "--recurse", folder)
+
+    async def _run(
+        self,
+        *command: str,
+        timeout: float = SHORT_SECONDS,  # noqa: ASYNC109
+        on_progress: Callable[[float], None] | None = None,
+    ) -> str:
+        output = await self._run_bytes(*command, timeout=timeout, on_progress=on_progress)
+        return output.decode(errors="replace")
+
+    async def _run_bytes(
+        self,
+        *command: str,
+        timeout: float = SHORT_SECONDS,  # noqa: ASYNC109
+        stdin: bytes | None = None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> bytes:
+        program, *args = self.words(*command)
+        if command[0].startswith("repo-"):
+            args = [arg for arg in args if not arg.startswith("--stanza=")]
+        errors: list[str] = []
+
+        def watch(line: str) -> None:
+            if "DETAIL:" not in line and len(errors) < 50:
+                errors.append(line)
+            match = _PERCENT.search(line)
+            if match is not None and on_progress is not None:
+                on_progress(min(float(match[1]) / 100, 1.0))
+
+        if on_progress is not None:
+            args.append("--log-level-stderr=detail")
+        try:
+            return await self.tools.run_bytes(program, *args, timeout=timeout, on_line=watch, stdin=stdin)
+        except ToolError as error:
+            _raise(error, errors)
+        except OSError as error:
+            raise RepositoryError("other", f"pgBackRest cannot be run: {error}") from error
+
+
+def _raise(error: ToolError, lines: list[str]) -> NoReturn:
+    raise explain("\n".join(lines) or error.output, error.returncode) from error
+
+
+def decrypt(content: bytes, passphrase: str) -> bytes:
+    """What `repo-put` encrypted: OpenSSL's salted AES-256-CBC with a SHA-1 derived key. Raises RepositoryError.
+
+    `repo-get` would want the passphrase as an argument for files outside its own folders.
+    """
+    broken = RepositoryError("passphrase", "what is stored there cannot be decrypted with this passphrase")
+    if content[:8] != b"Salted__" or len(content) < 32 or len(content) % 16:
+        raise broken
+    salt, derived, block = content[8:16], b"", b""
+    while len(derived) < 48:
+        digest = hashes.Hash(hashes.SHA1())  # noqa: S303  pgBackRest's own choice
+        digest.update(block + passphrase.encode() + salt)
+        block = digest.finalize()
+        derived += block
+    decryptor = Cipher(algorithms.AES256(derived[:32]), modes.CBC(derived[32:48])).decryptor()
+    unpadder = padding.PKCS7(128).unpadder()
+    try:
+        padded = decryptor.update(content[16:]) + decryptor.finalize()
+        return unpadder.update(padded) + unpadder.finalize()
+    except ValueError as error:
+        raise broken from error

@@ -1,0 +1,209 @@
+"""Backup and restore on real servers: pgBackRest, PostgreSQL, and an S3 server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from tests.integration.backup.database import Database, archived, fill_segment, ids, insert, now, text
+from tests.integration.copies import Measured
+
+from aurora_operator.api.restore import RestoreTarget
+from aurora_operator.postgres.errors import NotRestorable, RepositoryError
+from aurora_operator.postgres.lsn import format_lsn
+from aurora_operator.postgres.restoring import restoring
+
+
+async def test_restores_to_the_latest_with_wal_that_fills_no_segment(database: Database, measured: Measured) -> None:
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    await insert(leader, 1)
+    await archiver.pgbackrest.backup("full")
+    await insert(leader, 2)
+    await fill_segment(leader)
+    await insert(leader, 3)
+    await archived(archiver)
+    started = now()
+    await archiver.store(started)
+    measured("store_tail_s", (now() - started).total_seconds())
+    assert archiver.complete_at == started
+    await insert(leader, 4)  # never stored
+    await leader.server.stop("immediate", 3)
+
+    copy, restored = await database.restore()
+    assert await ids(copy) == [1, 2, 3]
+    assert restored.timeline > 34
+    assert not restoring(copy.layout).data.exists()
+    assert not any("hunter" in name for name in database.store.files())
+
+
+async def test_restores_to_each_kind_of_target(database: Database) -> None:
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    await insert(leader, 1)
+    await archiver.pgbackrest.backup("full")
+    await archiver.pgbackrest.backup("incr")
+    earliest, latest = (await archiver.pgbackrest.info()).backups
+    assert (earliest.kind, latest.kind) == ("full", "incr")
+    await asyncio.sleep(1.1)  # the label of a backup, and so its end, is in whole seconds
+    lsn = await insert(leader, 2)
+    (xid,) = await leader.session.row(
+        "WITH i AS (INSERT INTO public.t (id) VALUES (3) RETURNING 1) SELECT pg_current_xact_id()::text FROM i"
+    )
+    await leader.session.rows("SELECT pg_create_restore_point('before-the-drop')")
+    await insert(leader, 4)
+    between = now()
+    await insert(leader, 5)
+    await fill_segment(leader)
+    await leader.session.rows("DROP TABLE public.t")
+    await archived(archiver)
+    await asyncio.sleep(0.2)
+    idle = now()
+    await asyncio.sleep(0.2)
+    await archiver.store(now())
+
+    for target, expected in (
+        (RestoreTarget(time=text(between)), [1, 2, 3, 4]),
+        (RestoreTarget(lsn=format_lsn(lsn)), [1, 2]),
+        (RestoreTarget(xid=xid), [1, 2, 3]),
+        (RestoreTarget(xid=xid, inclusive=False), [1, 2]),
+        (RestoreTarget(name="before-the-drop"), [1, 2, 3]),
+    ):
+        copy, _ = await database.restore(target)
+        assert await ids(copy) == expected, target
+        await copy.close()
+    # After the last commit, but covered: the time is met although no transaction proves it.
+    copy, _ = await database.restore(RestoreTarget(time=text(idle)))
+    assert await copy.session.row("SELECT to_regclass('public.t')") == (None,)
+    await copy.close()
+
+    for target, words in (
+        (RestoreTarget(time=text(now() + timedelta(hours=1))), "possible is"),
+        (RestoreTarget(time=text(earliest.stop - timedelta(minutes=1))), "possible is"),
+        (RestoreTarget(lsn="FF/0"), "possible is"),
+        (RestoreTarget(lsn="0/1000000"), "possible is"),
+        (RestoreTarget(xid="4000000"), "is not in the WAL"),
+        (RestoreTarget(name="never-made"), "is not in the WAL"),
+    ):
+        blank = database.cluster.blank()
+        with pytest.raises(NotRestorable, match=words):
+            await database.restorer(blank).run(target)
+        assert not blank.layout.pgdata.exists()
+
+
+async def test_a_writer_that_dies_in_mid_segment_leaves_no_gap(database: Database) -> None:
+    """Its full segments that were not archived, and what it wrote of the last: from the next writer's hands."""
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    reader = await database.reader(leader)
+    await insert(leader, 1)
+    await archiver.pgbackrest.backup("full")
+    # From here on nothing that it fills reaches the archive.
+    database.store.stop()
+    for number in range(2, 6):
+        await insert(leader, number)
+        await fill_segment(leader)
+    lsn = await insert(leader, 6)
+    await reader.streams(34, lsn)
+    await leader.server.stop("immediate", 3)
+    await reader.standby.stop_receiving()
+    database.store.start()
+
+    await database.promote(reader, 67)
+    await insert(reader, 7)
+    second = database.archiver(reader, 67)
+    second.keep()
+    waiting = (await second.state()).waiting
+    assert waiting >= 4
+    await second.begin()
+    assert second.gap is None
+    await archived(second)
+    assert not [name for name in database.store.files() if "partial" in name]
+    await fill_segment(reader)
+    await archived(second)
+    await insert(reader, 8)
+    await second.store(now())
+    copy, restored = await database.restore()
+    assert await ids(copy) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert restored.timeline > 67
+    await second.tidy(await second.state())
+    assert {name.split("/")[-2][:8] for name in database.store.files() if "/tail/" in name and ".hist" not in name} == {
+        f"{67:08X}"
+    }
+
+
+async def test_a_deposed_writer_cannot_spoil_the_archive(database: Database) -> None:
+    """It goes on archiving on its own timeline beyond the point where the next writer left it."""
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    reader = await database.reader(leader)
+    lsn = await insert(leader, 1)
+    await archiver.pgbackrest.backup("full")
+    lsn = await insert(leader, 2)
+    await reader.streams(34, lsn)
+    await reader.standby.stop_receiving()
+    await insert(leader, 666)
+    await fill_segment(leader)
+    await insert(leader, 667)
+    await fill_segment(leader)
+    await archived(archiver)
+
+    await database.promote(reader, 67)
+    await insert(reader, 3)
+    await database.archiving(reader, 67)
+    await insert(leader, 668)
+    await archiver.store(now())
+    copy, _ = await database.restore()
+    assert await ids(copy) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [({"secret_key": "wrong"}, "credentials"), ({"bucket": "nonesuch"}, "bucket")],
+)
+async def test_says_why_it_cannot_archive(database: Database, how: dict[str, str], cause: str) -> None:
+    leader = await database.leader()
+    archiver = database.archiver(leader, 34, **how)
+    archiver.keep()
+    with pytest.raises(RepositoryError) as refused:
+        await archiver.begin()
+    assert refused.value.cause == cause
+    assert "wrong" not in str(refused.value)
+
+
+async def test_waits_for_the_store_to_come_back(database: Database) -> None:
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    await archiver.pgbackrest.backup("full")
+    database.store.stop()
+    await insert(leader, 1)
+    await fill_segment(leader)
+    with pytest.raises(RepositoryError) as failed:
+        await archiver.store(now())
+    assert failed.value.cause == "unreachable"
+    assert (await archiver.state()).waiting
+    await insert(leader, 2)
+    database.store.start()
+    state = await archived(archiver, 90)
+    assert state.error is None and state.failing_since is None
+    await archiver.store(now())
+    copy, _ = await database.restore()
+    assert await ids(copy) == [1, 2]
+
+
+async def test_a_reader_takes_the_backup(database: Database, measured: Measured) -> None:
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    reader = await database.reader(leader)
+    await reader.streams(34, await insert(leader, 1))
+    repository = database.repository(reader.layout)
+    peer = await database.serve(leader, archiver)
+    started = now()
+    repository.configure(peer)
+    await repository.backup("full")
+    measured("backup_by_a_reader_s", (now() - started).total_seconds())
+    await insert(leader, 2)
+    await archiver.store(now())
+    copy, _ = await database.restore()
+    assert await ids(copy) == [1, 2]
