@@ -225,7 +225,7 @@ class _Work:
         assert theirs is not None  # noqa: S101  there are copies
         hosts = {names.pod_host(theirs.name, theirs.identity.namespace, c.name): c for c in copies}
         before = facts.settings.origin if facts.settings is not None else None
-        host = before.host if before is not None and before.host in hosts else next(iter(hosts))
+        host = before.host if isinstance(before, CloneOrigin) and before.host in hosts else next(iter(hosts))
         origin = CloneOrigin(source=f"cluster {self.source}", lsn=self._point or 0, host=host)
         data = self._credentials(theirs)
         if data is None:
