@@ -69,8 +69,11 @@ class Receiver:
         """What it said last, oldest first."""
         return tuple(self._tail)
 
-    async def start(self, folder: Path, source: Source, slot: str) -> None:
-        """Begin where the WAL in `folder` ends, or, in an empty one, where the slot is. Raises ServerError."""
+    async def start(self, folder: Path, source: Source, slot: str | None) -> None:
+        """Begin where the WAL in `folder` ends; in an empty one, where the slot is, or else where the source is.
+
+        Raises ServerError.
+        """
         if self.pid is not None:
             raise ServerError("pg_receivewal runs already")
         self._tail.clear()
@@ -80,7 +83,7 @@ class Receiver:
                 self._tools.path("pg_receivewal"),
                 f"--dbname={conninfo(source, self._layout, self._copy)}",
                 f"--directory={folder}",
-                f"--slot={slot}",
+                *([f"--slot={slot}"] if slot is not None else []),
                 "--synchronous",
                 "--no-loop",
                 "--no-password",

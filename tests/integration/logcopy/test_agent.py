@@ -284,7 +284,7 @@ async def test_a_gap_keeps_the_old_wal_until_there_is_more(world: World, cluster
     before = received.segments(agent.wal_folder())
     first.configure(Runtime(sync=(0, ())), standby=False, user={"wal_keep_size": "0", "max_wal_size": "32MB"})
     first.server.reload()
-    for _ in range(8):
+    for _ in range(5):
         await first.session.rows("SELECT pg_logical_emit_message(true, 'x', 'x')")
         await first.session.rows("SELECT pg_switch_wal()")
         await sql.checkpoint(first.session)

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.1
 RETRY_MAX_SECONDS = 2.0
 WATCH_SECONDS = 0.5
+LASTING_SECONDS = 1.0
 LOOK_SECONDS = 2.0
 """How often the position is read again while WAL comes: it costs a program's run."""
 ROOM_BYTES = 2 * SEGMENT_BYTES
@@ -48,6 +49,8 @@ class Receiving:
         )
         self._pruning = Pruning(copy, volume)
         self._looked_at = (0.0, -1)
+        self._slot_is_behind = False
+        """Whether the slot, too, may be where the source no longer has WAL: asking for WAL has moved it there."""
 
     async def stop_receiver(self, epoch: int) -> None:
         """See `events.StopReceiver`."""
@@ -111,17 +114,26 @@ class Receiving:
         if aside:
             log.warning("not in the history of %s, so put aside in %s: %s", leader, copy.layout.kept, ", ".join(aside))
         await self._look(epoch)
-        await self._receiver.start(self._volume.folder, source, slot_name(copy.id))
-        await self._watch(leader, epoch)
-        streamed = self._receiver.streaming
+        slot = None if self._slot_is_behind and self._volume.empty() else slot_name(copy.id)
+        started = time.monotonic()
+        await self._receiver.start(self._volume.folder, source, slot)
+        await self._watch(leader, epoch, slot)
+        if self._receiver.pid is not None:
+            # There is WAL to begin with now: the slot follows it.
+            await self._receiver.stop()
+            return True
         await self._ended(leader, epoch, trouble(self._receiver.last_words))
-        return streamed
+        return time.monotonic() - started > LASTING_SECONDS
 
-    async def _watch(self, leader: CopyId, epoch: int) -> None:
+    async def _watch(self, leader: CopyId, epoch: int, slot: str | None) -> None:
+        """Until the receiver ends, or does not need to go on without its slot."""
         ended = asyncio.create_task(self._receiver.wait())
         try:
             while not (await asyncio.wait({ended}, timeout=WATCH_SECONDS))[0]:
                 if self._receiver.streaming:
+                    self._slot_is_behind = False
+                    if slot is None and not self._volume.empty():
+                        return
                     self._copy.ailment = None
                     self._copy.say("Following")
                     await self._look(epoch)
@@ -144,6 +156,7 @@ class Receiving:
     async def _ended(self, leader: CopyId, epoch: int, why: Trouble) -> None:
         copy = self._copy
         said = next((line for line in reversed(self._receiver.last_words) if "error" in line), "")
+        self._slot_is_behind = why == "gone"
         if why == "gone" and not self._volume.empty():
             log.warning("%s no longer has the WAL that follows; beginning anew where it still has it", leader)
             await asyncio.to_thread(self._volume.begin_anew, epoch)
