@@ -12,6 +12,7 @@ from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
 
 RESOURCE = f"{SNAPSHOT_PLURAL}.{names.GROUP}"
 SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}}
+ALONE = dict(SMALL) | {"instances": 1, "durability": {"copies": 1}}
 
 # In this order: each goes on where the one before ended.
 
@@ -65,6 +66,16 @@ def test_a_snapshot_of_nothing_says_so(namespace: str) -> None:
     kube.delete(RESOURCE, "nothing", namespace)
 
 
+def test_a_new_cluster_from_a_snapshot(namespace: str, measure: Measure) -> None:
+    restored = AuroraCluster("restored", namespace)
+    restored.create(ALONE | {"restoreFrom": {"snapshot": "monday"}})
+    restored.wait_ready(180)
+    assert restored.status["origin"]["source"] == "snapshot monday"
+    writer = restored.leadership().instance
+    assert restored.sql(writer, "SELECT count(*) FROM kept", database="app") == "1000"
+    restored.delete()
+
+
 def test_the_final_snapshot_is_there_before_the_volumes_go(namespace: str) -> None:
     cluster = AuroraCluster("demo", namespace)
     cluster.change({"storage": {"volumeRetention": {"whenDeleted": "Delete"}}})
@@ -75,6 +86,15 @@ def test_the_final_snapshot_is_there_before_the_volumes_go(namespace: str) -> No
     final = f"demo-final-{uid[:8]}"
     assert _ready(final, namespace)["spec"]["cluster"] == "demo"
     assert _held(namespace) == sorted([final, "monday"])
+
+
+def test_a_cluster_of_the_same_name_comes_back_from_it(namespace: str) -> None:
+    final = next(name for name in _held(namespace) if name.startswith("demo-final-"))
+    cluster = AuroraCluster("demo", namespace)
+    cluster.create(ALONE | {"restoreFrom": {"snapshot": final}})
+    cluster.wait_ready(180)
+    writer = cluster.leadership().instance
+    assert cluster.sql(writer, "SELECT count(*) FROM kept", database="app") == "500"
 
 
 def test_the_data_go_with_the_snapshot_unless_they_are_retained(namespace: str) -> None:

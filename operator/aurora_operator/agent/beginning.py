@@ -97,7 +97,9 @@ class Beginning:
         return True
 
     async def check(self) -> None:
-        """Refuse to begin with less than was promised; replay may take its time. Raises DataError."""
+        """Refuse to begin with less than was promised, or with what would disturb the source. Raises DataError.
+
+        Replay may take its time."""
         copy = self._copy
         origin = copy.settings.origin
         if origin is None or copy.driver.state.durable.promised != 0:
@@ -112,6 +114,14 @@ class Beginning:
                     "which they must reach: not beginning with them"
                 )
             await asyncio.sleep(LOOK_SECONDS)
+        shared = isinstance(origin, CloneOrigin) and origin.running
+        running = await sql.enabled_subscriptions(copy.session) if shared else []
+        if running:
+            # Two subscribers would share one slot, and each miss what the other has taken from it.
+            raise DataError(
+                f"the subscriptions {', '.join(running)} are enabled, and {origin.source} goes on with them: "
+                "disable them there, then delete this clone and make it again"
+            )
 
     async def _take_origin(self, origin: Origin) -> None:
         """Bring the first data of a cluster that does not begin empty. Raises ToolError, OSError."""

@@ -35,4 +35,11 @@ def fixed(field: str) -> Rule:
     )
 
 
-clone_rules: Final = (fixed("cloneFrom"),)
+clone_rules: Final = (
+    fixed("cloneFrom"),
+    Rule(
+        cel="!(has(self.cloneFrom) && has(self.restoreFrom))",
+        message="cloneFrom and restoreFrom exclude each other: keep one of them.",
+        check=lambda spec: spec.clone_from is None or spec.restore_from is None,
+    ),
+)

@@ -17,6 +17,9 @@ class CloneOrigin(WireModel):
     kind: Literal["clone"] = "clone"
     source: str = Field(description="What it is made from, for people: `cluster demo`, `snapshot monday`.")
     lsn: int = Field(default=0, ge=0, description="The data must reach this far; in bytes.")
+    running: bool = Field(
+        default=False, description="The source goes on: what must not happen in two places must not begin here."
+    )
     host: str | None = Field(
         default=None,
         description="DNS name of the pod to copy from, with the credentials in `names.ORIGIN_MOUNT`; None: the data "

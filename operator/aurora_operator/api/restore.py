@@ -18,7 +18,7 @@ _TIME: Final = re.compile(
 _LSN: Final = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", re.ASCII)
 _XID: Final = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
 _WAYS: Final = ("time", "lsn", "name", "xid")
-_SOURCES: Final = ("cluster", "destination")
+_SOURCES: Final = ("cluster", "destination", "snapshot")
 
 
 def parse_target_time(text: str) -> datetime:
@@ -125,13 +125,22 @@ class RestoreFrom(RuledModel):
         "where there are those of only one of that name.",
     )
     encryption: Encryption | None = Field(default=None, description="With destination: how the backups are encrypted.")
+    snapshot: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None, description="An AuroraSnapshot of this namespace; the cluster that it is of need not exist."
+    )
     target: RestoreTarget = Field(default=RestoreTarget(), description="How far to go. Default: to the latest.")
 
     RULES: ClassVar = (
         Rule(
-            cel="has(self.cluster) != has(self.destination)",
-            message="restoreFrom needs either cluster or destination.",
-            check=lambda r: (r.cluster is None) != (r.destination is None),
+            cel="[" + ", ".join(f"has(self.{source})" for source in _SOURCES) + "].filter(x, x).size() == 1",
+            message="restoreFrom needs one of cluster, destination and snapshot, and only one.",
+            check=lambda r: sum(getattr(r, source) is not None for source in _SOURCES) == 1,
+        ),
+        Rule(
+            cel="!has(self.snapshot) || !has(self.target) || "
+            + " && ".join(f"!has(self.target.{way})" for way in _WAYS),
+            message="restoreFrom.target does not go with snapshot, whose data are of one moment.",
+            check=lambda r: r.snapshot is None or all(getattr(r.target, way) is None for way in _WAYS),
         ),
         Rule(
             cel="has(self.stanza) == has(self.destination)",

@@ -234,7 +234,7 @@ class AuroraClusterSpec(RuledModel):
     )
     restore_from: RestoreFrom | None = Field(
         default=None,
-        description="Begin with the data of backups instead of an empty database. It cannot change.",
+        description="Begin with the data of backups, or of a snapshot, instead of an empty database. It cannot change.",
     )
     image: Image = Field(default=Image(), description="The image of the instances.")
     scheduling: Scheduling = Field(default=Scheduling(), description="Which nodes the pods may run on.")

@@ -185,7 +185,7 @@ class _Work:
         """The snapshot is there: the bootstrap instance's volume can be made from it, or was."""
         before = self.facts.settings.origin if self.facts.settings is not None else None
         lsn = lsn_of(snapshot) if snapshot is not None else before.lsn if before is not None else 0
-        origin = CloneOrigin(source=f"cluster {self.source}", lsn=lsn)
+        origin = CloneOrigin(source=f"cluster {self.source}", lsn=lsn, running=True)
         return Beginning(
             origin=origin,
             ready=before == origin,
@@ -226,7 +226,7 @@ class _Work:
         hosts = {names.pod_host(theirs.name, theirs.identity.namespace, c.name): c for c in copies}
         before = facts.settings.origin if facts.settings is not None else None
         host = before.host if isinstance(before, CloneOrigin) and before.host in hosts else next(iter(hosts))
-        origin = CloneOrigin(source=f"cluster {self.source}", lsn=self._point or 0, host=host)
+        origin = CloneOrigin(source=f"cluster {self.source}", lsn=self._point or 0, running=True, host=host)
         data = self._credentials(theirs)
         if data is None:
             return self._wait(f"Waiting for the certificates of {self.source}.")

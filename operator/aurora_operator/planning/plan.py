@@ -33,6 +33,7 @@ from aurora_operator.planning.objects.secrets import build_app_secret, build_cer
 from aurora_operator.planning.placement import place
 from aurora_operator.planning.preset import zones_of
 from aurora_operator.planning.relief import NO_ROOM, roomier
+from aurora_operator.planning.restored import plan_restored
 from aurora_operator.planning.rollout import Rollout, plan_rollout
 from aurora_operator.planning.seeding import Seeding, plan_seeds
 from aurora_operator.planning.settings import bootstrap_of, choose_settings
@@ -166,7 +167,7 @@ def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
 
 def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decided:
     members = choose_members(spec, facts)
-    beginning = plan_clone(spec, bootstrap_of(members, facts), facts, supplies, facts.before.origin)
+    beginning = _first_data(facts, spec, bootstrap_of(members, facts), supplies)
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     sources: dict[int, VolumeSource] = {}
     if beginning.bootstrap is not None and beginning.data_source is not None:
@@ -195,6 +196,13 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     seeding = plan_seeds(members, zones, facts)
     volumes = plan_volumes(spec, members, zones, facts, {**seeding.sources, **sources}, held=seeding.held)
     return _Decided(spec, members, zones, statefulsets, volumes, votes, logs, rollout, request, beginning, seeding)
+
+
+def _first_data(facts: Facts, spec: AuroraClusterSpec, bootstrap: int, supplies: Supplies) -> Beginning:
+    before = facts.before.origin
+    if spec.restore_from is not None and spec.restore_from.snapshot is not None:
+        return plan_restored(spec, spec.restore_from.snapshot, bootstrap, facts, before)
+    return plan_clone(spec, bootstrap, facts, supplies, before)
 
 
 def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None) -> Instance:

@@ -61,8 +61,11 @@ def plan_restored(
     )
 
 
-def restore_problems(spec: AuroraClusterSpec, snapshot: str, facts: Facts) -> list[str]:
-    """Why the cluster cannot be made from the snapshot, a sentence each."""
+def problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:
+    """Why the cluster cannot be made from the snapshot that it asks for, a sentence each."""
+    if spec.restore_from is None or spec.restore_from.snapshot is None:
+        return []
+    snapshot = spec.restore_from.snapshot
     held = facts.observed.held
     if facts.initialised:
         return []

@@ -330,3 +330,9 @@ async def reload_seen(session: Session, name: str, value: str, timeout: float = 
         await asyncio.sleep(_POLL)
     await session.close()
     await session.row("SELECT 1")
+
+
+async def enabled_subscriptions(session: Session) -> list[str]:
+    """Names of the logical subscriptions that run, or would on a writer, in all databases."""
+    rows = await session.rows("SELECT subname FROM pg_subscription WHERE subenabled ORDER BY subname")
+    return [str(name) for (name,) in rows]

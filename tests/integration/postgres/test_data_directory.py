@@ -306,3 +306,15 @@ async def test_a_copy_comes_over_with_credentials_that_are_not_the_own(cluster: 
     source = Source(first.source.host, first.source.address, credentials=theirs)
     await basebackup.base_backup(second.tools, second.layout, source, copy="clone demo")
     assert second.layout.initialised()
+
+
+async def test_a_standby_tells_which_subscriptions_would_run(cluster: Cluster) -> None:
+    first, second = await _leader(cluster), cluster.blank()
+    for name in ("quiet", "busy"):
+        words = f"CREATE SUBSCRIPTION {name} CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p WITH (connect = false)"
+        await first.session.rows(words)
+    await first.session.rows("ALTER SUBSCRIPTION busy ENABLE")
+    await second.clone_from(first)
+    second.configure(Runtime())
+    await second.start()
+    assert await sql.enabled_subscriptions(second.session) == ["busy"]

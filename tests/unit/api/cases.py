@@ -51,6 +51,21 @@ BAD_SPECS: Final = (
         "engineVersion must be 17, or a minor release of it such as 17.12; other major versions are not offered yet.",
     ),
     Bad("version-is-a-word", {"engineVersion": "latest"}, "engineVersion must be 17, or a minor release of it"),
+    Bad(
+        "clone-and-restore",
+        {"cloneFrom": {"cluster": "a"}, "restoreFrom": {"snapshot": "b"}},
+        "cloneFrom and restoreFrom exclude each other: keep one of them.",
+    ),
+    Bad(
+        "restore-from-two",
+        {"restoreFrom": {"snapshot": "b", "cluster": "c"}},
+        "restoreFrom needs one of cluster, destination and snapshot, and only one.",
+    ),
+    Bad(
+        "snapshot-has-one-moment",
+        {"restoreFrom": {"snapshot": "b", "target": {"lsn": "0/1"}}},
+        "restoreFrom.target does not go with snapshot, whose data are of one moment.",
+    ),
     Bad("storage-too-small", {"storage": {"size": "100Mi"}}, "storage.size must be at least 1Gi."),
     Bad(
         "storage-not-a-quantity",
@@ -417,6 +432,7 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"resources": {"requests": {"cpu": 1, "memory": "256Mi"}, "limits": {"cpu": "1500m", "memory": "1Gi"}}},
     {"storage": {"size": "1.5Ti", "storageClassName": "fast", "volumeRetention": {"whenDeleted": "Delete"}}},
     {"cloneFrom": {"cluster": "demo", "type": "full-copy"}},
+    {"restoreFrom": {"snapshot": "monday"}},
     {"storage": {"autoscaling": {"enabled": False}}},
     {"storage": {"size": "5Gi", "autoscaling": {"thresholdPercent": 90, "step": "5Gi", "max": "20Gi"}}},
     {"databaseName": "shop_2", "masterUsername": "owner"},

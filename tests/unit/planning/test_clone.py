@@ -78,7 +78,7 @@ def test_the_origin_is_in_the_settings_before_there_is_a_pod() -> None:
     until_snapshot(world)
     take(world, readyToUse=True)
     world.until(lambda: bool(world.instances))
-    assert '"origin":{"host":null,"kind":"clone","lsn":100,"source":"cluster demo"}' in origin(world)
+    assert '"origin":{"host":null,"kind":"clone","lsn":100,"running":true,"source":"cluster demo"}' in origin(world)
 
 
 def test_commits_before_the_clone_was_asked_for_are_waited_for() -> None:

@@ -21,6 +21,7 @@ from aurora_operator.controller.failures import with_failure
 from aurora_operator.planning import supplies
 from aurora_operator.planning.clone import source_wanted
 from aurora_operator.planning.model import (
+    Held,
     Node,
     ObjectRef,
     Observed,
@@ -33,6 +34,7 @@ from aurora_operator.planning.model import (
     Unreachable,
 )
 from aurora_operator.planning.plan import plan
+from aurora_operator.planning.restored import snapshot_wanted
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -59,6 +61,7 @@ class World(Agents):
         self.cluster_name = self.resource["metadata"]["name"]
         self.snapshot_classes: tuple[SnapshotClass, ...] = ()
         self.source: World | None = None
+        self.held: Held | None = None
         self.classes = (StorageClass("standard", default=True, expandable=True, provisioner="csi.test"),)
         self.image = "aurora-instance:dev"
         self.broken_images: set[str] = set()
@@ -90,6 +93,7 @@ class World(Agents):
             parameter_checks=dict(self.checks),
             snapshot_classes=self.snapshot_classes,
             source=self._source(),
+            held=self.held if snapshot_wanted(self.resource, self.objects) is not None else None,
             final_snapshot=next(iter(self.objects.get("AuroraSnapshot", {}).values()), None),
         )
 

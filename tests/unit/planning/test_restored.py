@@ -1,0 +1,87 @@
+"""A new cluster from an AuroraSnapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.unit.planning.world import World, cluster
+
+from aurora_operator.planning.model import Held
+from aurora_operator.planning.objects.config import SETTINGS_KEY
+from aurora_operator.planning.restored import snapshot_wanted
+
+
+def held(**status: Any) -> Held:
+    """A complete AuroraSnapshot and its VolumeSnapshot."""
+    source = {"databaseName": "app", "masterUsername": "app", "zone": "zone-b"}
+    done = {"phase": "Ready", "completedAt": "2026-03-01T12:00:00Z", "size": "20Gi", "source": source}
+    snapshot = {"metadata": {"name": "monday"}, "spec": {"cluster": "gone"}, "status": done | status}
+    marks = {"labels": {"topology.kubernetes.io/zone": "zone-b"}, "annotations": {"aurorapg.io/lsn": "100"}}
+    volume = {
+        "metadata": {"name": "monday", "uid": "u", **marks},
+        "status": {"readyToUse": True, "restoreSize": "20Gi"},
+    }
+    return Held(snapshot, volume)
+
+
+def restored(found: Held | None, **spec: Any) -> World:
+    wanted = {"restoreFrom": {"snapshot": "monday"}, "storage": {"size": "20Gi"}}
+    world = World(cluster("new", **(wanted | spec)))
+    world.held = found
+    return world
+
+
+def test_the_first_instance_begins_with_the_snapshot_where_it_is() -> None:
+    world = restored(held())
+    world.until(lambda: bool(world.instances))
+    settings = world.objects["ConfigMap"]["new-settings"]["data"][SETTINGS_KEY]
+    assert '"source":"snapshot monday"' in settings and '"lsn":100' in settings and '"running":false' in settings
+    world.settle()
+    claims = world.objects["PersistentVolumeClaim"]
+    assert claims["data-new-1"]["spec"]["dataSource"]["name"] == "monday"
+    assert "dataSource" not in claims["data-new-2"]["spec"]
+    assert world.zones()["new-1"] == "zone-b" and len(set(world.zones().values())) == 3
+    told = world.resource["status"]["origin"]
+    assert (told["source"], told["method"], told["consistencyPoint"]) == ("snapshot monday", "VolumeSnapshot", "0/64")
+    assert told["completedAt"]
+    # The snapshot is not the cluster's to delete, and not needed any more.
+    assert not [ref for made in world.plans for ref in made.delete]
+    assert snapshot_wanted(world.resource, world.objects) is None
+    world.held = None
+    assert not world.settle().changes
+
+
+def test_another_zone_is_tried_where_the_spec_insists() -> None:
+    world = restored(held(), instanceSettings=[{"instance": 1, "availabilityZone": "zone-c"}])
+    world.settle()
+    assert world.zones()["new-1"] == "zone-c"
+
+
+@pytest.mark.parametrize(
+    ("found", "spec", "sentence"),
+    [
+        (None, {}, "there is no AuroraSnapshot monday in namespace default"),
+        (held(), {"databaseName": "shop"}, "databaseName must be that of the snapshot monday: set it to app."),
+        (held(), {"masterUsername": "boss"}, "masterUsername must be that of the snapshot monday: set it to app."),
+        (held(), {"storage": {"size": "10Gi"}}, "storage.size must be at least that of the snapshot monday: use 20Gi"),
+    ],
+)
+def test_what_cannot_be_is_said(found: Held | None, spec: dict[str, Any], sentence: str) -> None:
+    world = restored(found, **spec)
+    for _ in range(3):
+        world.step()
+    assert sentence in world.condition("SpecAccepted")["message"]
+    assert not world.instances
+
+
+def test_a_snapshot_that_is_being_made_is_waited_for() -> None:
+    complete = held()
+    making = Held({**complete.snapshot, "status": {"phase": "Creating", "message": "It is being made."}})
+    world = restored(making)
+    for _ in range(5):
+        world.step()
+    assert not world.instances and "It is being made." in world.resource["status"]["message"]
+    world.held = complete
+    world.settle()
+    assert world.resource["status"]["phase"] == "Ready"
