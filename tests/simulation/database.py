@@ -45,6 +45,11 @@ class Connection:
             self.busy = True
             world.at(60, self.deliver)
             return
+        if not target.node.instance:
+            # Another timeline's files: those of the old one go when these have something new.
+            common = target.common(source)
+            if common < min(len(target.log), len(source.log)):
+                target.truncate(common)
         if len(source.log) > len(target.log):
             target.receive(source, len(source.log))
             if source.epoch is not None:

@@ -207,34 +207,6 @@ class Faults:
         if self.rng.random() < 0.3:
             self.api_of_one()
 
-    def turncoat(self) -> None:
-        """As `halves`; one of the leader's side stops hearing agents when the step comes, and then changes sides."""
-        leader, network = self.world.leader(), self.world.network
-        others = sorted(self.names() - {leader.name}) if leader is not None else []
-        if leader is None or len(others) < 3:
-            return
-        self.rng.shuffle(others)
-        count = len(others) - majority(len(others) + 1) + 1
-        side, far = {leader.name, *others[:count]}, set(others[count:])
-        pairs = self.between(side, far)
-        network.cut(pairs)
-        self.world.at(3000 + self.world.repair_delay + 1000 * self.rng.random(), self._deafen, others[0], side, far)
-        self.world.at(14_000, self._heal, pairs)
-
-    def _deafen(self, name: str, side: set[str], far: set[str]) -> None:
-        if not self.world.calm:
-            self.world.network.muted.update((other, name) for other in side - {name})
-            self.world.at(2000 + 3000 * self.rng.random(), self._change_sides, name, side, far)
-
-    def _change_sides(self, name: str, side: set[str], far: set[str]) -> None:
-        if not self.world.calm:
-            network = self.world.network
-            network.muted.clear()
-            for pair in list(network.cuts):
-                if name in pair and (pair[0] in far or pair[1] in far):
-                    network.heal([pair])
-            self.cut(self.between({name}, side - {name}))
-
     def crash_half(self) -> None:
         """So many copies die that no write quorum is left, for long enough to shrink."""
         nodes = list(self.world.nodes.values())
@@ -272,6 +244,36 @@ class Faults:
     def lagging(self) -> None:
         self.victim().lag = self.rng.choice((0.0, 200.0, 2000.0))
 
+    def tail(self) -> None:
+        """An instance is left with WAL that nobody acknowledged, and then only log copies have what came after.
+
+        It cannot be rewound from these: it must not lead, and comes back when another instance does.
+        """
+        leader = self.world.leader()
+        others = [n for n in self.world.nodes.values() if n.instance and n is not leader and n.alive]
+        if leader is None or len(others) < 2 or not self.world.logs:
+            return
+        behind = self.rng.choice(others)
+        for node in self.world.nodes.values():
+            node.lag = 0.0 if node is behind else 4000.0
+        self.world.at(500, self._leave_tail, leader, behind)
+
+    def _leave_tail(self, leader: Node, behind: Node) -> None:
+        if self.world.calm:
+            return
+        pairs = [p for n in sorted(self.names() - {behind.name}) for p in ((n, behind.name), (behind.name, n))]
+        self.world.network.cut(pairs)
+        leader.crash(7000)
+        for node in self.world.nodes.values():
+            node.lag = 0.0
+        self.world.at(3000 + 2000 * self.rng.random(), self._only_logs, pairs)
+
+    def _only_logs(self, pairs: list[tuple[str, str]]) -> None:
+        leader = self.world.leader()
+        self._heal(pairs)
+        if leader is not None and not self.world.calm:
+            leader.crash(6000)
+
     def failing(self) -> None:
         self.victim().failing = self.rng.choice((0.0, 0.3, 1.0))
 
@@ -292,12 +294,13 @@ class Faults:
             leader.handle(ev.SwitchoverRequested(target))
 
     def membership(self) -> None:
-        possible = [f"c{i}" for i in range(1, 8)]
+        logs = [f"l{i}" for i in range(1, 5)] if self.world.logs else []
+        possible = [f"c{i}" for i in range(1, 8 - len(logs))] + logs
         if self.rng.random() < 0.6:
             names = self.world.wanted ^ {self.rng.choice(possible)}
         else:
             names = frozenset(self.rng.sample(possible, self.rng.choice((1, 2, 3, 3, 4, 5, 6))))
-        if not names or len(names) > 6:
+        if all(name.startswith("l") for name in names) or len(names) > 6:
             return
         self.world.note(self.victim(), f"wanted: {sorted(names)}")
         self.world.want(names)
@@ -310,7 +313,14 @@ class Faults:
         spare = all(len(q.voters) - q.write >= 1 for q in quorums)
         if newest.new is not None or not spare or not world.whole():
             return
-        world.lose_volume(self.rng.choice(list(world.nodes.values())))
+        victim = self.rng.choice(list(world.nodes.values()))
+        if victim.instance and world.logs:
+            # Log copies cannot lead, nor be a source for a rewind: an instance must be left on the furthest history.
+            furthest = max(world.nodes.values(), key=lambda n: n.db.position())
+            left = [n for n in world.nodes.values() if n.instance and n is not victim and n.id in newest.voters]
+            if not any(n.db.common(furthest.db) == len(n.db.log) and not n.db.torn for n in left):
+                return
+        world.lose_volume(victim)
 
     def evidence(self) -> None:
         node, peer = self.victim(), self.victim()
@@ -340,11 +350,11 @@ KINDS: dict[str, Fault] = {
     "slow-disk": Faults.slow_disk,
     "lagging": Faults.lagging,
     "failing": Faults.failing,
+    "tail": Faults.tail,
     "clock": Faults.clock_jump,
     "api": Faults.api,
     "api-of-one": Faults.api_of_one,
     "halves": Faults.halves,
-    "turncoat": Faults.turncoat,
     "crash-half": Faults.crash_half,
     "switchover": Faults.switchover,
     "membership": Faults.membership,

@@ -12,11 +12,14 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 CORE = "aurora_operator.consensus"
+MODELS = ("shell", "database", "node")
+"""Modules of the simulator that stand for what an agent's shell must keep."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Replaces pieces of one function's text: `where` is `module.function` or `module.Class.method`."""
+    """Replaces pieces of one function's text: `where` is `module.function` or `module.Class.method`, of the core or
+    of the simulator's shell."""
 
     where: str
     pieces: tuple[tuple[str, str], ...]
@@ -45,7 +48,7 @@ def _mutated(original: FunctionType, pieces: tuple[tuple[str, str], ...]) -> Any
 def _places(change: Change) -> Iterator[tuple[Any, str, Any, Any]]:
     """Owner, name, original and replacement, wherever the function has been imported to."""
     module, *path = change.where.split(".")
-    owner: Any = sys.modules[f"{CORE}.{module}"]
+    owner: Any = sys.modules[f"tests.simulation.{module}" if module in MODELS else f"{CORE}.{module}"]
     for part in path[:-1]:
         owner = getattr(owner, part)
     name = path[-1]
@@ -213,58 +216,46 @@ MUTATIONS = (
     ),
     _mutation(
         "let both halves shrink",
-        "shrink",
+        "halves",
         ("membership.record_allows", (("held == wish.before if wish.after", "True if wish.after"),)),
     ),
     _mutation(
-        "shrink before each that stays holds the step",
-        "shrink",
-        ("membership._held_by_enough", (("config.new.voters <= holders", "True"),)),
-        ("shrink.can_end", (("peer.config < step.key or", ""),)),
-    ),
-    _mutation(
-        "shrink before each that stays has everything",
-        "shrink",
-        ("shrink.can_end", (("led.flushed.get(copy, 0) < led.sync_lsn", "False"),)),
-    ),
-    _mutation(
-        "shrink before each that stays is free",
-        "shrink",
-        ("shrink.can_end", (("or peer.free_from > t.now", ""),)),
-    ),
-    _mutation(
         "shrink without a lease's wait",
-        "shrink",
+        "halves",
         ("shrink.can_end", (("or t.now - led.recorded < s.timing.lease", ""),)),
     ),
     _mutation(
         "shrink without a joint step",
-        "shrink",
+        "halves",
         ("shrink.proposal", (("new=Quorum(", "old=Quorum("),)),
     ),
     _mutation(
-        "shrink to fewer than a read quorum",
-        "shrink",
-        ("shrink.proposal", (("or not config.can_read(left)", ""),)),
-    ),
-    _mutation(
         "follow a leader of before the shrink",
-        "shrink",
+        "halves",
         ("follower.on_heartbeat", (("or beat.config.key < s.durable.config.floor", ""),)),
     ),
     _mutation(
-        "lead on after hearing of a shrink",
-        "shrink",
-        ("state.Turn.learn", (("if config.floor <= before.key and", "if True or"),)),
-    ),
-    _mutation(
         "read on without the record",
-        "shrink",
+        "halves",
         ("lease.lease_end", (("if s.role == Role.LEADING:", "if False:"),)),
     ),
     _mutation(
         "stand without the record",
         "bystander",
         ("shrink.may_follow", (("and record_fresh(t)", ""),)),
+    ),
+    _mutation(
+        "no watchdog of the agent", "elections", ("node.Node._watchdog", (("self.shell.kill(database_life)", "pass"),))
+    ),
+    _mutation("let a log copy stand", "logs", ("state.Turn.rank", (("s.instance and", ""),))),
+    _mutation(
+        "take a log copy's WAL for another history",
+        "logs",
+        ("shell.Shell._fetch", (("if common < len(db.log):", "if common < len(db.log) and source.instance:"),)),
+    ),
+    _mutation(
+        "a log copy mixes histories",
+        "logs",
+        ("database.Connection.deliver", (("target.truncate(common)", "pass"),)),
     ),
 )

@@ -11,6 +11,7 @@ from tests.simulation.database import UNIT, Database
 from tests.simulation.shell import EFFECTS, Shell
 
 from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.lease import lease_left
 from aurora_operator.consensus.state import State, Timing
 from aurora_operator.consensus.step import start, step
 
@@ -27,7 +28,9 @@ class Node:
         self.world = world
         self.name, self.zone = name, zone
         self.id = f"{name}/{incarnation}"
-        self.ordinal = int(name[1:])
+        self.instance = name.startswith("c")
+        """Else a log copy, `l<n>`: receives and serves WAL, votes, and never leads."""
+        self.ordinal = int(name[1:]) if self.instance else 0
         self.rng: Random = world.rng
         self.durable = durable
         self.db = Database(self)
@@ -67,7 +70,7 @@ class Node:
         self.queue.clear()
         self.origin, self.offset = self.world.now, 1000.0 * self.rng.randrange(1000)
         self.rate = 1 + (self.rng.random() - 0.5) * self.world.drift
-        self.state = start(self.id, self.ordinal, self.durable, self.clock(), Timing())
+        self.state = start(self.id, self.ordinal, self.durable, self.clock(), Timing(), instance=self.instance)
         self.world.note(self, "boots")
         self.handle(self.world.wish(self))
         self.shell.start_postgres()
@@ -97,10 +100,15 @@ class Node:
         self.paused = True
         if whole:
             self.db.frozen = True
-        elif self.db.epoch is not None:
-            # Nobody but the agent can end the sessions of a PostgreSQL that runs on: see docs/consensus.md.
-            self.reads_unsafe_until = self.world.now + duration + 100
+        elif self.state is not None and (left := lease_left(self.state, self.clock())) is not None:
+            self.world.at(max(left, 0) / self.rate, self._watchdog, self.life, self.db.life)
         self.world.at(duration, self.resume, self.life)
+
+    def _watchdog(self, life: int, database_life: int) -> None:
+        """The lease is over and the agent has not gone on: its watchdog kills PostgreSQL."""
+        if self.life == life and self.paused and not self.db.frozen and self.db.life == database_life:
+            self.world.note(self, "PostgreSQL is killed by the watchdog")
+            self.shell.kill(database_life)
 
     def resume(self, life: int) -> None:
         """SIGCONT."""

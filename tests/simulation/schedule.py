@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tests.simulation.checker import ViolationError
 from tests.simulation.faults import KINDS, Faults
+from tests.simulation.halves import Halves
 from tests.simulation.world import World
 
 PATIENCE = 40_000.0
@@ -16,7 +17,8 @@ PATIENCE = 40_000.0
 class Profile:
     """A family of schedules."""
 
-    copies: tuple[int, ...]
+    copies: tuple[int | tuple[int, int], ...]
+    """Instances, or instances and log copies."""
     kinds: tuple[str, ...]
     sample: tuple[int, ...]
     """How many of the kinds happen in one schedule; 0 is all of them."""
@@ -27,7 +29,7 @@ class Profile:
 
 
 PROFILES = {
-    "all": Profile((1, 2, 3, 3, 3, 4, 5, 6, 6), tuple(KINDS), (1, 2, 3, 5, 0), bootstrap=0.3),
+    "all": Profile((1, 2, 3, 3, 3, 4, 5, 6, 6, (3, 3), (2, 2)), tuple(KINDS), (1, 2, 3, 5, 0), bootstrap=0.3),
     "partitions": Profile(
         (2, 3, 4, 5, 6, 6),
         ("isolate", "split", "split-zone", "links", "bridge", "strand", "switchover", "network"),
@@ -56,10 +58,20 @@ PROFILES = {
         bootstrap=0.3,
     ),
     "shrink": Profile(
-        (2, 4, 4, 6, 6, 6),
-        ("halves", "halves", "turncoat", "turncoat", "crash-half", "crash", "crash-in-step", "api-of-one", "pause"),
+        (2, 4, 4, 6, 6, (3, 3)),
+        ("halves", "halves", "halves", "crash-half", "crash", "crash-in-step", "api-of-one", "pause"),
         (1, 2, 3, 5),
         rare=True,
+    ),
+    "halves": Profile((2, 4, 6, 6, (3, 3), (2, 2)), ("halves",), (0,)),
+    "logs": Profile(
+        ((3, 3), (3, 3), (2, 2), (2, 1), (1, 2)),
+        (
+            *("crash", "crash-in-step", "postgres", "pause", "links", "isolate", "crash-zone", "split-zone", "network"),
+            *("failing", "switchover", "membership", "volume", "lagging", "halves", "tail", "tail", "tail"),
+        ),
+        (1, 2, 4, 0),
+        bootstrap=0.2,
     ),
     "duels": Profile((4, 6, 6), ("duel",), (0,)),
     "bystander": Profile(
@@ -69,8 +81,8 @@ PROFILES = {
     ),
 }
 SHARES = (
-    *(("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 3 + ("shrink",) * 3),
-    *("duels", "bystander"),
+    *(("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 3 + ("logs",) * 2),
+    *("shrink", "halves", "duels", "bystander"),
 )
 
 
@@ -91,7 +103,7 @@ def run(seed: int, *, profile: str | None = None, tracing: bool = False) -> Outc
     problem = None
     try:
         name = profile or world.rng.choice(SHARES)
-        (_run_bystander if name == "bystander" else _run)(world, name)
+        {"bystander": _run_bystander, "halves": _run_halves}.get(name, _run)(world, name)
     except ViolationError as error:
         problem = str(error)
     except Exception as error:
@@ -104,7 +116,9 @@ def run(seed: int, *, profile: str | None = None, tracing: bool = False) -> Outc
 def _form(world: World, name: str) -> list[str]:
     """Make the cluster; returns the kinds of fault that it will see."""
     rng, profile = world.rng, PROFILES[name]
-    world.form(rng.choice(profile.copies), bootstrap=rng.random() < profile.bootstrap)
+    shape = rng.choice(profile.copies)
+    instances, logs = (shape, 0) if isinstance(shape, int) else shape
+    world.form(instances, logs, bootstrap=rng.random() < profile.bootstrap)
     kinds = rng.sample(profile.kinds, rng.choice(profile.sample) or len(profile.kinds))
     if world.tracing:
         print(f"seed {world.seed}, {name}: {len(world.nodes)} copies, faults {kinds}")
@@ -119,6 +133,18 @@ def _run(world: World, name: str) -> None:
         world.repair_delay = world.rng.choice((500, 1500))
         faults.mean = world.rng.choice((1500.0, 4000.0))
     faults.begin(4500 if world.rng.random() < 0.8 else 100)
+    world.run(faults.end + 1)
+    _settle(world)
+
+
+def _run_halves(world: World, name: str) -> None:
+    """Neither side has a write quorum; see `Halves`."""
+    _form(world, name)
+    world.repair_delay = 500
+    _settle(world)
+    leader = world.leader()
+    assert leader is not None
+    faults = Halves(world, leader)
     world.run(faults.end + 1)
     _settle(world)
 

@@ -82,7 +82,7 @@ class Shell:
             db.upstream.close()
         if source is None or not self.world.reachable(self.node, source) or db.common(source.db) > len(source.db.log):
             self.node.task(100 + 100 * self.rng.random(), self._follow, operation)
-        elif db.common(source.db) < len(db.log):
+        elif db.common(source.db) < len(db.log) and self.node.instance:
             self._begin_rewind(source)
         else:
             db.connect(source.db)
@@ -124,7 +124,7 @@ class Shell:
             return
         common = db.common(source.db)
         if common < len(db.log):
-            if self.rng.random() < 0.3:
+            if self.rng.random() < 0.3 or not source.instance:
                 self.node.handle(ev.Fetched(effect.epoch, None))
                 return
             for connection in list(db.downstream.values()):
@@ -174,6 +174,10 @@ class Shell:
         self.world.note(self.node, "PostgreSQL crashes")
         self._stop(self.db.life)
 
+    def kill(self, life: int) -> None:
+        """By the watchdog."""
+        self._stop(life)
+
     def do_stop_postgres(self, effect: ev.StopPostgres) -> None:
         db = self.db
         if effect.mode == "immediate" or not db.up:
@@ -215,6 +219,8 @@ class Shell:
             if db.up:
                 self._stop(db.life)
             return
+        if not self.node.instance:
+            self.world.checker.fail(f"{self.node.id}, a log copy, is promoted")
         lsn = db.promote(effect.epoch, effect.rule)
         self.world.checker.promoted(self.node, effect.epoch)
         self.node.handle(ev.Promoted(effect.epoch, lsn))

@@ -38,6 +38,7 @@ class World:
         self.checker = Checker(self)
         self.nodes: dict[str, Node] = {}
         self.incarnations = 0
+        self.zones, self.logs = 3, 0
         self.wanted: frozenset[str] = frozenset()
         self.api_down = False
         self.record: Config | None = None
@@ -78,12 +79,15 @@ class World:
         self.nodes[node.id] = node
         return node
 
-    def form(self, count: int, *, bootstrap: bool) -> None:
+    def form(self, instances: int, logs: int, *, bootstrap: bool) -> None:
         """A cluster's first copies, formed already or with all but the first still to join."""
-        names = [f"c{i}" for i in range(1, count + 1)]
+        self.zones = 2 if instances + logs == 4 and logs else 3
+        self.logs = logs
+        names = [f"c{i}" for i in range(1, instances + 1)] + [f"l{i}" for i in range(1, logs + 1)]
+        count = len(names)
         self.wanted = frozenset(names)
-        for i, name in enumerate(names):
-            self.add(name, f"z{i % 3}", ev.Durable(0, NO_CONFIG))
+        for name in names:
+            self.add(name, self.zone(name), ev.Durable(0, NO_CONFIG))
         ids = list(self.nodes)
         if bootstrap:
             config = initial_config(ids[0])
@@ -99,6 +103,10 @@ class World:
             self.at(300 * self.rng.random(), node.boot)
         self.at(OPERATOR_PERIOD, self.operate)
         self.at(CLIENT_PERIOD, self.clients)
+
+    def zone(self, name: str) -> str:
+        """Where the copy of this name lives."""
+        return f"z{int(name[1:]) % self.zones}"
 
     def lose_volume(self, node: Node) -> None:
         """The pod comes back on an empty volume, as another incarnation."""
@@ -147,16 +155,17 @@ class World:
                 self.checker.reads(node)
                 db.write()
 
-    def wish(self, node: Node) -> ev.Wanted:
+    def wish(self, node: Node, repair_delay: int | None = None) -> ev.Wanted:
         """What the operator tells a copy."""
-        return ev.Wanted(self.wanted, majority(len(self.wanted)), node.tier, node.size, self.repair_delay)
+        delay = self.repair_delay if repair_delay is None else repair_delay
+        return ev.Wanted(self.wanted, majority(len(self.wanted)), node.tier, node.size, delay)
 
     def want(self, names: frozenset[str]) -> None:
         """Another membership is wished for; copies hear of it one by one."""
         self.wanted = names
         for name in sorted(names):
             if all(n.name != name for n in self.nodes.values()):
-                node = self.add(name, f"z{int(name[1:]) % 3}", ev.Durable(0, NO_CONFIG))
+                node = self.add(name, self.zone(name), ev.Durable(0, NO_CONFIG))
                 node.db.torn = True
                 self.at(500 * self.rng.random(), node.boot)
         for node in self.nodes.values():
@@ -217,7 +226,7 @@ class World:
             return None
         held = None if self.record is None else self.record.key
         if not record_allows(effect, self.record_epoch, held):
-            return False
+            return None if lost else False
         self.record, self.record_epoch = effect.after, effect.epoch
         return None if lost else True
 

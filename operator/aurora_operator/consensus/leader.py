@@ -115,20 +115,18 @@ def switchover_refusal(s: State, target: CopyId | None) -> str | None:
     if led is None or s.role != Role.LEADING:
         return "this instance is not the open writer"
     voters = s.durable.config.voters
-    ready = {
+    close = {
         c
         for c, p in led.peers.items()
-        if c in voters
-        and p.rank.can_lead
-        and p.refusing_since is None
-        and led.flushed.get(c, 0) + membership.CAUGHT_UP_BYTES >= led.lsn
+        if c in voters and p.refusing_since is None and led.flushed.get(c, 0) + membership.CAUGHT_UP_BYTES >= led.lsn
     }
+    ready = {c for c in close if led.peers[c].rank.can_lead}
     if target is not None and target not in ready:
         return f"{target} is not a voting reader that streams from the writer with less than 16 MiB of lag"
     if not ready:
         return "no voting reader streams from the writer with less than 16 MiB of lag"
-    if not s.durable.config.can_write(ready | {s.me}):
-        return "the readers that stream from the writer are fewer than its write quorum needs"
+    if not s.durable.config.can_write(close | {s.me}):
+        return "the copies that stream from the writer are fewer than its write quorum needs"
     return None
 
 
