@@ -51,3 +51,10 @@ def kill() -> None:
     """End the operator without notice, as when its node is lost; its Deployment makes another."""
     for pod in pods():
         kube.delete("pod", pod["metadata"]["name"], NAMESPACE, "--force", "--grace-period=0", wait=False)
+
+
+def set_environment(name: str, value: str | None) -> None:
+    """Set or remove a variable of the operator, and wait until the new one runs."""
+    where = f"deployment/{deployment()}"
+    kubectl("--namespace", NAMESPACE, "set", "env", where, f"{name}-" if value is None else f"{name}={value}")
+    kubectl("--namespace", NAMESPACE, "rollout", "status", where, "--timeout=120s", timeout=150)

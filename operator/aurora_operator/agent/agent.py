@@ -18,7 +18,9 @@ from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import Driver, clock
 from aurora_operator.agent.environment import Environment
+from aurora_operator.agent.halt import Halt
 from aurora_operator.agent.http import Refused, serve_all
+from aurora_operator.agent.idle import IdleMeter
 from aurora_operator.agent.kubeapi import KubeApi
 from aurora_operator.agent.labels import RoleLabel
 from aurora_operator.agent.leading import Leading
@@ -103,15 +105,19 @@ class Agent:
         self._leading = Leading(copy, self._configuration, lambda: self._lifecycle.stop("immediate"))
         member = settings.member(environment.instance)
         timings = settings.timings
+        durable = store.durable()
+        rested = store.take_rested() == durable.promised
         state = start(
             copy.id,
             member.ordinal if member else int(environment.instance.rpartition("-")[2]),
-            store.durable(),
+            durable,
             clock(),
             Timing(timings.heartbeat_ms, timings.lease_ms, timings.request_ms),
             instance=member is None or member.kind == "instance",
+            rested=rested,
         )
         copy.driver = Driver(state, store, copy.peers, hands.PostgresHands(copy, self._lifecycle, self._leading))
+        self._halt = Halt(copy, self._lifecycle)
         self._metrics = Metrics(copy)
         self._handed_over = False
 
@@ -143,6 +149,8 @@ class Agent:
             asyncio.create_task(copy.space.run(), name="space"),
             asyncio.create_task(Scaler(copy, self._configuration).run(), name="capacity"),
             asyncio.create_task(DamageWatch(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"),
+            asyncio.create_task(IdleMeter(copy).run(), name="idle"),
+            asyncio.create_task(self._halt.run(), name="halt"),
         ]
         try:
             done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -161,6 +169,7 @@ class Agent:
                 task.cancel()
             await asyncio.gather(lifecycle, *others, return_exceptions=True)
             await copy.watching.close()
+            self._halt.rest()
             await copy.kube.close()
 
     def _watchdog(self) -> Watchdog:
@@ -216,6 +225,7 @@ class Agent:
                 write_quorum=settings.write_quorum,
                 tier=member.promotion_tier if member else 15,
                 size=member.memory_bytes if member else 0,
+                stands=settings.power == "on",
                 repair_delay=settings.repair_delay_seconds * 1000,
             )
         )
@@ -288,6 +298,10 @@ class Agent:
         if state.leadership is not None and len(state.durable.config.voters) > 1:
             raise Refused("this is the writer: switch over first")
         self._lifecycle.ask_repair("restart")
+
+    async def stop(self) -> None:
+        """Stop the writer in order. Raises Refused."""
+        await self._halt.stop_writer()
 
     def switchover(self, target: str | None) -> None:
         """Hand over. Raises Refused with the reason when that cannot be now."""

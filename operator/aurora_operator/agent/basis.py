@@ -65,6 +65,11 @@ class Basis:
     volume: VolumeUse | None = None
     capacity: CapacityStatus | None = None
     """Of an instance that scales."""
+    halted: bool = False
+    """PostgreSQL is to be down, because the cluster is to pause or stop."""
+    idle_since: float | None = None
+    """Of the monotonic clock: since when nobody has had a session that counts; None where that is not known."""
+    pause_refused: str | None = None
     system_identifier: str | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())

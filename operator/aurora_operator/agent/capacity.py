@@ -98,6 +98,10 @@ class Scaler:
             return
         now = self._clock()
         actual = load.memory_limit_bytes / ACU_BYTES
+        if copy.role == "none":
+            # What starting takes says nothing about the load to come.
+            copy.capacity = CapacityStatus(now=actual, wanted=actual, most=limits.most)
+            return
         if self._asked is not None and self._asked.acu == actual:
             log.info("capacity is %g ACU, %.1f s after it was asked for", actual, now - self._asked.at)
             self._asked = None

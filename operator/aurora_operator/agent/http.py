@@ -60,6 +60,9 @@ class Service(Protocol):
     async def restart(self) -> None:
         """Restart PostgreSQL of a reader."""
 
+    async def stop(self) -> None:
+        """Stop the writer of a cluster that is to pause or stop."""
+
     def switchover(self, target: str | None) -> None:
         """Hand over."""
 
@@ -117,6 +120,10 @@ def api(service: Service) -> Starlette:
         await service.restart()
         return Response(status_code=202)
 
+    async def stop(_: Request) -> Response:
+        await service.stop()
+        return Response(status_code=202)
+
     async def switchover(request: Request) -> Response:
         service.switchover((await _body(request, SwitchoverRequest)).target)
         return Response(status_code=202)
@@ -146,6 +153,7 @@ def api(service: Service) -> Starlette:
             Route("/v1/settings", _guard(settings), methods=["PUT"]),
             Route("/v1/parameters/check", _guard(check), methods=["POST"]),
             Route("/v1/restart", _guard(restart), methods=["POST"]),
+            Route("/v1/stop", _guard(stop), methods=["POST"]),
             Route("/v1/switchover", _guard(switchover), methods=["POST"]),
             Route("/v1/accept-data-loss", _guard(accept_data_loss), methods=["POST"]),
         ]

@@ -26,6 +26,7 @@ from aurora_operator.postgres.rewind import rewind
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+HALTED_POLL_SECONDS = 0.1
 IDLE_PATIENCE_SECONDS = 2.0
 FAILED_STARTS_BEFORE_CLONE = 3
 ADMIT_POLL_SECONDS = 0.5
@@ -55,6 +56,11 @@ class Lifecycle:
         self._repair = repair
         self.stop("fast")
 
+    @property
+    def stopping(self) -> bool:
+        """Whether PostgreSQL is being stopped right now."""
+        return self._stopping is not None and not self._stopping.done()
+
     def stop(self, mode: str) -> None:
         """Stop PostgreSQL; `run` brings it back, unless the agent is closing."""
         copy = self._copy
@@ -80,6 +86,10 @@ class Lifecycle:
         """Until the agent is told to end, and PostgreSQL has ended with it."""
         copy = self._copy
         while not copy.closing.is_set():
+            if copy.halted:
+                copy.say("Stopped", "the cluster is to pause or stop")
+                await self._pause(HALTED_POLL_SECONDS)
+                continue
             try:
                 await self._life()
             except (PostgresError, KubeError, OSError) as error:

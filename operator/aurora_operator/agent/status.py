@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Literal, cast
 
 from aurora_operator.agent.basis import Basis
@@ -53,6 +54,8 @@ def build(copy: Basis) -> AgentStatus:
         volume_used_bytes=copy.volume.used_bytes if copy.volume is not None else usage.used,
         load=copy.load,
         volume=copy.volume,
+        idle_seconds=None if copy.idle_since is None else round(time.monotonic() - copy.idle_since, 1),
+        pause_refused=copy.pause_refused,
         capacity=copy.capacity,
         tls_not_after=copy.certificates.not_after().isoformat(),
     )

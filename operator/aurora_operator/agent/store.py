@@ -23,7 +23,7 @@ T = TypeVar("T")
 _DURABLE: TypeAdapter[Durable] = TypeAdapter(Durable)
 _PARAMETERS: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 SPARE_BYTES: Final = 64 * 1024
-_OF_A_LIFE: Final = ("consensus.json", "settings.json", "parameters.json")
+_OF_A_LIFE: Final = ("consensus.json", "rested.json", "settings.json", "parameters.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,18 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Keep settings for a start without the operator."""
         self._write("settings.json", settings.model_dump(mode="json", by_alias=True))
+
+    def save_rested(self, promised: int) -> None:
+        """The agent ends, and no leader relies on this copy, which has promised this epoch."""
+        self._write("rested.json", {"promised": promised})
+
+    def take_rested(self) -> int | None:
+        """What `save_rested` kept at the end of the life before this one, and of no other: it is gone afterwards."""
+        kept = self._read("rested.json", TypeAdapter(dict[str, int]))
+        if kept is None:
+            return None
+        remove_durably(self._folder / "rested.json")
+        return kept.get("promised")
 
     def parameters(self) -> dict[str, str]:
         """The user's parameters that PostgreSQL last took."""

@@ -6,6 +6,7 @@
 | PUT /v1/settings | `Settings` | 204; 409 when it has a newer revision |
 | POST /v1/parameters/check | `ParameterCheck` | `ParameterCheckResult`; nothing is changed |
 | POST /v1/restart | | 202; PostgreSQL of a reader restarts; 409 on the writer |
+| POST /v1/stop | | 202 on the leader of a cluster that is to pause or stop; 409 with a sentence where it cannot be |
 | POST /v1/switchover | `SwitchoverRequest` | 202 on the leader; 409 with a sentence where it cannot be |
 | GET /v1/wal | | `{"files": {name: bytes}}`: WAL segments and timeline histories of this copy; for agents |
 | GET /v1/wal/{file} | | one of them, with `?size=` only so many bytes; 404 where there is none |
@@ -41,6 +42,7 @@ Phase = Literal[
     "Rewinding",  # pg_rewind
     "Failed",  # a human should look; `message` says at what
     "Stopping",
+    "Stopped",  # PostgreSQL was stopped in order, because the cluster is to pause or stop
 ]
 
 Ailment = Literal[
@@ -126,6 +128,10 @@ class AgentStatus(WireModel):
     load: Load | None = Field(default=None, description="None until there are two samples.")
     volume: VolumeUse | None = Field(default=None, description="What is on the volume, and what piles up there.")
     capacity: CapacityStatus | None = Field(default=None, description="Of a serverless instance, once it has a load.")
+    idle_seconds: float | None = Field(
+        default=None, description="For how long nobody has had a session that counts; None where nobody asks."
+    )
+    pause_refused: str | None = Field(default=None, description="Why the cluster must not pause; a sentence.")
     tls_not_after: str | None = Field(default=None, description="RFC 3339: end of the server certificate in use.")
 
 

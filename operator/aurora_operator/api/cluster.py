@@ -16,7 +16,7 @@ from aurora_operator.api.status import AuroraClusterStatus
 MAX_NAME: Final = 40
 """Leaves room in 63 characters for what objects and pods add to the cluster's name."""
 _NAME: Final = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?", re.ASCII)
-_TAKEN: Final = ("-ro", "-any", "-pods", "-log")
+_TAKEN: Final = ("-ro", "-any", "-pods", "-log", "-gateway")
 
 
 class ObjectMeta(WireModel):
@@ -63,8 +63,8 @@ class AuroraCluster(RuledModel):
         Rule(
             field_path=".metadata",
             cel=" && ".join(f"!self.metadata.name.endsWith('{suffix}')" for suffix in _TAKEN),
-            message=f"metadata.name must not end with {', '.join(_TAKEN)}, which the Services and log copies of "
-            "another cluster may be called: choose another name.",
+            message=f"metadata.name must not end with {', '.join(_TAKEN)}, which the objects of another cluster may "
+            "be called: choose another name.",
             check=lambda c: not c.metadata.name.endswith(_TAKEN),
         ),
     )

@@ -22,6 +22,8 @@ DEGRADED: Final = "Degraded"
 """Something that should work does not."""
 SPEC_ACCEPTED: Final = "SpecAccepted"
 """What the spec asks for can be done here. While it is False, the cluster goes on as it was."""
+AUTO_PAUSE: Final = "AutoPause"
+"""The cluster pauses when nobody uses it. Only there with minCapacity 0."""
 CAPACITY_MET: Final = "CapacityMet"
 """Serverless instances have the capacity that their load asks for. Only there where instances scale."""
 DURABILITY_MET: Final = "DurabilityMet"
@@ -39,7 +41,7 @@ class Condition(WireModel):
         max_length=316,
         pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
         description="What is observed: Ready, Available, Progressing, Degraded, SpecAccepted, DurabilityMet, "
-        "StorageHealthy or CapacityMet.",
+        "StorageHealthy, CapacityMet or AutoPause.",
     )
     status: ConditionStatus = Field(description="Whether it holds: True, False or Unknown.")
     reason: str = Field(

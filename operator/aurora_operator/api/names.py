@@ -20,6 +20,10 @@ LABEL_ZONE: Final = "topology.kubernetes.io/zone"
 
 ANNOTATION_EPOCH: Final = f"{GROUP}/epoch"
 """On the writer's EndpointSlice: the epoch of the agent that wrote it. A lower epoch never overwrites it."""
+ANNOTATION_CLIENTS: Final = f"{GROUP}/clients"
+"""On the gateway's pod, by itself: `none`, `waiting` (somebody is held) or `joined` (all have their session)."""
+ANNOTATION_WAKE: Final = f"{GROUP}/wake"
+"""On the AuroraCluster: wakes a cluster that has paused; removed when it has."""
 ANNOTATION_SWITCHOVER: Final = f"{GROUP}/switchover"
 """On the AuroraCluster: asks for a switchover; an instance's name, or `any`."""
 
@@ -106,6 +110,11 @@ def any_service(cluster: str) -> str:
 def writer_endpointslice(cluster: str) -> str:
     """The EndpointSlice of the writer Service; agents write it, the operator repairs it."""
     return f"{cluster}-writer"
+
+
+def gateway(cluster: str) -> str:
+    """The gateway's StatefulSet, ServiceAccount and Role."""
+    return f"{cluster}-gateway"
 
 
 def app_secret(cluster: str) -> str:

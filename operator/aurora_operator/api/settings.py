@@ -11,6 +11,16 @@ from aurora_operator.api.capacity import CapacityRange
 from aurora_operator.api.origin import Origin
 from aurora_operator.api.repository import Repository
 
+PowerMode = Literal["on", "paused", "stopped"]
+"""`paused` until somebody connects, `stopped` until somebody says otherwise."""
+
+
+class AutoPause(WireModel):
+    """Sessions that count for nothing when a cluster is to pause."""
+
+    ignore_users: tuple[str, ...] = ()
+    ignore_applications: tuple[str, ...] = ()
+
 
 class Member(WireModel):
     """A copy that the operator wants to exist."""
@@ -61,6 +71,8 @@ class Settings(WireModel):
     master_username: str
     parameters: dict[str, str] = Field(default_factory=dict, description="The user's PostgreSQL parameters.")
     timings: Timings = Timings()
+    power: PowerMode = Field(default="on", description="Unless on, nobody stands for election, and all stop in order.")
+    auto_pause: AutoPause | None = Field(default=None, description="Of a cluster that may pause.")
     repair_delay_seconds: int = Field(
         default=60, ge=1, description="How long a write quorum must be missing before the membership shrinks."
     )

@@ -12,6 +12,7 @@ from aurora_operator.api.backup import Backup, BackupWindow, RetentionPeriod
 from aurora_operator.api.base import Model
 from aurora_operator.api.capacity import (
     LEAST_RUNNING,
+    PAUSE_SECONDS,
     AutoPauseIgnore,
     CapacityRange,
     ServerlessV2,
@@ -184,6 +185,11 @@ class AuroraClusterSpec(RuledModel):
     serverless_v2_scaling_configuration: ServerlessV2 | None = Field(
         default=None, description="The range of the instances whose instanceClass is db.serverless."
     )
+    stopped: bool = Field(
+        default=False,
+        description="While true, the cluster is stopped in order: its pods go, its volumes stay, and clients are "
+        "refused.",
+    )
     auto_pause_ignore: AutoPauseIgnore = Field(
         default=AutoPauseIgnore(), description="Sessions that do not keep an idle cluster from pausing."
     )
@@ -326,6 +332,22 @@ class AuroraClusterSpec(RuledModel):
             most=scaling.max_capacity,
             follows_writer=self.promotion_tier_of(ordinal) <= 1,
         )
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the cluster pauses when nobody uses it."""
+        scaling = self.serverless_v2_scaling_configuration
+        return (
+            scaling is not None
+            and scaling.min_capacity == 0
+            and any(self.capacity_of(ordinal) is not None for ordinal in self.ordinals)
+        )
+
+    @property
+    def seconds_until_auto_pause(self) -> int:
+        """After how long."""
+        scaling = self.serverless_v2_scaling_configuration
+        return scaling.seconds_until_auto_pause if scaling is not None else PAUSE_SECONDS[0]
 
     def resources_of(self, ordinal: int) -> Resources:
         """An instance's size: its own class or resources, else the cluster's, else a small default. Of one that

@@ -19,6 +19,10 @@ ClusterPhase = Literal[
     "Degraded",  # writes go on, but something is missing
     "Unavailable",  # no writes: fewer copies than the write quorum, or no writer for long
     "Blocked",  # the spec cannot be carried out; see condition SpecAccepted
+    "Stopping",  # on its way to Paused or Stopped
+    "Paused",  # nobody uses it, and nothing of it runs; a connection wakes it
+    "Stopped",  # nothing of it runs, as its spec says
+    "Resuming",  # on its way back
     "Deleting",
 ]
 MemberRole = Literal["writer", "reader", "log", "none"]

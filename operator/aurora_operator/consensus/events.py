@@ -142,6 +142,8 @@ class Wanted:
     tier: int
     size: int
     repair_delay: int = 60_000
+    stands: bool = True
+    """False while the cluster is to stop: then nobody is to lead it."""
 
 
 @dataclass(frozen=True, slots=True)

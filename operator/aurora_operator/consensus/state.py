@@ -187,7 +187,11 @@ class Turn:
         s = self.state
         wanted = s.wanted
         return Rank(
-            can_lead=s.instance and self.now >= s.abstain_until and s.position is not None and s.role != Role.DOWN,
+            can_lead=s.instance
+            and (wanted is None or wanted.stands)
+            and self.now >= s.abstain_until
+            and s.position is not None
+            and s.role != Role.DOWN,
             tier=15 if wanted is None else wanted.tier,
             size=0 if wanted is None else wanted.size,
             ordinal=s.ordinal,

@@ -39,13 +39,28 @@ from aurora_operator.consensus.state import PROMOTED, State, Timing, Turn
 from aurora_operator.consensus.types import CopyId, initial_config, is_epoch_of
 
 
-def start(me: CopyId, ordinal: int, durable: Durable, now: int, timing: Timing, *, instance: bool = True) -> State:
+def start(
+    me: CopyId,
+    ordinal: int,
+    durable: Durable,
+    now: int,
+    timing: Timing,
+    *,
+    instance: bool = True,
+    rested: bool = False,
+) -> State:
     """The state of a copy whose agent has just started. Its PostgreSQL is down; nothing volatile is known.
 
-    Where the newest promise was to itself, no leader relied on it then, and none has since.
+    Where the newest promise was to itself, no leader relied on it then, and none has since. Likewise where it is
+    `rested`: it ended in order when no leader relied on it (`relied_upon`), and has acknowledged nothing after that.
     """
-    quiet_until = now if is_epoch_of(durable.promised, ordinal) else now + timing.lease
+    quiet_until = now if rested or is_epoch_of(durable.promised, ordinal) else now + timing.lease
     return State(me=me, ordinal=ordinal, instance=instance, timing=timing, durable=durable, quiet_until=quiet_until)
+
+
+def relied_upon(state: State, now: int) -> bool:
+    """Whether some leader may rely on this copy's not promising anybody else."""
+    return Turn(state, now).leader_alive()
 
 
 def step(state: State, now: int, event: Event) -> tuple[State, list[Effect]]:

@@ -28,6 +28,7 @@ from aurora_operator.planning.model import (
     PushSettings,
     Raw,
     Restart,
+    StopWriter,
     Switchover,
     Unreachable,
 )
@@ -95,6 +96,8 @@ class Agents:
                 await self._send(client, address, "PUT", "/v1/settings", call.settings, tolerate=(409,))
             case Restart():
                 await self._send(client, address, "POST", "/v1/restart", None)
+            case StopWriter():
+                await self._send(client, address, "POST", "/v1/stop", None)
             case Switchover():
                 await self._send(client, address, "POST", "/v1/switchover", SwitchoverRequest(target=call.target))
             case CheckParameters():

@@ -49,6 +49,7 @@ class Config:
                 namespace=need("POD_NAMESPACE"),
                 pod_labels=_labels(need("AURORA_POD_LABELS")),
                 cluster_domain=environ.get("AURORA_CLUSTER_DOMAIN") or "cluster.local",
+                auto_pause_seconds=_seconds(environ, "AURORA_AUTO_PAUSE_SECONDS"),
             ),
             pod_name=need("POD_NAME"),
             pod_uid=environ.get("POD_UID", ""),
@@ -68,6 +69,15 @@ def _labels(text: str) -> dict[str, str]:
     if not isinstance(labels, dict) or not labels or not all(isinstance(v, str) for v in labels.values()):
         raise ConfigError("AURORA_POD_LABELS must be a JSON object of texts, with at least one")
     return labels
+
+
+def _seconds(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(f"{name} must be a whole number of seconds, not {text!r}")
+    return int(text)
 
 
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:

@@ -10,7 +10,7 @@ from aurora_operator.api.agent import AgentStatus
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
-from aurora_operator.planning.objects.network import SLICE_MANAGER, build_endpointslice
+from aurora_operator.planning.objects.network import SLICE_MANAGER, build_endpointslice, divert
 
 
 def new_slice(facts: Facts) -> dict[str, Any] | None:
@@ -30,6 +30,16 @@ def repaired_slice(facts: Facts) -> dict[str, Any] | None:
         return None
     version = there["metadata"].get("resourceVersion")
     return build_endpointslice(facts.identity, leader, node=_node(facts, leader), resource_version=version)
+
+
+def diverted_slice(facts: Facts, ip: str) -> dict[str, Any] | None:
+    """The slice to apply so that the gateway at `ip` gets the writer's clients, if it does not lead there yet."""
+    there = facts.observed.child("EndpointSlice", names.writer_endpointslice(facts.name))
+    if there is None or is_leaving(there):
+        return None
+    if [e.get("addresses") for e in there.get("endpoints") or []] == [[ip]]:
+        return None
+    return divert(there, ip)
 
 
 def _epoch(there: Raw) -> int:

@@ -20,6 +20,10 @@ _PHASES = {
     "FailingOver": ("Warning", "FailingOver"),
     "Degraded": ("Warning", "Degraded"),
     "Unavailable": ("Warning", "Unavailable"),
+    "Stopping": ("Normal", "Stopping"),
+    "Paused": ("Normal", "Paused"),
+    "Stopped": ("Normal", "Stopped"),
+    "Resuming": ("Normal", "Resuming"),
     "Deleting": ("Normal", "Deleting"),
 }
 

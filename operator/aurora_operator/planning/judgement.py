@@ -30,7 +30,9 @@ class Judgement:
     conditions: tuple[Said, ...]
 
 
-_MOVING: frozenset[ClusterPhase] = frozenset({"Creating", "Updating", "SwitchingOver", "Deleting"})
+_MOVING: frozenset[ClusterPhase] = frozenset(
+    {"Creating", "Updating", "SwitchingOver", "Stopping", "Resuming", "Deleting"}
+)
 _ILL: frozenset[ClusterPhase] = frozenset({"Degraded", "FailingOver", "Unavailable"})
 _HAND_OVER_TIME = timedelta(seconds=30)
 """A switchover that takes longer has become a failover."""
@@ -60,6 +62,7 @@ def judge_state(
         _said(DEGRADED, ill, illness, why_ill, unknown),
         durability_said(facts, picture, durability),
         *_capacity(facts),
+        *picture.power_said,
     ]
     return Judgement(phase, message, tuple(said))
 
@@ -81,6 +84,8 @@ def _phase(
     if facts.blind:
         errors = "; ".join(sorted({copy.error for copy in facts.all_copies.values() if copy.error is not None}))
         return before.phase or "Creating", f"No agent can be reached, so the state is not known: {errors}"
+    if picture.asleep is not None:
+        return picture.asleep
     if facts.leader is None:
         return _without_leader(facts, picture, before, durability, new)
     assert durability is not None  # noqa: S101  there is an accepted spec
@@ -105,7 +110,7 @@ def _phase(
     if picture.faults:
         return "Degraded", text
     failed = any(facts.all_copies[name].phase == "Failed" for name in wanted if name in facts.all_copies)
-    if not failed and (picture.progress or before.phase in ("Updating", "SwitchingOver")):
+    if not failed and (picture.progress or before.phase in ("Updating", "SwitchingOver", "Resuming")):
         return "Updating", text
     return "Degraded", f"Not up to date: {', '.join(ill)}." if ill else text
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aurora_operator.api.conditions import ConditionStatus
-from aurora_operator.api.status import OriginStatus, StorageStatus
+from aurora_operator.api.status import ClusterPhase, OriginStatus, StorageStatus
 from aurora_operator.planning.validation import Verdict
 from aurora_operator.planning.voting import Votes
 
@@ -32,6 +32,9 @@ class Picture:
     """What does not work, a sentence each."""
     storage: StorageStatus | None = None
     storage_said: Said | None = None
+    asleep: tuple[ClusterPhase, str] | None = None
+    """Phase and sentence of a cluster that sleeps, or is on its way there or back."""
+    power_said: tuple[Said, ...] = ()
     deleting: str | None = None
     """How far deletion is."""
     protected: bool = False

@@ -70,6 +70,8 @@ class OperatorConfig:
     pod_labels: Mapping[str, str]
     """Labels that select the operator's pods in the NetworkPolicy of each cluster."""
     cluster_domain: str = "cluster.local"
+    auto_pause_seconds: int | None = None
+    """Instead of secondsUntilAutoPause, for tests."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,13 @@ class Switchover:
 
 
 @dataclass(frozen=True)
+class StopWriter:
+    """POST /v1/stop at the leader of a cluster that is to pause or stop."""
+
+    instance: str
+
+
+@dataclass(frozen=True)
 class CheckParameters:
     """POST /v1/parameters/check; the answer goes to `Observed.parameter_checks[fingerprint]`."""
 
@@ -216,7 +225,7 @@ class CheckParameters:
     fingerprint: str
 
 
-AgentCall = PushSettings | Restart | Switchover | CheckParameters
+AgentCall = PushSettings | Restart | Switchover | CheckParameters | StopWriter
 
 
 @dataclass(frozen=True)

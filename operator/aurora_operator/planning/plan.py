@@ -22,15 +22,17 @@ from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.judgement_model import Picture
 from aurora_operator.planning.logcopies import LogCopies, plan_log_copies
 from aurora_operator.planning.members import Members, choose_members
-from aurora_operator.planning.model import AgentCall, ObjectRef, Observed, Plan, PushSettings, Supplies
+from aurora_operator.planning.model import AgentCall, ObjectRef, Observed, Plan, PushSettings, StopWriter, Supplies
 from aurora_operator.planning.objects.access import build_access, build_disruption_budget, build_log_access
-from aurora_operator.planning.objects.common import decode_data
+from aurora_operator.planning.objects.common import decode_data, is_leaving
 from aurora_operator.planning.objects.config import build_record, build_settings
+from aurora_operator.planning.objects.gateway import build_gateway, build_gateway_access
 from aurora_operator.planning.objects.instance import Instance, build_statefulset, start_of, template_of
 from aurora_operator.planning.objects.network import build_network_policy, build_services
 from aurora_operator.planning.objects.pod import LOG
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
 from aurora_operator.planning.placement import place
+from aurora_operator.planning.power import Power, gateway_of, plan_power
 from aurora_operator.planning.preset import zones_of
 from aurora_operator.planning.relief import NO_ROOM, roomier
 from aurora_operator.planning.restored import plan_restored
@@ -62,6 +64,7 @@ class _Decided:
     logs: LogCopies
     rollout: Rollout
     request: Request
+    power: Power
     beginning: Beginning
     seeding: Seeding
 
@@ -92,7 +95,8 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     decided = _decide(facts, spec, supplies)
     members, rollout, volumes, request = decided.members, decided.rollout, decided.volumes, decided.request
     beginning = decided.beginning
-    settings = choose_settings(spec, members, decided.zones, decided.votes, facts, beginning.origin)
+    power = decided.power
+    settings = choose_settings(spec, members, decided.zones, decided.votes, facts, beginning.origin, power.mode)
     certificates = _certificates(facts, supplies)
     wanted = _objects(facts, decided, certificates, supplies)
     if settings is not None and verdict.raw is not None:
@@ -100,13 +104,15 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     create = [obj for obj in (_new_record(facts), endpoint.new_slice(facts)) if obj is not None]
     wanted += [*beginning.objects, *decided.seeding.objects]
     wanted += _instances(facts, decided) if beginning.ready else []
-    repaired = endpoint.repaired_slice(facts)
+    ip = gateway_of(facts).ip
+    repaired = endpoint.diverted_slice(facts, ip) if power.diverted and ip else endpoint.repaired_slice(facts)
     apply = [obj for obj in wanted if not matches(facts.observed.child(obj["kind"], obj["metadata"]["name"]), obj)]
     why = [*certificates.why, *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply)]
     apply += volumes.pokes
     if repaired is not None:
         apply.append(repaired)
-        why.append(f"lead the writer endpoint to {facts.leader.name if facts.leader else 'nobody'}")
+        to = "the gateway" if power.diverted else facts.leader.name if facts.leader else "nobody"
+        why.append(f"lead the writer endpoint to {to}")
     delete = [*volumes.delete, *_removed(facts, members), *decided.logs.delete]
     delete += [*beginning.delete, *decided.seeding.delete]
     calls: list[AgentCall] = []
@@ -114,6 +120,10 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         calls.append(verdict.check)
     if settings is not None:
         calls += [PushSettings(a.name, settings) for a in facts.answering if a.settings_revision < settings.revision]
+    if power.stop is not None:
+        calls.append(StopWriter(power.stop))
+        why.append(f"stop {power.stop} in order: {power.message}")
+    delete += _unused_gateway(facts, power)
     if rollout.now is not None:
         delete += [rollout.now.delete] if rollout.now.delete is not None else []
         calls += [rollout.now.call] if rollout.now.call is not None else []
@@ -133,6 +143,8 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         present=members.present,
         zones=decided.zones,
         voters=settings.voters if settings is not None else (),
+        asleep=(power.phase, power.message) if power.phase is not None else None,
+        power_said=power.conditions,
         votes=decided.votes,
         progress=progress.under_way(facts, members, decided.votes, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
@@ -148,7 +160,11 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         create=tuple(create),
         delete=tuple(delete),
         calls=tuple(calls),
-        annotations={**request.annotations, **beginning.annotations},
+        annotations={
+            **request.annotations,
+            **beginning.annotations,
+            **({names.ANNOTATION_WAKE: None} if power.woken else {}),
+        },
         finalizers=(*finalizers, FINALIZER) if adds else None,
         events=request.events,
         why=tuple(why),
@@ -160,7 +176,8 @@ def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
     """The plan, with status and events, and when to look again."""
     status = make_status(facts, picture)
     events = (*made.events, *events_between(facts.before, status))
-    pause = {"Ready": STEADY_SECONDS, "Blocked": STEADY_SECONDS, "Degraded": ILL_SECONDS, "Unavailable": ILL_SECONDS}
+    pause = {"Degraded": ILL_SECONDS, "Unavailable": ILL_SECONDS}
+    pause |= dict.fromkeys(("Ready", "Blocked", "Paused", "Stopped"), STEADY_SECONDS)
     seconds = BUSY_SECONDS if made.changes else pause.get(status["phase"], BUSY_SECONDS)
     return replace(made, status=status, events=events, requeue_seconds=seconds)
 
@@ -177,10 +194,13 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     zones = place(
         spec, members.present, placed, facts.zones, usable=facts.usable_zones or None, leaving=members.leaving
     )
+    power = plan_power(spec, members, facts, facts.observed.operator.auto_pause_seconds)
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
     votes = choose_votes(spec, members, zones, facts)
     logs = plan_log_copies(spec, votes, facts)
     made = (*statefulsets.values(), *logs.statefulsets.values())
+    for statefulset in made:
+        statefulset["spec"]["replicas"] = power.replicas
     templates = {obj["metadata"]["name"]: template_of(obj) for obj in made}
     request = read_request(spec, members, facts)
     room = roomier(members, facts) if request.target is None else None
@@ -193,9 +213,13 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
         requested=room or request.target,
         requested_because=NO_ROOM if room is not None else "it was asked for",
     )
+    if power.mode != "on":
+        rollout = Rollout()
     seeding = plan_seeds(members, zones, facts)
     volumes = plan_volumes(spec, members, zones, facts, {**seeding.sources, **sources}, held=seeding.held)
-    return _Decided(spec, members, zones, statefulsets, volumes, votes, logs, rollout, request, beginning, seeding)
+    return _Decided(
+        spec, members, zones, statefulsets, volumes, votes, logs, rollout, request, power, beginning, seeding
+    )
 
 
 def _first_data(facts: Facts, spec: AuroraClusterSpec, bootstrap: int, supplies: Supplies) -> Beginning:
@@ -262,7 +286,8 @@ def _objects(facts: Facts, decided: _Decided, certificates: Certificates, suppli
             [names.instance_name(facts.name, o) for o in decided.members.present if spec.capacity_of(o) is not None],
         ),
         *build_log_access(identity, [names.log_name(facts.name, number) for number in votes.present_logs]),
-        *build_services(identity, readers=endpoint.has_reader(facts)),
+        *build_services(identity, readers=endpoint.has_reader(facts), diverted=decided.power.diverted),
+        *_gateway(facts, decided),
         build_network_policy(identity, facts.observed.operator),
         build_disruption_budget(identity, spare=votes.copies - spec.write_quorum(votes.copies)),
     ]
@@ -293,6 +318,29 @@ def _instances(facts: Facts, decided: _Decided) -> list[dict[str, Any]]:
     if seen.child("ServiceAccount", LOG.account.format(name)) is not None:
         built += decided.logs.objects
     return built
+
+
+def _gateway(facts: Facts, decided: _Decided) -> list[dict[str, Any]]:
+    spec, power = decided.spec, decided.power
+    if not power.gateway:
+        return []
+    return [
+        *build_gateway_access(facts.identity),
+        build_gateway(
+            facts.identity,
+            image=spec.image.name or facts.observed.operator.default_image,
+            image_settings=spec.image,
+            scheduling=spec.scheduling,
+            refuses=power.mode == "stopped",
+        ),
+    ]
+
+
+def _unused_gateway(facts: Facts, power: Power) -> list[ObjectRef]:
+    there = facts.observed.child("StatefulSet", names.gateway(facts.name))
+    if power.gateway or there is None or is_leaving(there):
+        return []
+    return [ObjectRef("StatefulSet", there["metadata"]["name"], there["metadata"].get("uid"))]
 
 
 def _removed(facts: Facts, members: Members) -> list[ObjectRef]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aurora_operator.api import names
 from aurora_operator.api.origin import Origin
-from aurora_operator.api.settings import Member, Settings
+from aurora_operator.api.settings import AutoPause, Member, PowerMode, Settings
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
@@ -29,6 +29,7 @@ def choose_settings(
     votes: Votes,
     facts: Facts,
     origin: Origin | None = None,
+    power: PowerMode = "on",
 ) -> Settings | None:
     """The document that should be in force, or None while its revision cannot be told: the ConfigMap is gone, and
     of those who may hold a newer one none has answered."""
@@ -57,6 +58,12 @@ def choose_settings(
         database_name=spec.database_name,
         master_username=spec.master_username,
         parameters=dict(sorted(spec.parameters.items())),
+        power=power,
+        auto_pause=AutoPause(
+            ignore_users=spec.auto_pause_ignore.users, ignore_applications=spec.auto_pause_ignore.applications
+        )
+        if spec.pauses
+        else None,
         origin=origin,
         repair_delay_seconds=spec.durability.repair_delay_seconds,
     )

@@ -52,6 +52,7 @@ class Pod:
             kube=self.kube,
             server=SimpleNamespace(alive=True),
             layout=SimpleNamespace(initialised=lambda: True, pgdata=Path("/nowhere")),
+            role="writer",
             capacity=None,
             size=None,
         )
@@ -140,3 +141,10 @@ async def test_who_does_not_scale_is_left_alone(pod: Pod) -> None:
     await pod.second(**BUSY)
     assert pod.kube.asked == []
     assert pod.copy.capacity is None
+
+
+async def test_starting_is_no_reason_to_grow(pod: Pod) -> None:
+    pod.copy.role = "none"
+    await pod.second(**BUSY)
+    assert pod.kube.asked == []
+    assert pod.copy.capacity.now == 0.5

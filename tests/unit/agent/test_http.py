@@ -51,6 +51,9 @@ class Service:
     async def restart(self) -> None:
         raise Refused("this is the writer: switch over first")
 
+    async def stop(self) -> None:
+        raise Refused("the settings say that the cluster is to run")
+
     def switchover(self, target: str | None) -> None:
         self.target = target
 

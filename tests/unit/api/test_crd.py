@@ -82,6 +82,7 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.engineVersion": "17",
         ".spec.instances": 3,
         ".spec.promotionTier": 1,
+        ".spec.stopped": False,
         ".spec.serverlessV2ScalingConfiguration.minCapacity": 0.5,
         ".spec.serverlessV2ScalingConfiguration.secondsUntilAutoPause": 300,
         ".spec.storage": {

@@ -33,10 +33,10 @@ def config(*voters: CopyId, write: int | None = None, key: tuple[int, int] = (0,
 class Bench:
     """The copy `a/1` (ordinal 1): its state, its clock, and the effects of its latest step."""
 
-    def __init__(self, membership: Config, *, promised: int = 0, quiet: bool = False) -> None:
+    def __init__(self, membership: Config, *, promised: int = 0, quiet: bool = False, rested: bool = False) -> None:
         self.now = 100_000
         self.timing = Timing()
-        self.state: State = start(A, 1, ev.Durable(promised, membership), self.now, self.timing)
+        self.state: State = start(A, 1, ev.Durable(promised, membership), self.now, self.timing, rested=rested)
         if not quiet:
             self.now += self.timing.lease
         self.effects: list[ev.Effect] = []

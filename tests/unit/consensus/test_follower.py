@@ -15,6 +15,7 @@ from aurora_operator.consensus.messages import (
     Resigned,
 )
 from aurora_operator.consensus.state import Role
+from aurora_operator.consensus.step import relied_upon
 from aurora_operator.consensus.types import NO_CONFIG, ConfigKey, Position
 
 
@@ -213,3 +214,32 @@ def test_a_promise_is_forgotten_when_postgresql_dies_before_the_answer() -> None
     bench.do(ev.ReceiverStopped(67, Position(1, LSN)))
     assert not bench.effects
     assert bench.state.durable.promised == 67
+
+
+def test_needs_no_quiet_when_it_ended_in_order_and_nobody_relied_on_it() -> None:
+    bench = Bench(config(A, B, C), promised=35, quiet=True, rested=True)
+    bench.up()
+    assert bench.role() == Role.PREVOTING
+
+
+def test_who_is_to_stop_stands_for_nothing_and_promises_all_the_same() -> None:
+    bench = standby()
+    bench.do(ev.Wanted(frozenset("abc"), 2, tier=1, size=2, stands=False))
+    bench.do(ev.PostgresDown())
+    bench.up()
+    bench.wait(10_000)
+    assert bench.role() == Role.STANDBY
+    assert not bench.sent(PreVote)
+    bench.hear(B, Prepare(67))
+    assert bench.state.durable.promised == 67
+
+
+def test_relied_upon_while_a_leader_may_and_no_longer() -> None:
+    bench = Bench(config(A, B, C), quiet=True)
+    assert relied_upon(bench.state, bench.now)
+    bench = standby()
+    assert not relied_upon(bench.state, bench.now)
+    bench.beat(B, 35)
+    assert relied_upon(bench.state, bench.now)
+    bench.hear(B, Resigned(35, None))
+    assert not relied_upon(bench.state, bench.now)

@@ -194,6 +194,10 @@ class LogAgent:
         """Raises Refused."""
         raise Refused(NO_POSTGRESQL)
 
+    async def stop(self) -> None:
+        """Raises Refused."""
+        raise Refused(NO_POSTGRESQL)
+
     def switchover(self, target: str | None) -> None:
         """Raises Refused."""
         raise Refused(NO_POSTGRESQL)

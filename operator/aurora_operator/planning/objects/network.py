@@ -8,20 +8,25 @@ from typing import Any, Final
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
-from aurora_operator.planning.model import OperatorConfig
+from aurora_operator.planning.model import OperatorConfig, Raw
 from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.gateway import gateway_selector
 
 SLICE_MANAGER: Final = names.GROUP
 """Tells Kubernetes' own EndpointSlice controllers that the slice is not theirs."""
 
 
-def build_services(identity: Identity, *, readers: bool) -> list[dict[str, Any]]:
-    """The four Services. Without `readers`, the readers' endpoint leads to the writer, as in Aurora."""
+def build_services(identity: Identity, *, readers: bool, diverted: bool = False) -> list[dict[str, Any]]:
+    """The four Services. Without `readers`, the readers' endpoint leads to the writer, as in Aurora; those of a
+    cluster that sleeps lead to the gateway (`diverted`)."""
     role = "reader" if readers else "writer"
+    away = gateway_selector(identity) if diverted else None
     return [
         _service(identity, names.writer_service(identity.name), None),
-        _service(identity, names.reader_service(identity.name), {**identity.pod_selector, names.LABEL_ROLE: role}),
-        _service(identity, names.any_service(identity.name), identity.pod_selector),
+        _service(
+            identity, names.reader_service(identity.name), away or {**identity.pod_selector, names.LABEL_ROLE: role}
+        ),
+        _service(identity, names.any_service(identity.name), away or identity.pod_selector),
         identity.object(
             "Service",
             names.pods_service(identity.name),
@@ -92,6 +97,21 @@ def build_endpointslice(
     if resource_version is not None:
         built["metadata"]["resourceVersion"] = resource_version
     return built
+
+
+def divert(there: Raw, ip: str) -> dict[str, Any]:
+    """The writer's EndpointSlice as it is, but leading to the gateway at `ip`: the epoch stays, so that the next
+    writer's agent writes over it."""
+    metadata = there["metadata"]
+    kept = ("name", "namespace", "labels", "annotations", "ownerReferences", "resourceVersion")
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {key: metadata[key] for key in kept if key in metadata},
+        "addressType": "IPv6" if ipaddress.ip_address(ip).version == 6 else "IPv4",
+        "ports": [{"name": "postgres", "port": names.POSTGRES_PORT, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [ip], "conditions": {"ready": True, "serving": True, "terminating": False}}],
+    }
 
 
 def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[str, Any]:

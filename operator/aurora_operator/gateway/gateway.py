@@ -1,0 +1,269 @@
+"""Holds clients of a cluster that sleeps, has it woken, and then passes their bytes on, untouched, in both directions.
+
+It reads no further than a first packet: TLS and authentication are between the client and PostgreSQL. What a client
+has sent is kept until the writer is open, and sent there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from aurora_operator.gateway.packets import MOST, First, classify, error
+
+log = logging.getLogger(__name__)
+
+FIRST_SECONDS: Final = 10.0
+"""A client that has not said what it wants by then wants nothing."""
+HOLD_SECONDS: Final = 300.0
+"""A client is not held for longer than this."""
+CONNECT_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 0.1
+CHUNK: Final = 1 << 16
+BACKLOG: Final = 4096
+BURST: Final = 50
+PER_SECOND: Final = 150
+"""Held clients are let in so many at once, and then so many a second: each session takes memory, and an instance that
+has just woken is small. It grows within two seconds."""
+MOST_UNKNOWN: Final = 2000
+"""Connections that have not sent a first packet yet; a scanner's flood does not reach the others."""
+MOST_HELD: Final = 20_000
+
+Address = tuple[str, int]
+Clients = Literal["none", "waiting", "joined"]
+"""Nobody; somebody waits to be let in; all have been."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What clients of a cluster hear that was stopped by hand."""
+
+    message: str
+    hint: str
+    tls: Callable[[], ssl.SSLContext]
+
+
+class Gateway:
+    """One cluster's. `find` tells where its writer is, or None while there is none that is open."""
+
+    def __init__(
+        self,
+        find: Callable[[], Awaitable[Address | None]],
+        tell: Callable[[Clients], Awaitable[None]],
+        *,
+        refusal: Refusal | None = None,
+        hold_seconds: float = HOLD_SECONDS,
+    ) -> None:
+        """`tell` is called with what has changed about the clients as a whole; it may fail, and is called again."""
+        self._find = find
+        self._tell = tell
+        self._refusal = refusal
+        self._hold_seconds = hold_seconds
+        self._waiting = 0
+        self._joined = 0
+        self._unknown = 0
+        self._writer: Address | None = None
+        self._changed = asyncio.Event()
+        self._open = asyncio.Event()
+        self._closing = False
+        self._next = 0.0
+
+    @property
+    def clients(self) -> Clients:
+        """How things are."""
+        return "waiting" if self._waiting else "joined" if self._joined else "none"
+
+    async def serve(self, host: str, port: int, ready: asyncio.Event | None = None) -> None:
+        """Until cancelled."""
+        server = await asyncio.start_server(self._client, host or None, port, backlog=BACKLOG, limit=CHUNK)
+        async with server, asyncio.TaskGroup() as group:
+            group.create_task(self._report())
+            group.create_task(self._watch())
+            if ready is not None:
+                ready.set()
+            await server.serve_forever()
+
+    def close(self) -> None:
+        """Take nobody more: whoever comes now is told to come again."""
+        self._closing = True
+
+    async def drained(self) -> None:
+        """Until nobody is held or joined any more."""
+        while self._waiting or self._joined:
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _report(self) -> None:
+        told: Clients | None = None
+        while True:
+            now = self.clients
+            if now != told:
+                try:
+                    await self._tell(now)
+                    told = now
+                except OSError as failure:
+                    log.warning("cannot tell that clients are %s: %s", now, failure)
+                    await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _watch(self) -> None:
+        """While somebody waits: look where the writer is."""
+        while True:
+            if not self._waiting:
+                self._open.clear()
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            try:
+                self._writer = await self._find()
+            except OSError as failure:
+                log.warning("cannot look for the writer: %s", failure)
+                self._writer = None
+            if self._writer is not None:
+                self._open.set()
+            else:
+                self._open.clear()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if self._closing or self._unknown >= MOST_UNKNOWN or self._waiting >= MOST_HELD:
+                return
+            await self._serve_client(reader, writer)
+        except (OSError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass
+        except Exception:
+            log.exception("a client was let down")
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError, ssl.SSLError):
+                await writer.wait_closed()
+
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._unknown += 1
+        try:
+            async with asyncio.timeout(FIRST_SECONDS):
+                first, held = await _first_packet(reader)
+        except TimeoutError:
+            return
+        finally:
+            self._unknown -= 1
+        if not first.wakes:
+            return
+        if self._refusal is not None:
+            await _refuse(self._refusal, first, reader, writer)
+            return
+        self._waiting += 1
+        self._changed.set()
+        try:
+            async with asyncio.timeout(self._hold_seconds):
+                upstream = await self._connect(reader, held)
+        except TimeoutError:
+            writer.write(error("57P03", "the database cluster did not wake up in time", "Try again."))
+            return
+        finally:
+            self._waiting -= 1
+            self._changed.set()
+        if upstream is None:
+            return
+        self._joined += 1
+        try:
+            await _splice((reader, writer), upstream)
+        finally:
+            self._joined -= 1
+            self._changed.set()
+
+    async def _connect(
+        self, client: asyncio.StreamReader, held: bytes
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection to the writer on which what was held has been sent; None if the client has gone."""
+        while True:
+            reading, opened = asyncio.ensure_future(client.read(MOST)), asyncio.ensure_future(self._open.wait())
+            try:
+                await asyncio.wait((reading, opened), return_when=asyncio.FIRST_COMPLETED)
+                if reading.done():
+                    # It should wait for an answer; what it says nevertheless is passed on, in bounds.
+                    more = reading.result()
+                    held += more
+                    if not more or len(held) > MOST:
+                        return None
+                    continue
+            finally:
+                opened.cancel()
+                reading.cancel()
+            await self._turn()
+            address = self._writer
+            if address is not None:
+                with contextlib.suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        upstream = await asyncio.open_connection(*address, limit=CHUNK)
+                    upstream[1].write(held)
+                    return upstream
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _turn(self) -> None:
+        """Wait for one's turn: a bucket of `BURST` that fills at `PER_SECOND`."""
+        now = asyncio.get_running_loop().time()
+        self._next = max(self._next, now - BURST / PER_SECOND) + 1 / PER_SECOND
+        if self._next > now:
+            await asyncio.sleep(self._next - now)
+
+
+async def _first_packet(reader: asyncio.StreamReader) -> tuple[First, bytes]:
+    held = b""
+    while True:
+        kind = classify(held)
+        if kind is not First.INCOMPLETE:
+            return kind, held
+        more = await reader.read(CHUNK)
+        if not more:
+            return First.FOREIGN, held
+        held += more
+
+
+async def _splice(
+    client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_copy(client[0], upstream[1]))
+            group.create_task(_copy(upstream[0], client[1]))
+    except* OSError:
+        pass
+    finally:
+        upstream[1].close()
+        with contextlib.suppress(OSError):
+            await upstream[1].wait_closed()
+
+
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(CHUNK):
+        sink.write(data)
+        await sink.drain()
+    with contextlib.suppress(OSError):
+        sink.write_eof()
+
+
+async def _refuse(refusal: Refusal, first: First, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say why there is no session, in the way that the client has asked for: libpq believes errors only inside TLS."""
+    async with asyncio.timeout(FIRST_SECONDS):
+        while first is not First.STARTUP:
+            if first is First.SSL:
+                writer.write(b"S")
+                await writer.drain()
+                await writer.start_tls(refusal.tls())
+            elif first is First.GSS:
+                writer.write(b"N")
+                await writer.drain()
+            else:
+                return
+            first, _ = await _first_packet(reader)
+        writer.write(error("57P03", refusal.message, refusal.hint))
+        await writer.drain()

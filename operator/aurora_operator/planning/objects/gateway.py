@@ -1,0 +1,105 @@
+"""The gateway: stands in for a cluster that sleeps or was stopped, and may do two things only."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aurora_operator.api import names
+from aurora_operator.api.placement import Image, Scheduling
+from aurora_operator.planning.objects.common import Identity
+
+COMPONENT: Final = "gateway"
+GRACE_SECONDS: Final = 30
+
+
+def gateway_selector(identity: Identity) -> dict[str, str]:
+    """Labels that select its pod."""
+    return {names.LABEL_CLUSTER: identity.name, names.LABEL_COMPONENT: COMPONENT}
+
+
+def build_gateway_access(identity: Identity) -> list[dict[str, Any]]:
+    """Its own account: it looks where the writer is, and marks its own pod."""
+    name = names.gateway(identity.name)
+    rules = [
+        {
+            "apiGroups": ["discovery.k8s.io"],
+            "resources": ["endpointslices"],
+            "resourceNames": [names.writer_endpointslice(identity.name)],
+            "verbs": ["get"],
+        },
+        {"apiGroups": [""], "resources": ["pods"], "resourceNames": [names.pod_name(name)], "verbs": ["patch"]},
+    ]
+    return [
+        identity.object("ServiceAccount", name),
+        identity.object("Role", name, rules=rules),
+        identity.object(
+            "RoleBinding",
+            name,
+            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            subjects=[{"kind": "ServiceAccount", "name": name, "namespace": identity.namespace}],
+        ),
+    ]
+
+
+def build_gateway(
+    identity: Identity, *, image: str, image_settings: Image, scheduling: Scheduling, refuses: bool
+) -> dict[str, Any]:
+    """Its StatefulSet of one pod, of the instances' image, which the nodes have. With `refuses` it wakes nobody."""
+    name, selector = names.gateway(identity.name), gateway_selector(identity)
+    probe = {"tcpSocket": {"port": names.POSTGRES_PORT}}
+    container: dict[str, Any] = {
+        "name": "gateway",
+        "image": image,
+        "imagePullPolicy": image_settings.pull_policy,
+        "command": ["python3", "-m", "aurora_operator.gateway"],
+        "env": [
+            {"name": "AURORA_CLUSTER", "value": identity.name},
+            {"name": "AURORA_NAMESPACE", "value": identity.namespace},
+            {"name": "AURORA_STOPPED", "value": "true" if refuses else "false"},
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+        ],
+        "ports": [{"name": "postgres", "containerPort": names.POSTGRES_PORT, "protocol": "TCP"}],
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "readinessProbe": {**probe, "periodSeconds": 1},
+        "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tls", "mountPath": names.TLS_MOUNT, "readOnly": True}],
+    }
+    # Of the cluster's certificates only the server's, to tell who asks in TLS that the cluster was stopped.
+    keys = [{"key": key, "path": key} for key in ("server.crt", "server.key")]
+    secret = {"secretName": names.tls_secret(identity.name), "defaultMode": 0o440, "items": keys}
+    spec: dict[str, Any] = {
+        "serviceAccountName": name,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": names.POSTGRES_UID,
+            "runAsGroup": names.POSTGRES_UID,
+            "fsGroup": names.POSTGRES_UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in scheduling.tolerations],
+        "containers": [container],
+        "volumes": [{"name": "tls", "secret": secret}],
+    }
+    if scheduling.node_selector:
+        spec["nodeSelector"] = dict(scheduling.node_selector)
+    if image_settings.pull_secrets:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in image_settings.pull_secrets]
+    return identity.object(
+        "StatefulSet",
+        name,
+        labels={names.LABEL_COMPONENT: COMPONENT},
+        spec={
+            "replicas": 1,
+            "serviceName": names.pods_service(identity.name),
+            "selector": {"matchLabels": selector},
+            "template": {"metadata": {"labels": {**identity.labels, names.LABEL_COMPONENT: COMPONENT}}, "spec": spec},
+        },
+    )
