@@ -25,20 +25,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("verb", choices=("export", "import"))
     parser.add_argument("--database", required=True)
     parser.add_argument("--path", type=Path, required=True)
+    parser.add_argument("--host", required=True)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(_run(options.verb, options.database, options.path, options.jobs))
+        asyncio.run(_run(options.verb, options.host, options.database, options.path, options.jobs))
     except (PostgresError, OSError) as error:
         print(f"{options.verb} of {options.database} failed: {error}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
-async def _run(verb: str, database: str, path: Path, jobs: int) -> None:
+async def _run(verb: str, host: str, database: str, path: Path, jobs: int) -> None:
     folder = Path(names.APP_MOUNT)
-    # An export disturbs a reader rather than the writer.
-    host = (folder / ("ro-host" if verb == "export" else "host")).read_text()
     server = Server(host, (folder / "username").read_text(), (folder / "password").read_text(), folder / "ca.crt")
     started = said = time.monotonic()
 

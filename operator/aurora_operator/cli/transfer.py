@@ -80,9 +80,9 @@ async def _transfer(
     if await observe.get(api, CHILDREN["PersistentVolumeClaim"], where.namespace, claim) is None:
         fail(f"there is no PersistentVolumeClaim {claim} in namespace {where.namespace}")
     name = f"{cluster[:40]}-{verb}-{secrets.token_hex(3)}"
-    image = await _image(api, where.namespace, cluster)
+    image, host = await _image(api, where.namespace, cluster), _host(verb, found)
     job = build_transfer(
-        verb, name, cluster=cluster, namespace=where.namespace, image=image,
+        verb, name, cluster=cluster, namespace=where.namespace, image=image, host=host,
         database=wanted, claim=claim, path=path, jobs=jobs,
     )  # fmt: skip
     await api.request("POST", JOB.path(where.namespace), body=job)
@@ -95,6 +95,16 @@ async def _transfer(
             return
         if state is not None:
             fail(f"{verb} of {wanted} failed; see: kubectl logs job/{name}")
+
+
+def _host(verb: Literal["export", "import"], cluster: Any) -> str:
+    """Whom to connect to: one reader for an export, so that all its workers see the same moment; else the writer."""
+    metadata = cluster["metadata"]
+    members = (cluster.get("status") or {}).get("members") or ()
+    readers = sorted(m["name"] for m in members if m.get("role") == "reader" and m.get("ready"))
+    if verb == "export" and readers:
+        return names.pod_host(metadata["name"], metadata["namespace"], readers[-1])
+    return f"{names.writer_service(metadata['name'])}.{metadata['namespace']}.svc"
 
 
 async def _image(api: client.Api, namespace: str, cluster: str) -> str:

@@ -15,7 +15,8 @@ WORDS = ("--claim", "exports", "--path", "/monday/", "--jobs", "4")
 
 
 def ready(fake: FakeApi) -> None:
-    fake.put(PATH, spec={"databaseName": "shop"}, status={})
+    members = [{"name": f"demo-{n}", "role": "reader" if n > 1 else "writer", "ready": n < 4} for n in (1, 2, 3, 4)]
+    fake.put(PATH, spec={"databaseName": "shop"}, status={"members": members})
     fake.put(f"{CLAIMS}/exports")
     template = {"spec": {"containers": [{"image": "instance:1"}]}}
     fake.put(f"{SETS}/demo-1", spec={"template": template}, metadata={"labels": {"aurorapg.io/cluster": "demo"}})
@@ -35,12 +36,21 @@ def test_an_export_is_a_job_of_the_clusters_own_image(api: FakeApi) -> None:
     pod = made["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == "instance:1"
-    assert container["command"][3:] == ["export", "--database", "shop", "--path", "/transfer/monday", "--jobs", "4"]
+    # One reader, not the Service over all: no other one has the snapshot that the workers share.
+    where = ["--host", "demo-3-0.demo-pods.ns.svc", "--database", "shop", "--path", "/transfer/monday", "--jobs", "4"]
+    assert container["command"][3:] == ["export", *where]
     assert made["spec"]["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"
     # It is none of the cluster's own pods, and holds no right in Kubernetes.
     assert "aurorapg.io/cluster" not in made["spec"]["template"]["metadata"]["labels"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] and container["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_an_import_goes_to_the_writer(api: FakeApi) -> None:
+    ready(api)
+    assert invoke("import", "demo", "--no-wait", *WORDS).exit_code == 0
+    command = job(api)["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert command[command.index("--host") + 1] == "demo.ns.svc"
 
 
 def test_what_is_missing_is_said(api: FakeApi) -> None:

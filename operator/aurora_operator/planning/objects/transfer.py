@@ -18,18 +18,33 @@ def build_transfer(
     cluster: str,
     namespace: str,
     image: str,
+    host: str,
     database: str,
     claim: str,
     path: str,
     jobs: int,
 ) -> dict[str, Any]:
-    """The Job. `path` is below the root of the volume of `claim`; the pod meets the `restricted` standard."""
+    """The Job; its pod meets the `restricted` standard.
+
+    `host` must be a single server, because all workers of an export share its snapshot; `path` is below the root of
+    the volume of `claim`.
+    """
     module = ["python3", "-m", "aurora_operator.agent.transfer", verb]
     labels = {"app.kubernetes.io/managed-by": "aurora", f"{names.GROUP}/transfer": cluster}
     container = {
         "name": "transfer",
         "image": image,
-        "command": [*module, "--database", database, "--path", f"{MOUNT}/{path.strip('/')}", "--jobs", str(jobs)],
+        "command": [
+            *module,
+            "--host",
+            host,
+            "--database",
+            database,
+            "--path",
+            f"{MOUNT}/{path.strip('/')}",
+            "--jobs",
+            str(jobs),
+        ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
