@@ -13,7 +13,7 @@ from aurora_operator.postgres.errors import ToolError
 from aurora_operator.postgres.files import like_parent, make_directory
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, format_lsn, parse_lsn, segment_name
 from aurora_operator.postgres.tools import Tools
-from aurora_operator.postgres.walrecord import continuation_end, read_record_end
+from aurora_operator.postgres.walrecord import SHORT_HEADER_BYTES, continuation_end, parse_page, read_record_end
 
 _LAST: Final = re.compile(r"error in WAL record at ([0-9A-F]+/[0-9A-F]+): ", re.ASCII)
 _NONE: Final = "could not find a valid record after"
@@ -35,6 +35,8 @@ class WalEnd:
         `files` are its segment files by the LSN of their first byte, under whatever names. Only those that follow
         each other up to the newest count. Raises ToolError, OSError.
         """
+        # A new file is zeros at first, and pg_waldump makes nothing of a segment without its first page.
+        files = {first: path for first, path in files.items() if _begun(path, first)}
         if not files:
             return None
         first = max(files)
@@ -96,6 +98,13 @@ class WalEnd:
             file.truncate(SEGMENT_BYTES)
         like_parent(zeros)
         return folder, first
+
+
+def _begun(path: Path, first: int) -> bool:
+    """Whether the first page of a segment has been written."""
+    with path.open("rb") as file:
+        page = parse_page(file.read(SHORT_HEADER_BYTES))
+    return page is not None and page.lsn == first
 
 
 def _read(files: Mapping[int, Path], lsn: int, size: int) -> bytes:

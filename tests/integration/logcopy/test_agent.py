@@ -212,6 +212,15 @@ async def test_its_life(world: World, cluster: Cluster) -> None:
     one = await world.lead(first, settings, 1)
     await until(lambda: _flushed(first), await sql.flush(first.session))
     await until(lambda: _answer(agent.copy.phase == "Following" and not agent.copy.message), True)
+    # A position that cannot be read stops no stream, and is read again.
+    streaming = agent._receiving._receiver.pid
+    (stray := agent.wal_folder() / "000000030000000000000009.partial").write_bytes(bytes(SEGMENT_BYTES))
+    await sql.flush(first.session)
+    await until(lambda: _answer("no history" in agent.copy.message), True)
+    stray.unlink()
+    await sql.flush(first.session)
+    await until(lambda: _answer(agent.copy.phase == "Following" and not agent.copy.message), True)
+    assert agent._receiving._receiver.pid == streaming and agent.copy.ailment is None
     # A commit that only the log copy acknowledges; then the leader is gone.
     await first.standby.set_sync(1, (agent.copy.id,))
     await second.streams(1, await sql.flush(first.session))

@@ -11,7 +11,7 @@ from tests.integration.logcopy.receiving import LogCopy, leader, log_copy, reade
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres import received, sql, wal
 from aurora_operator.postgres.conf import Runtime
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
+from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.timeline import History
 
 
@@ -46,6 +46,13 @@ async def test_the_position_is_the_end_of_the_last_whole_record(cluster: Cluster
     log.ends.forget()
     torn = await log.position()
     assert lsn - 200 < torn.lsn < lsn
+    # A segment that has its size and nothing else yet takes nothing away, whether the end before it is known or not.
+    empty = log.folder / (segment_name(1, newest.end) + ".partial")
+    empty.write_bytes(bytes(SEGMENT_BYTES))
+    assert await log.position() == torn
+    log.ends.forget()
+    assert await log.position() == torn
+    empty.unlink()
     # The receiver begins with this segment again, and repairs it.
     await log.receive(first)
     await until(lambda: log.flushed(first), lsn)

@@ -117,11 +117,13 @@ class Receiving:
         slot = None if self._slot_is_behind and self._volume.empty() else slot_name(copy.id)
         started = time.monotonic()
         await self._receiver.start(self._volume.folder, source, slot)
-        await self._watch(leader, epoch, slot)
-        if self._receiver.pid is not None:
-            # There is WAL to begin with now: the slot follows it.
+        try:
+            await self._watch(leader, epoch, slot)
+            if self._receiver.pid is not None:
+                # There is WAL to begin with now: the slot follows it.
+                return True
+        finally:
             await self._receiver.stop()
-            return True
         await self._ended(leader, epoch, trouble(self._receiver.last_words))
         return time.monotonic() - started > LASTING_SECONDS
 
@@ -134,12 +136,20 @@ class Receiving:
                     self._slot_is_behind = False
                     if slot is None and not self._volume.empty():
                         return
-                    self._copy.ailment = None
-                    self._copy.say("Following")
-                    await self._look(epoch)
-                    await self._pruning.run(leader, epoch)
+                    await self._look_after(leader, epoch)
         finally:
             ended.cancel()
+
+    async def _look_after(self, leader: CopyId, epoch: int) -> None:
+        """What is due while WAL comes; what does not work does not stop the stream."""
+        try:
+            await self._look(epoch)
+            await self._pruning.run(leader, epoch)
+        except (PostgresError, OSError) as error:
+            self.fails(error)
+        else:
+            self._copy.ailment = None
+            self._copy.say("Following")
 
     async def _look(self, epoch: int) -> None:
         """Read the position again, when WAL has come since."""
