@@ -83,7 +83,7 @@ class Plain:
             "unix_socket_directories": _SOCKETS,
             "ssl_cert_file": "/tls/server.crt",
             "ssl_key_file": "/tls/server.key",
-            "synchronous_standby_names": f"ANY {self._standbys} (standby)" if self._standbys else "",
+            "synchronous_standby_names": f"FIRST {self._standbys} (standby)" if self._standbys else "",
         }
         return "\n".join(setting(name, value) for name, value in values.items()) + "\n"
 
