@@ -35,7 +35,7 @@ for folder in /proc/[0-9]*; do
   [ "$(readlink "$folder/ns/pid" 2>/dev/null)" = "$space" ] || continue
   awk -v ticks="$(sed 's/.*) //' "$folder/stat" | awk '{print $12 + $13}')" \
       -v inside="$(awk '/^NSpid/ {print $NF}' "$folder/status")" \
-      -v name="$(tr '\0' ' ' < "$folder/cmdline" | cut -c 1-80)" \
+      -v name="$(tr '\0\n' '  ' < "$folder/cmdline" | cut -c 1-80)" \
       '/^Rss/ {rss = $2} /^Pss:/ {pss = $2} END {print inside, ticks, rss, pss, name}' \
       "$folder/smaps_rollup" 2>/dev/null
 done
