@@ -81,11 +81,11 @@ def _phase(
         return "Deleting", picture.deleting
     if picture.verdict.spec is None:
         return "Blocked", picture.verdict.message
+    if picture.asleep is not None:
+        return picture.asleep
     if facts.blind:
         errors = "; ".join(sorted({copy.error for copy in facts.all_copies.values() if copy.error is not None}))
         return before.phase or "Creating", f"No agent can be reached, so the state is not known: {errors}"
-    if picture.asleep is not None:
-        return picture.asleep
     if facts.leader is None:
         return _without_leader(facts, picture, before, durability, new)
     assert durability is not None  # noqa: S101  there is an accepted spec
