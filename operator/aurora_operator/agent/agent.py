@@ -326,9 +326,14 @@ class Agent:
         """Whether the consensus makes progress."""
         return clock() - self.copy.driver.progressed < STUCK_MILLISECONDS
 
+    def _draining(self) -> bool:
+        """Whether this reader is to go, and only the sessions that it has go on."""
+        member = self.copy.settings.member(self.copy.environment.instance)
+        return member is not None and member.draining and self.copy.role == "reader"
+
     def ready(self) -> bool:
-        """Whether clients are served."""
-        return self.copy.role != "none" and self.copy.server.state() == "ready"
+        """Whether clients are served, new ones too."""
+        return self.copy.role != "none" and not self._draining() and self.copy.server.state() == "ready"
 
 
 def pass_log_line(line: bytes) -> None:

@@ -95,3 +95,7 @@ CANNOT_TAKE_SNAPSHOT: Final = "CannotTakeSnapshot"
 SNAPSHOT_LOST: Final = "SnapshotLost"
 """Somebody deleted what held the data."""
 DELETING: Final = "Deleting"
+
+# Reader autoscaling: events
+READERS_SCALED_OUT: Final = "ReadersScaledOut"
+READERS_SCALED_IN: Final = "ReadersScaledIn"

@@ -37,6 +37,7 @@ class Member(WireModel):
     promotion_tier: int = Field(default=1, ge=0, le=15)
     memory_bytes: int = Field(default=0, ge=0, description="Its size, for the promotion order; its most, if it scales.")
     capacity: CapacityRange | None = Field(default=None, description="Of a serverless instance.")
+    draining: bool = Field(default=False, description="It takes no new sessions; those it has may end by themselves.")
 
 
 class BackupSettings(WireModel):

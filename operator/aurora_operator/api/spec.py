@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from aurora_operator.api.autoscaling import StorageAutoscaling
+from aurora_operator.api.autoscaling import ReaderAutoscaling, StorageAutoscaling
 from aurora_operator.api.backup import Backup, BackupWindow, RetentionPeriod
 from aurora_operator.api.base import Model
 from aurora_operator.api.capacity import (
@@ -203,6 +203,9 @@ class AuroraClusterSpec(RuledModel):
             "lowest numbers that are free.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["instance"]},
         )
+    )
+    reader_autoscaling: ReaderAutoscaling | None = Field(
+        default=None, description="Have readers come and go with the load, besides those of instances."
     )
     storage: Storage = Field(default=Storage(), description="The volume of each instance.")
     durability: Durability = Field(

@@ -137,6 +137,17 @@ class StorageStatus(WireModel):
     )
 
 
+class ReaderAutoscalingStatus(WireModel):
+    """How many readers the load asks for."""
+
+    readers: int | None = Field(default=None, description="How many readers there should be, spec.instances' included.")
+    added: tuple[str, ...] = Field(default=(), description="Those that were added.")
+    average: int | None = Field(default=None, description="The metric's average over the readers.")
+    last_scale_out: datetime | None = Field(default=None, description="When readers were added last.")
+    last_scale_in: datetime | None = Field(default=None, description="When a reader was removed last.")
+    message: str | None = Field(default=None, description="Why the number was changed, or was not.")
+
+
 class AuroraClusterStatus(WireModel):
     """The observed state. Only the operator writes it."""
 
@@ -158,6 +169,9 @@ class AuroraClusterStatus(WireModel):
     )
     durability: DurabilityStatus | None = Field(default=None, description="The copies of the data.")
     origin: OriginStatus | None = Field(default=None, description="How a clone or a restore got its first data.")
+    reader_autoscaling: ReaderAutoscalingStatus | None = Field(
+        default=None, description="How many readers the load asks for."
+    )
     storage: StorageStatus | None = Field(default=None, description="The volumes.")
     conditions: tuple[Condition, ...] = Field(
         default=(),

@@ -10,7 +10,7 @@ from aurora_operator.api.agent import AgentStatus
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
 from aurora_operator.planning.objects.instance import ANNOTATION_TEMPLATE
-from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED, RETIRED
+from aurora_operator.planning.objects.volume import ANNOTATION_ADDED, ANNOTATION_RETIRED, RETIRED
 
 _STUCK: Final = frozenset(
     {
@@ -47,6 +47,11 @@ class Copy:
     def retired(self) -> bool:
         """Whether it was decided before that it goes (or has gone)."""
         return annotation(self.claim, ANNOTATION_RETIRED) in RETIRED
+
+    @property
+    def added(self) -> bool:
+        """Whether it is a reader that was added because of the load: nobody else is removed for the lack of one."""
+        return bool(annotation(self.claim, ANNOTATION_ADDED))
 
     @property
     def zone(self) -> str | None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from aurora_operator.api import reasons
 from aurora_operator.api.conditions import CAPACITY_MET, SPEC_ACCEPTED, Condition, get_condition
-from aurora_operator.api.status import AuroraClusterStatus, OriginStatus
+from aurora_operator.api.status import AuroraClusterStatus, OriginStatus, ReaderAutoscalingStatus
 from aurora_operator.planning.model import EventSpec
 from aurora_operator.planning.storage_status import storage_events
 
@@ -41,6 +41,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += _capacities(before, after)
     events += _origin(before.origin, after.origin)
     events += storage_events(before, after)
+    events += _readers(before.reader_autoscaling, after.reader_autoscaling)
     if after.phase != before.phase and after.phase in _PHASES:
         kind, reason = _PHASES[after.phase]
         events.append(EventSpec(kind, reason, after.message or after.phase))
@@ -106,4 +107,18 @@ def _capacities(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list
     short, shorter = get_condition(before.conditions, CAPACITY_MET), get_condition(after.conditions, CAPACITY_MET)
     if shorter is not None and shorter.status == "False" and (short is None or short.status != "False"):
         events.append(EventSpec("Warning", reasons.NODE_TOO_SMALL, shorter.message))
+    return events
+
+
+def _readers(before: ReaderAutoscalingStatus | None, after: ReaderAutoscalingStatus | None) -> list[EventSpec]:
+    if after is None or after.readers is None:
+        return []
+    events = []
+    for new, old, reason, change in (
+        (after.last_scale_out, before.last_scale_out if before else None, reasons.READERS_SCALED_OUT, "added"),
+        (after.last_scale_in, before.last_scale_in if before else None, reasons.READERS_SCALED_IN, "removed"),
+    ):
+        if new is not None and new != old:
+            why = f": {after.message}" if after.message else ""
+            events.append(EventSpec("Normal", reason, f"Readers are {change}, to {after.readers}{why}."))
     return events

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aurora_operator.api.conditions import ConditionStatus
-from aurora_operator.api.status import ClusterPhase, OriginStatus, StorageStatus
+from aurora_operator.api.status import ClusterPhase, OriginStatus, ReaderAutoscalingStatus, StorageStatus
 from aurora_operator.planning.validation import Verdict
 from aurora_operator.planning.voting import Votes
 
@@ -30,6 +30,7 @@ class Picture:
     """A switchover is being asked for right now."""
     faults: tuple[str, ...] = ()
     """What does not work, a sentence each."""
+    readers: ReaderAutoscalingStatus | None = None
     storage: StorageStatus | None = None
     storage_said: Said | None = None
     asleep: tuple[ClusterPhase, str] | None = None

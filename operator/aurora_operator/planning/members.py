@@ -55,12 +55,12 @@ def choose_members(spec: AuroraClusterSpec, facts: Facts) -> Members:
 
 
 def _least_needed(kept: set[int], named: set[int], facts: Facts, writer: int) -> int:
-    """Who goes next: never the writer while there is another; those told before; those that do not work; then
-    one from the fullest zone; then the highest number."""
+    """Who goes next: never the writer while there is another; readers that were added for a load that is gone; those
+    told before; those that do not work; then one from the fullest zone; then the highest number."""
     crowd = Counter(facts.copies[o].zone for o in kept | named if o in facts.copies)
 
-    def order(ordinal: int) -> tuple[bool, bool, bool, int, int]:
+    def order(ordinal: int) -> tuple[bool, bool, bool, bool, int, int]:
         copy = facts.copies[ordinal]
-        return (ordinal != writer, copy.retired, not facts.healthy(copy), crowd[copy.zone], ordinal)
+        return (ordinal != writer, copy.added, copy.retired, not facts.healthy(copy), crowd[copy.zone], ordinal)
 
     return max(kept, key=order)

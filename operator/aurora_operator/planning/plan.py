@@ -34,6 +34,7 @@ from aurora_operator.planning.objects.secrets import build_app_secret, build_cer
 from aurora_operator.planning.placement import place
 from aurora_operator.planning.power import Power, gateway_of, plan_power
 from aurora_operator.planning.preset import zones_of
+from aurora_operator.planning.readers import Readers, plan_readers
 from aurora_operator.planning.relief import NO_ROOM, roomier
 from aurora_operator.planning.restored import plan_restored
 from aurora_operator.planning.rollout import Rollout, plan_rollout
@@ -67,6 +68,7 @@ class _Decided:
     power: Power
     beginning: Beginning
     seeding: Seeding
+    readers: Readers
 
 
 def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
@@ -93,10 +95,20 @@ def _refused(facts: Facts) -> bool:
 
 def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: Supplies) -> Plan:
     decided = _decide(facts, spec, supplies)
+    spec = decided.spec
     members, rollout, volumes, request = decided.members, decided.rollout, decided.volumes, decided.request
     beginning = decided.beginning
     power = decided.power
-    settings = choose_settings(spec, members, decided.zones, decided.votes, facts, beginning.origin, power.mode)
+    settings = choose_settings(
+        spec,
+        members,
+        decided.zones,
+        decided.votes,
+        facts,
+        beginning.origin,
+        power.mode,
+        draining=decided.readers.going,
+    )
     certificates = _certificates(facts, supplies)
     wanted = _objects(facts, decided, certificates, supplies)
     if settings is not None and verdict.raw is not None:
@@ -113,7 +125,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         apply.append(repaired)
         to = "the gateway" if power.diverted else facts.leader.name if facts.leader else "nobody"
         why.append(f"lead the writer endpoint to {to}")
-    delete = [*volumes.delete, *_removed(facts, members), *decided.logs.delete]
+    delete = [*volumes.delete, *_removed(facts, members, decided.readers), *decided.logs.delete]
     delete += [*beginning.delete, *decided.seeding.delete]
     calls: list[AgentCall] = []
     if verdict.check is not None:
@@ -149,6 +161,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         progress=progress.under_way(facts, members, decided.votes, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
         faults=progress.faults(facts, spec, members, decided.votes, volumes),
+        readers=decided.readers.status,
         storage=storage_status(volumes.growths, facts),
         storage_said=storage_said(volumes.growths, facts),
         protected=_refused(facts),
@@ -182,8 +195,11 @@ def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
     return replace(made, status=status, events=events, requeue_seconds=seconds)
 
 
-def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decided:
-    members = choose_members(spec, facts)
+def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decided:
+    """`own` is the user's spec, without the readers that the load asks for."""
+    readers = plan_readers(own, facts)
+    spec = readers.spec
+    members = choose_members(readers.stay, facts)
     beginning = _first_data(facts, spec, bootstrap_of(members, facts), supplies)
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     sources: dict[int, VolumeSource] = {}
@@ -196,7 +212,7 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     )
     power = plan_power(spec, members, facts, facts.observed.operator.auto_pause_seconds)
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
-    votes = choose_votes(spec, members, zones, facts)
+    votes = choose_votes(own, readers.without(members, facts), zones, facts)
     logs = plan_log_copies(spec, votes, facts)
     made = (*statefulsets.values(), *logs.statefulsets.values())
     for statefulset in made:
@@ -216,9 +232,10 @@ def _decide(facts: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> _Decid
     if power.mode != "on":
         rollout = Rollout()
     seeding = plan_seeds(members, zones, facts)
-    volumes = plan_volumes(spec, members, zones, facts, {**seeding.sources, **sources}, held=seeding.held)
+    begins = {**seeding.sources, **sources}
+    volumes = plan_volumes(spec, members, zones, facts, begins, held=seeding.held, marks=readers.marks)
     return _Decided(
-        spec, members, zones, statefulsets, volumes, votes, logs, rollout, request, power, beginning, seeding
+        spec, members, zones, statefulsets, volumes, votes, logs, rollout, request, power, beginning, seeding, readers
     )
 
 
@@ -343,10 +360,10 @@ def _unused_gateway(facts: Facts, power: Power) -> list[ObjectRef]:
     return [ObjectRef("StatefulSet", there["metadata"]["name"], there["metadata"].get("uid"))]
 
 
-def _removed(facts: Facts, members: Members) -> list[ObjectRef]:
+def _removed(facts: Facts, members: Members, readers: Readers) -> list[ObjectRef]:
     removed = []
     for ordinal in members.leaving:
         copy = facts.copies[ordinal]
-        if copy.statefulset is not None and may_remove(copy, facts):
+        if copy.statefulset is not None and ordinal not in readers.draining and may_remove(copy, facts):
             removed.append(ObjectRef("StatefulSet", copy.name, copy.statefulset["metadata"].get("uid")))
     return removed

@@ -30,6 +30,8 @@ def choose_settings(
     facts: Facts,
     origin: Origin | None = None,
     power: PowerMode = "on",
+    *,
+    draining: frozenset[int] = frozenset(),
 ) -> Settings | None:
     """The document that should be in force, or None while its revision cannot be told: the ConfigMap is gone, and
     of those who may hold a newer one none has answered."""
@@ -50,7 +52,7 @@ def choose_settings(
         engine_version=spec.engine_version,
         bootstrap=bootstrap,
         members=(
-            *(_member(spec, o, zones[o], facts) for o in present),
+            *(_member(spec, o, zones[o], facts, draining=o in draining) for o in present),
             *(_log_member(number, votes, facts) for number in votes.present_logs),
         ),
         voters=votes.voters,
@@ -72,7 +74,7 @@ def choose_settings(
     return document.model_copy(update={"revision": revision + 1})
 
 
-def _member(spec: AuroraClusterSpec, ordinal: int, zone: str | None, facts: Facts) -> Member:
+def _member(spec: AuroraClusterSpec, ordinal: int, zone: str | None, facts: Facts, *, draining: bool) -> Member:
     name = names.instance_name(facts.name, ordinal)
     return Member(
         name=name,
@@ -82,6 +84,7 @@ def _member(spec: AuroraClusterSpec, ordinal: int, zone: str | None, facts: Fact
         promotion_tier=spec.promotion_tier_of(ordinal),
         memory_bytes=spec.resources_of(ordinal).memory_bytes,
         capacity=spec.capacity_of(ordinal),
+        draining=draining,
     )
 
 

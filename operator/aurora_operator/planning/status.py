@@ -13,6 +13,7 @@ from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.judgement import Judgement, judge_state
 from aurora_operator.planning.judgement_model import Picture
 from aurora_operator.planning.memberstatus import log_members, member_message, position_of
+from aurora_operator.planning.readers import TIER as ADDED_TIER
 
 
 def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
@@ -41,6 +42,7 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         members=members,
         durability=durability,
         origin=picture.origin or before.origin,
+        reader_autoscaling=picture.readers,
         storage=picture.storage,
         conditions=_conditions(facts, picture, before, judgement),
     )
@@ -83,6 +85,7 @@ def _members(facts: Facts, picture: Picture) -> tuple[MemberStatus, ...]:
             continue
         position = position_of(facts, copy)
         agent, replica = copy.agent, facts.replicas.get(name)
+        tier = ADDED_TIER if copy.added else tier
         lag_bytes = replica.lag_bytes if replica is not None else (agent.lag_bytes if agent is not None else None)
         lag_seconds = replica.lag_seconds if replica is not None else (agent.lag_seconds if agent is not None else None)
         leads = facts.leader is not None and facts.leader.name == name

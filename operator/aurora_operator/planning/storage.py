@@ -60,9 +60,10 @@ def plan_volumes(
     facts: Facts,
     sources: Mapping[int, VolumeSource] | None = None,
     held: frozenset[int] = frozenset(),
+    marks: Mapping[int, Mapping[str, str]] | None = None,
 ) -> Volumes:
     """Claims of all that are present; retirement of those that leave; deletion of what is safely gone. `sources` is
-    what new volumes begin with; those of `held` are not made yet."""
+    what new volumes begin with; those of `held` are not made yet. `marks` are further annotations."""
     claims: list[dict[str, Any]] = []
     delete: list[ObjectRef] = []
     why: list[str] = []
@@ -82,6 +83,7 @@ def plan_volumes(
             growth = grow(spec, copy, name, facts, facts.before, least=least)
             growths.append(growth)
             claims.append(_claim(spec, facts, ordinal, zones[ordinal], claim, growth.size, retired, source))
+            claims[-1]["metadata"]["annotations"] |= (marks or {}).get(ordinal, {})
             waking = poke(copy, facts) if copy is not None else None
             pokes += [] if waking is None else [waking]
         elif copy is not None and claim is not None and may_delete(copy, facts):

@@ -314,6 +314,27 @@ BAD_SPECS: Final = (
     Bad("name-begins-with-a-digit", {}, "metadata.name must be lower-case letters, digits and dashes,", name="1st"),
     Bad("name-of-a-service", {}, "metadata.name must not end with -ro, -any, -pods,", name="demo-ro"),
     Bad(
+        "more-readers-at-least-than-at-most",
+        {
+            "readerAutoscaling": {
+                "minCapacity": 3,
+                "maxCapacity": 2,
+                "target": {"metric": "CPUUtilization", "value": 60},
+            }
+        },
+        "readerAutoscaling.maxCapacity must not be less than minCapacity.",
+    ),
+    Bad(
+        "too-many-readers",
+        {"readerAutoscaling": {"maxCapacity": 16, "target": {"metric": "CPUUtilization", "value": 60}}},
+        "readerAutoscaling.minCapacity and maxCapacity must be 0 to 15.",
+    ),
+    Bad(
+        "more-than-all-of-a-processor",
+        {"readerAutoscaling": {"target": {"metric": "CPUUtilization", "value": 101}}},
+        "readerAutoscaling.target.value is a percentage for CPUUtilization: use 1 to 100.",
+    ),
+    Bad(
         "step-too-small",
         {"storage": {"autoscaling": {"step": "512Mi"}}},
         "storage.autoscaling.step must be at least 1Gi.",
@@ -434,6 +455,7 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"cloneFrom": {"cluster": "demo", "type": "full-copy"}},
     {"restoreFrom": {"snapshot": "monday"}},
     {"storage": {"autoscaling": {"enabled": False}}},
+    {"readerAutoscaling": {"target": {"metric": "DatabaseConnections", "value": 500}, "disableScaleIn": True}},
     {"storage": {"size": "5Gi", "autoscaling": {"thresholdPercent": 90, "step": "5Gi", "max": "20Gi"}}},
     {"databaseName": "shop_2", "masterUsername": "owner"},
     {

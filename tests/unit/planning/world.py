@@ -260,7 +260,9 @@ class World(Agents):
             agent = self.agents[name] = Agent()
             self._serial += 1
             self.disks.setdefault(name, Disk(f"{self._serial:08x}"))
-        serves = agent.phase in ("Leading", "Following")
+        settings = self.disks[name].settings
+        member = settings.member(name) if settings is not None else None
+        serves = agent.phase in ("Leading", "Following") and not (member is not None and member.draining)
         if serves and "-log-" not in name:
             pod["metadata"]["labels"][names.LABEL_ROLE] = "writer" if agent.phase == "Leading" else "reader"
         status = "True" if serves else "False"

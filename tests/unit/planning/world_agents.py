@@ -7,6 +7,7 @@ from typing import Any
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus, ConfigStatus, ParameterCheckResult, Phase, ReplicaStatus
+from aurora_operator.api.load import Load
 from aurora_operator.api.record import RECORD_KEY, Record
 from aurora_operator.api.settings import Settings
 from aurora_operator.api.volume import VolumeUse
@@ -25,6 +26,7 @@ class Disk:
     settings: Settings | None = None
     has_data: bool = False
     use: VolumeUse | None = None
+    load: Load | None = None
 
 
 @dataclass
@@ -85,6 +87,7 @@ class Agents:
             pending_restart=agent.pending,
             server_version="17.12",
             volume=disk.use,
+            load=disk.load,
             config=self.config,
             replicas=replicas if leads else (),
         )

@@ -12,6 +12,10 @@ ANNOTATION_RETIRED: Final = f"{names.GROUP}/retired"
 """On a claim: `Retain` or `Delete` (what becomes of it) once its instance is being removed; else `No`. An instance
 whose claim says `No` is brought back whenever it is missing."""
 IN_USE: Final = "No"
+ANNOTATION_ADDED: Final = f"{names.GROUP}/reader-autoscaling"
+"""On the claim of a reader that was added because of the load: the instance whose size it has; else empty."""
+ANNOTATION_DRAINING: Final = f"{names.GROUP}/draining-since"
+"""On the claim of such a reader once it is to go: since when it takes no new sessions."""
 RETIRED: Final = frozenset({"Retain", "Delete"})
 
 
