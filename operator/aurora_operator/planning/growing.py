@@ -72,7 +72,7 @@ def grow(
         size = spec.storage.size if first == spec.storage.size_bytes else from_bytes(first)
         return Growth(size, VolumeStatus(name=name, size=size), None)
     asked = str(claim["spec"]["resources"]["requests"]["storage"])
-    volume = _volume(copy, claim, facts)
+    volume = _volume(copy, claim)
     chosen = max(volume.requested, spec.storage.size_bytes)
     floor = Volume(chosen, volume.capacity, volume.size)
     wanted = growth.wanted_size(floor, need, policy)
@@ -91,8 +91,8 @@ def grow(
                 trouble = _refused(claim, text, old, before)
     elif growth.is_short(volume.coming, need, policy):
         trouble = _at_its_limit(name, asked, spec)
-    trouble = _failed(claim) or trouble or _piling(name, copy, volume, facts)
-    use = use_of(copy, facts)
+    trouble = _failed(claim) or trouble or _piling(name, copy, volume)
+    use = use_of(copy)
     capacity = _capacity(claim)
     status = VolumeStatus(
         name=name,
@@ -107,16 +107,12 @@ def grow(
     return Growth(size, status, trouble, capacity is not None and to_bytes(capacity) < to_bytes(size))
 
 
-def use_of(copy: Copy | None, facts: Facts) -> VolumeUse | None:
-    """What is on a copy's volume: from its agent, else from the kubelet; None if neither says."""
-    if copy is None:
-        return None
-    agent = copy.agent
-    if agent is not None and agent.volume is not None:
-        return agent.volume
-    if agent is not None and agent.volume_bytes:
-        return VolumeUse(size_bytes=agent.volume_bytes, used_bytes=agent.volume_used_bytes)
-    return facts.observed.volumes.get(copy.name)
+def use_of(copy: Copy | None) -> VolumeUse | None:
+    """What is on a copy's volume, from its agent; None if that does not answer."""
+    agent = copy.agent if copy is not None else None
+    if agent is None or agent.volume is not None:
+        return agent.volume if agent is not None else None
+    return VolumeUse(size_bytes=agent.volume_bytes, used_bytes=agent.volume_used_bytes) if agent.volume_bytes else None
 
 
 def coarse(size: int) -> int:
@@ -125,20 +121,20 @@ def coarse(size: int) -> int:
 
 
 def _need(copy: Copy | None, facts: Facts) -> Need:
-    use = use_of(copy, facts)
+    use = use_of(copy)
     own = growth.need_of(use) if use is not None else None
     writer = facts.leader_ordinal
-    leading = use_of(facts.copies[writer], facts) if writer is not None else None
+    leading = use_of(facts.copies[writer]) if writer is not None else None
     if copy is not None and copy.ordinal == writer and own is not None:
         return own
     return growth.follower_need(own, leading, use.wal_bytes if use is not None else 0)
 
 
-def _volume(copy: Copy | None, claim: Raw, facts: Facts) -> Volume:
+def _volume(copy: Copy | None, claim: Raw) -> Volume:
     requested = to_bytes(str(claim["spec"]["resources"]["requests"]["storage"]))
     text = _capacity(claim)
     capacity = to_bytes(text) if text is not None else requested
-    use = use_of(copy, facts)
+    use = use_of(copy)
     # A file system that was not made larger yet, or whose size nobody knows, is as large as Kubernetes says.
     return Volume(requested, capacity, min(use.size_bytes, capacity) if use is not None else capacity)
 
@@ -230,23 +226,25 @@ def _resize_error(claim: Raw, why: str) -> Trouble:
     )
 
 
-def _piling(name: str, copy: Copy | None, volume: Volume, facts: Facts) -> Trouble | None:
+def _piling(name: str, copy: Copy | None, volume: Volume) -> Trouble | None:
     """What piles up, once it takes a tenth of the volume."""
-    use = use_of(copy, facts)
+    use = use_of(copy)
     if use is None:
         return None
     pile = next((p for p in growth.piles(use) if p.size > volume.size // 10), None)
     return None if pile is None else Trouble(pile.cause, f"{name}: {pile.detail}")
 
 
-def full(copy: Copy | None, facts: Facts) -> str | None:
+def full(copy: Copy | None) -> str | None:
     """What a copy's agent does because its volume is full, as a sentence, or None."""
-    use = use_of(copy, facts)
+    use = use_of(copy)
     if copy is None or use is None or use.brake == "off":
         return None
     left = gib(use.free_bytes)
     if use.brake == "held":
         return f"The volume of {copy.name} is full ({left} left), and PostgreSQL waits until it has grown."
+    if copy.agent is None or copy.agent.role != "writer":
+        return f"The volume of {copy.name} is nearly full ({left} left): its PostgreSQL stops before it is full."
     return f"The volume of {copy.name} is nearly full ({left} left): writes are refused until it has grown."
 
 

@@ -21,7 +21,6 @@ from typing import Any, Final
 
 from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
 from aurora_operator.api.settings import Settings
-from aurora_operator.api.volume import VolumeUse
 
 FIELD_MANAGER: Final = "aurora-operator"
 
@@ -139,8 +138,6 @@ class Observed:
     storage_classes: tuple[StorageClass, ...] = ()
     agents: Mapping[str, AgentStatus | Unreachable] = field(default_factory=dict)
     """By instance name, for every pod of the cluster that has an IP."""
-    volumes: Mapping[str, VolumeUse] = field(default_factory=dict)
-    """By copy: how full the volume is, from the kubelet, where the agent did not answer."""
     parameter_checks: Mapping[str, ParameterCheckResult] = field(default_factory=dict)
     """Answers to `CheckParameters` by its `fingerprint`, kept in memory by the shell; the latest few suffice.
     A call that failed leaves no entry here, so that it is made again."""

@@ -15,7 +15,7 @@ from aurora_operator.planning.model import EventSpec
 def storage_status(growths: tuple[Growth, ...], facts: Facts) -> StorageStatus:
     """The volumes, and how much the writer's holds."""
     ordinal = facts.leader_ordinal
-    use = use_of(facts.copies[ordinal], facts) if ordinal is not None else None
+    use = use_of(facts.copies[ordinal]) if ordinal is not None else None
     known = facts.before.storage.used_bytes if facts.before.storage is not None else None
     used = coarse(use.used_bytes) if use is not None else known
     return StorageStatus(used_bytes=used, volumes=tuple(growth.status for growth in growths))
@@ -38,7 +38,7 @@ def storage_said(growths: tuple[Growth, ...], facts: Facts) -> Said:
 
 def full_volumes(facts: Facts) -> tuple[str, ...]:
     """A sentence for each volume that is so full that its agent had to act."""
-    return tuple(text for copy in facts.copies.values() if (text := full(copy, facts)) is not None)
+    return tuple(text for copy in facts.copies.values() if (text := full(copy)) is not None)
 
 
 def storage_events(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:

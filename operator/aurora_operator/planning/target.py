@@ -90,7 +90,10 @@ def _may_shrink(policy: ReaderAutoscaling, seen: Situation, known: list[float], 
     if len(seen.readings) > now or not known:
         return False
     total = sum(known) + (now - len(known)) * target
-    return total <= IDLE * target if now == 1 else total / (now - 1) <= SLACK * target
+    if now > 1:
+        return total / (now - 1) <= SLACK * target
+    # What the writer would have then must not call for a reader again.
+    return total <= IDLE * target and seen.writer is not None and seen.writer + total <= SLACK * target
 
 
 def _within(moment: datetime | None, seconds: int, now: datetime) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from tests.unit.planning.stories import ready, reasons
@@ -68,14 +67,12 @@ def test_a_new_reader_starts_large_enough() -> None:
     assert sizes(world)["demo-4"] == "20Gi"
 
 
-def test_a_volume_grows_while_its_agent_is_silent_by_what_the_kubelet_says() -> None:
+def test_a_volume_whose_agent_is_silent_follows_the_writers_data() -> None:
     world = ready()
+    fill(world, "demo-1", 9 * GIB)
     world.unreachable.add("demo-3")
-    seen = replace(world.observe(), volumes={"demo-3": VolumeUse(size_bytes=10 * GIB, used_bytes=9 * GIB)})
-    made = plan(seen, some_supplies(), world.now)
-    claims = {o["metadata"]["name"]: o for o in made.apply if o["kind"] == "PersistentVolumeClaim"}
-    assert claims["data-demo-3"]["spec"]["resources"]["requests"]["storage"] == "20Gi"
-    assert set(claims) == {"data-demo-3"}
+    world.step()
+    assert sizes(world)["demo-3"] == "20Gi"
 
 
 def test_a_volume_grows_while_postgresql_is_down() -> None:

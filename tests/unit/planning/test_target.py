@@ -87,6 +87,8 @@ def test_without_readers_the_writer_says_whether_one_is_needed() -> None:
     assert decide(none, situation(manual=0, writer=59)).readers == 0
     assert decide(none, situation(5, manual=0)).readers == 0
     assert decide(none, situation(30, manual=0)).readers == 1
+    assert decide(none, situation(0, manual=0, writer=61)).readers == 1, "it would come back at once"
+    assert decide(none, situation(0, manual=0, writer=None)).readers == 1
 
 
 readings = st.lists(st.one_of(st.none(), st.floats(0, 1000)), max_size=15).map(tuple)
