@@ -77,10 +77,14 @@ def settings_rules() -> tuple[Rule, ...]:
     )
 
 
-def instance_ordinals(count: int, named: Iterable[int] = ()) -> tuple[int, ...]:
-    """The ordinals of `count` instances, ascending: those `named`, filled up with the lowest that are free."""
+def instance_ordinals(count: int, named: Iterable[int] = (), taken: Iterable[int] = ()) -> tuple[int, ...]:
+    """The ordinals of `count` instances, ascending: those `named`, filled up with the lowest that are free, and not
+    `taken` by what is kept of another."""
     chosen = set(named)
-    free: Any = (ordinal for ordinal in range(1, MAX_ORDINAL + 1) if ordinal not in chosen)
+    free: Any = (ordinal for ordinal in range(1, MAX_ORDINAL + 1) if ordinal not in {*chosen, *taken})
     while len(chosen) < count:
-        chosen.add(next(free))
+        ordinal = next(free, None)
+        if ordinal is None:
+            break
+        chosen.add(ordinal)
     return tuple(sorted(chosen))

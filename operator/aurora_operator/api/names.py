@@ -27,6 +27,9 @@ ANNOTATION_WAKE: Final = f"{GROUP}/wake"
 ANNOTATION_SWITCHOVER: Final = f"{GROUP}/switchover"
 """On the AuroraCluster: asks for a switchover; an instance's name, or `any`."""
 
+ANNOTATION_ACCEPT_DATA_LOSS: Final = f"{GROUP}/accept-data-loss"
+"""On the AuroraCluster: accepts the loss that its status states, by the statement's fingerprint and survivors."""
+
 POSTGRES_PORT: Final = 5432
 PEER_PORT: Final = 8432
 """Agents among themselves: mutual TLS, one JSON message a line."""

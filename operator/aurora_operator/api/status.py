@@ -61,6 +61,12 @@ class MemberStatus(WireModel):
         description="How far its WAL is known to go, as EPOCH:LSN; written when it has moved by 16 MiB or more. Of a "
         "copy that cannot be reached: where it was last.",
     )
+    ailment: str | None = Field(
+        default=None, description="What its agent says is wrong with it: full, disk, corruption, diverged."
+    )
+    missing_since: datetime | None = Field(
+        default=None, description="Since when its node or its volume is lost, as far as Kubernetes and the writer say."
+    )
     message: str | None = Field(default=None, description="More about its phase, such as the progress of a copy.")
     capacity: float | None = Field(default=None, description="Capacity in force of a serverless instance, in ACU.")
     wanted_capacity: float | None = Field(default=None, description="Capacity that its load asks for, in ACU.")
@@ -94,6 +100,23 @@ class DurabilityStatus(WireModel):
     per_zone: str | None = Field(default=None, description="The same in a line.")
     write_available: bool = Field(default=False, description="Whether enough copies are alive for writes.")
     read_available: bool = Field(default=False, description="Whether enough copies are alive to elect a writer.")
+
+
+class DataLossStatus(WireModel):
+    """What would be lost by going on without the copies that cannot be reached. Copies are NAME/INCARNATION."""
+
+    survivors: tuple[str, ...] = Field(description="Voting copies that can be reached, and are too few.")
+    lost: tuple[str, ...] = Field(description="Voting copies that would be given up.")
+    positions: dict[str, str] = Field(
+        default_factory=dict, description="How far each was known to be, as EPOCH:LSN; the lost ones to within 16 MiB."
+    )
+    lost_bytes: int = Field(
+        default=0,
+        description="Bytes of WAL that lost copies are known to have beyond the survivors; there may be more.",
+    )
+    config_epoch: int = Field(description="With configVersion: the membership that this is about.")
+    config_version: int = Field(description="See configEpoch.")
+    fingerprint: str = Field(description="What accepting it must repeat.")
 
 
 class OriginStatus(WireModel):
@@ -168,6 +191,10 @@ class AuroraClusterStatus(WireModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     durability: DurabilityStatus | None = Field(default=None, description="The copies of the data.")
+    data_loss: DataLossStatus | None = Field(
+        default=None,
+        description="There is no quorum: what `aurora accept-data-loss` would give up. Nothing is by itself.",
+    )
     origin: OriginStatus | None = Field(default=None, description="How a clone or a restore got its first data.")
     reader_autoscaling: ReaderAutoscalingStatus | None = Field(
         default=None, description="How many readers the load asks for."

@@ -66,7 +66,7 @@ def _head(cluster: Mapping[str, Any], status: Mapping[str, Any]) -> Table:
 
 
 def _durability(durability: Mapping[str, Any]) -> str:
-    zones = durability.get("zones") or ()
+    zones = [durability["perZone"]] if durability.get("perZone") else durability.get("zones") or ()
     text = f"{durability.get('aliveCopies', 0)} of {durability['copies']} copies alive"
     if zones:
         text += f" in {', '.join(zones)}"

@@ -23,6 +23,7 @@ from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus, ParameterCheck, ParameterCheckResult, SwitchoverRequest
 from aurora_operator.planning.certificates import OPERATOR_CRT, OPERATOR_KEY
 from aurora_operator.planning.model import (
+    AcceptLoss,
     AgentCall,
     CheckParameters,
     PushSettings,
@@ -100,6 +101,8 @@ class Agents:
                 await self._send(client, address, "POST", "/v1/stop", None)
             case Switchover():
                 await self._send(client, address, "POST", "/v1/switchover", SwitchoverRequest(target=call.target))
+            case AcceptLoss():
+                await self._send(client, address, "POST", "/v1/accept-data-loss", call.request)
             case CheckParameters():
                 body = ParameterCheck(parameters=dict(call.parameters))
                 answer = await self._send(client, address, "POST", "/v1/parameters/check", body)

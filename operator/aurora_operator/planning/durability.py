@@ -102,7 +102,8 @@ def without_writer(facts: Facts, picture: Picture, durability: DurabilityStatus)
     if alive < read:
         return (
             f"There is no writer, and a new one needs {read} copies, of which {alive} can be reached: fewer might not "
-            f"know of every commit. Missing: {missing}."
+            f"know of every commit. Missing: {missing}. If they never come back: "
+            f"`aurora accept-data-loss {facts.name}` says what would be lost."
         )
     if alive < write and picture.verdict.spec is not None:
         delay = picture.verdict.spec.durability.repair_delay_seconds

@@ -39,6 +39,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += _writer(before, after)
     events += _instances(before, after)
     events += _capacities(before, after)
+    events += _losses(before, after)
     events += _origin(before.origin, after.origin)
     events += storage_events(before, after)
     events += _readers(before.reader_autoscaling, after.reader_autoscaling)
@@ -82,6 +83,25 @@ def _instances(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[
     events += [
         EventSpec("Normal", reasons.INSTANCE_REMOVED, f"{name} is removed.") for name in sorted(old - new.keys())
     ]
+    return events
+
+
+def _losses(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:
+    old = {m.name: m for m in before.members}
+    events = []
+    for member in after.members:
+        was = old.get(member.name)
+        since, since_before = member.missing_since, was.missing_since if was is not None else None
+        where = f" in {member.zone}" if member.zone else ""
+        if since is not None and since_before is None:
+            detail = f": {member.message}" if member.message else "."
+            events.append(EventSpec("Warning", reasons.COPY_LOST, f"{member.name}{where} is missing{detail}"))
+        if since is None and since_before is not None:
+            events.append(EventSpec("Normal", reasons.COPY_BACK, f"{member.name}{where} is up to date again."))
+        ill = member.ailment if was is None or was.ailment != member.ailment else None
+        if ill is not None:
+            text = f"{member.name}{where} is ill ({ill}): {member.message or 'its agent says no more'}"
+            events.append(EventSpec("Warning", reasons.COPY_LOST, text))
     return events
 
 

@@ -156,7 +156,8 @@ class Facts:
     @cached_property
     def reachable(self) -> frozenset[str]:
         """The voters whose agents answer and could vote for a writer: the same volume, with data on it."""
-        voters = self.known_config.voters if self.known_config is not None else ()
+        known = self.known_config
+        voters = (*known.voters, *known.next_voters) if known is not None else ()
         unable = ("Initialising", "Cloning", "Failed", "Stopping")
         return frozenset(
             a.name for a in self.answering if f"{a.name}/{a.incarnation}" in voters and a.phase not in unable

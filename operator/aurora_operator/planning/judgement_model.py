@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aurora_operator.api.conditions import ConditionStatus
-from aurora_operator.api.status import ClusterPhase, OriginStatus, ReaderAutoscalingStatus, StorageStatus
+from aurora_operator.api.status import (
+    ClusterPhase,
+    DataLossStatus,
+    OriginStatus,
+    ReaderAutoscalingStatus,
+    StorageStatus,
+)
+from aurora_operator.planning.repair import NONE as NO_LOSSES
+from aurora_operator.planning.repair import Losses
 from aurora_operator.planning.validation import Verdict
 from aurora_operator.planning.voting import Votes
 
@@ -24,6 +32,8 @@ class Picture:
     zones: Mapping[int, str | None] = field(default_factory=dict)
     voters: tuple[str, ...] = ()
     votes: Votes | None = None
+    losses: Losses = NO_LOSSES
+    data_loss: DataLossStatus | None = None
     progress: tuple[str, ...] = ()
     """What is under way, a sentence each."""
     switching: bool = False

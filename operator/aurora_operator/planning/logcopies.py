@@ -13,9 +13,9 @@ from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.growing import class_of
 from aurora_operator.planning.model import ObjectRef, Raw
-from aurora_operator.planning.objects.common import is_leaving, label
+from aurora_operator.planning.objects.common import annotation, is_leaving, label
 from aurora_operator.planning.objects.logcopy import LogCopy, build_log_statefulset
-from aurora_operator.planning.objects.volume import IN_USE, build_claim
+from aurora_operator.planning.objects.volume import ANNOTATION_GIVEN_UP, IN_USE, build_claim
 from aurora_operator.planning.storage import may_delete, may_remove
 from aurora_operator.planning.voting import Votes
 
@@ -96,6 +96,8 @@ def _claim(
         used = class_of(claim, facts.observed.storage_classes)
         if to_bytes(before) >= spec.durability.log_volume_bytes or used is None or not used.expandable:
             size = before
+    given_up = annotation(claim, ANNOTATION_GIVEN_UP)
+    retired = retired if given_up is None else "Retain"
     name = names.log_name(facts.name, number)
     return build_claim(
         facts.identity,
@@ -105,4 +107,5 @@ def _claim(
         storage_class=storage_class,
         retired=retired,
         component="log",
+        given_up=given_up,
     )

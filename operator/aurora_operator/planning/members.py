@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from aurora_operator.api.instances import instance_ordinals
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.objects.common import annotation
+from aurora_operator.planning.objects.volume import ANNOTATION_GIVEN_UP
 
 
 @dataclass(frozen=True)
@@ -28,28 +30,40 @@ class Members:
         return tuple(sorted({*self.wanted, *self.leaving, *extra}))
 
 
-def choose_members(spec: AuroraClusterSpec, facts: Facts) -> Members:
-    """Who should be there. While the leader is not known, nobody is told to leave who was not told before."""
-    named = {item.instance for item in spec.instance_settings}
-    existing = set(facts.existing)
+def choose_members(
+    spec: AuroraClusterSpec, facts: Facts, broken: frozenset[int] = frozenset(), given_up: frozenset[str] = frozenset()
+) -> Members:
+    """Who should be there. While the leader is not known, nobody is told to leave who was not told before.
+
+    `broken` are instances whose volumes do not come back: others take their places, unless the spec names them. Those
+    `given_up` are gone already.
+    """
+    taken = {o for o, c in facts.copies.items() if annotation(c.claim, ANNOTATION_GIVEN_UP) is not None}
+    gone = {o for o, copy in facts.copies.items() if copy.name in given_up}
+    broken |= taken
+    taken |= gone
+    named = {item.instance for item in spec.instance_settings} - taken
+    existing = set(facts.existing) - gone
     writer = facts.leader_ordinal
     if writer is None:
         decided = {o for o in existing - named if facts.copies[o].retired}
         stay = existing - decided
         if len(stay | named) < spec.instances:
             # Those that were told to leave, and are wanted again.
-            again = sorted(decided)[: spec.instances - len(stay | named)]
+            again = sorted(decided - taken)[: spec.instances - len(stay | named)]
             stay |= set(again)
             decided -= set(again)
-        wanted = instance_ordinals(max(spec.instances, len(stay | named)), stay | named)
+        wanted = instance_ordinals(max(spec.instances, len(stay | named)), stay | named, taken)
         return Members(wanted, tuple(sorted(decided)))
     kept = existing - named
-    surplus: list[int] = []
+    surplus = sorted((broken & kept) - {writer})
+    kept -= set(surplus)
+    taken |= set(surplus)
     while kept and len(kept) + len(named) > spec.instances:
         goner = _least_needed(kept, named, facts, writer)
         kept.remove(goner)
         surplus.append(goner)
-    wanted = instance_ordinals(spec.instances, kept | named)
+    wanted = instance_ordinals(spec.instances, kept | named, taken)
     leaving = tuple(sorted(o for o in surplus if o != writer))
     return Members(wanted, leaving, writer if writer in surplus else None)
 

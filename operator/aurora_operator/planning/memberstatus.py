@@ -42,6 +42,8 @@ def log_members(facts: Facts, picture: Picture, voting: Collection[str]) -> tupl
                 phase=copy.phase,
                 lag_bytes=max(behind, 0) if behind is not None else None,
                 position=position_of(facts, copy),
+                ailment=agent.ailment if agent is not None else None,
+                missing_since=picture.losses.since.get(name),
                 message=member_message(copy),
             )
         )

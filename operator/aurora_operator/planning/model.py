@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, ParameterCheckResult
 from aurora_operator.api.settings import Settings
 
 FIELD_MANAGER: Final = "aurora-operator"
@@ -222,7 +222,15 @@ class CheckParameters:
     fingerprint: str
 
 
-AgentCall = PushSettings | Restart | Switchover | CheckParameters | StopWriter
+@dataclass(frozen=True)
+class AcceptLoss:
+    """POST /v1/accept-data-loss at an instance that survives."""
+
+    instance: str
+    request: AcceptDataLoss
+
+
+AgentCall = PushSettings | Restart | Switchover | CheckParameters | AcceptLoss | StopWriter
 
 
 @dataclass(frozen=True)

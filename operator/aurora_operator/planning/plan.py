@@ -16,6 +16,7 @@ from aurora_operator.planning.capacity import start_capacity
 from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
 from aurora_operator.planning.clone import plan_clone
 from aurora_operator.planning.compare import matches
+from aurora_operator.planning.dataloss import Acceptance, judge_loss
 from aurora_operator.planning.deletion import FINALIZER, is_deleting, is_protected, plan_deletion
 from aurora_operator.planning.events import events_between
 from aurora_operator.planning.facts import Facts
@@ -36,6 +37,7 @@ from aurora_operator.planning.power import Power, gateway_of, plan_power
 from aurora_operator.planning.preset import zones_of
 from aurora_operator.planning.readers import Readers, plan_readers
 from aurora_operator.planning.relief import NO_ROOM, roomier
+from aurora_operator.planning.repair import Losses, find_losses, sentences
 from aurora_operator.planning.restored import plan_restored
 from aurora_operator.planning.rollout import Rollout, plan_rollout
 from aurora_operator.planning.seeding import Seeding, plan_seeds
@@ -61,6 +63,8 @@ class _Decided:
     zones: Mapping[int, str | None]
     statefulsets: Mapping[int, dict[str, Any]]
     volumes: Volumes
+    losses: Losses
+    loss: Acceptance
     votes: Votes
     logs: LogCopies
     rollout: Rollout
@@ -114,6 +118,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     if settings is not None and verdict.raw is not None:
         wanted.append(build_settings(facts.identity, settings, verdict.raw, zones_of(spec, facts)))
     create = [obj for obj in (_new_record(facts), endpoint.new_slice(facts)) if obj is not None]
+    wanted += decided.loss.claims
     wanted += [*beginning.objects, *decided.seeding.objects]
     wanted += _instances(facts, decided) if beginning.ready else []
     ip = gateway_of(facts).ip
@@ -126,6 +131,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         to = "the gateway" if power.diverted else facts.leader.name if facts.leader else "nobody"
         why.append(f"lead the writer endpoint to {to}")
     delete = [*volumes.delete, *_removed(facts, members, decided.readers), *decided.logs.delete]
+    delete += decided.loss.delete
     delete += [*beginning.delete, *decided.seeding.delete]
     calls: list[AgentCall] = []
     if verdict.check is not None:
@@ -136,6 +142,8 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         calls.append(StopWriter(power.stop))
         why.append(f"stop {power.stop} in order: {power.message}")
     delete += _unused_gateway(facts, power)
+    if decided.loss.call is not None:
+        calls.append(decided.loss.call)
     if rollout.now is not None:
         delete += [rollout.now.delete] if rollout.now.delete is not None else []
         calls += [rollout.now.call] if rollout.now.call is not None else []
@@ -144,6 +152,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create),
         *volumes.why,
         *decided.logs.why,
+        *decided.loss.why,
         *decided.seeding.why,
         *request.why,
     ]
@@ -158,9 +167,15 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         asleep=(power.phase, power.message) if power.phase is not None else None,
         power_said=power.conditions,
         votes=decided.votes,
+        losses=decided.losses,
+        data_loss=decided.loss.statement,
         progress=progress.under_way(facts, members, decided.votes, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
-        faults=progress.faults(facts, spec, members, decided.votes, volumes),
+        faults=(
+            *([decided.loss.message] if decided.loss.message is not None else []),
+            *sentences(spec, decided.losses, facts),
+            *progress.faults(facts, spec, members, decided.votes, volumes),
+        ),
         readers=decided.readers.status,
         storage=storage_status(volumes.growths, facts),
         storage_said=storage_said(volumes.growths, facts),
@@ -175,11 +190,12 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         calls=tuple(calls),
         annotations={
             **request.annotations,
+            **decided.loss.annotations,
             **beginning.annotations,
             **({names.ANNOTATION_WAKE: None} if power.woken else {}),
         },
         finalizers=(*finalizers, FINALIZER) if adds else None,
-        events=request.events,
+        events=(*request.events, *decided.loss.events),
         why=tuple(why),
     )
     return _report(facts, picture, made)
@@ -199,7 +215,8 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
     """`own` is the user's spec, without the readers that the load asks for."""
     readers = plan_readers(own, facts)
     spec = readers.spec
-    members = choose_members(readers.stay, facts)
+    losses, loss = find_losses(own, facts), judge_loss(facts)
+    members = choose_members(readers.stay, facts, losses.broken, loss.given_up)
     beginning = _first_data(facts, spec, bootstrap_of(members, facts), supplies)
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     sources: dict[int, VolumeSource] = {}
@@ -212,7 +229,7 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
     )
     power = plan_power(spec, members, facts, facts.observed.operator.auto_pause_seconds)
     statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
-    votes = choose_votes(own, readers.without(members, facts), zones, facts)
+    votes = choose_votes(own, readers.without(members, facts), zones, facts, losses.lost, loss.given_up)
     logs = plan_log_copies(spec, votes, facts)
     made = (*statefulsets.values(), *logs.statefulsets.values())
     for statefulset in made:
@@ -232,10 +249,32 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
     if power.mode != "on":
         rollout = Rollout()
     seeding = plan_seeds(members, zones, facts)
-    begins = {**seeding.sources, **sources}
-    volumes = plan_volumes(spec, members, zones, facts, begins, held=seeding.held, marks=readers.marks)
+    volumes = plan_volumes(
+        spec,
+        members,
+        zones,
+        facts,
+        {**seeding.sources, **sources},
+        held=seeding.held,
+        marks=readers.marks,
+        given_up=losses.why,
+    )
     return _Decided(
-        spec, members, zones, statefulsets, volumes, votes, logs, rollout, request, power, beginning, seeding, readers
+        spec,
+        members,
+        zones,
+        statefulsets,
+        volumes,
+        losses,
+        loss,
+        votes,
+        logs,
+        rollout,
+        request,
+        power,
+        beginning,
+        seeding,
+        readers,
     )
 
 

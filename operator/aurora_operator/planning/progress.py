@@ -73,6 +73,8 @@ def faults(facts: Facts, spec: AuroraClusterSpec, members: Members, votes: Votes
             continue
         if copy.stuck is not None:
             found.append(f"{copy.stuck}.".replace("..", "."))
+        elif copy.agent is not None and copy.agent.ailment is not None:
+            found.append(f"{copy.name} is ill ({copy.agent.ailment}): {copy.agent.message or 'see its log'}")
         elif copy.agent is not None and copy.agent.phase == "Failed":
             found.append(f"{copy.name}: {copy.agent.message or 'it failed'}")
         version = copy.agent.server_version if copy.agent is not None else None

@@ -41,6 +41,7 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         endpoints=_endpoints(facts),
         members=members,
         durability=durability,
+        data_loss=picture.data_loss,
         origin=picture.origin or before.origin,
         reader_autoscaling=picture.readers,
         storage=picture.storage,
@@ -102,6 +103,8 @@ def _members(facts: Facts, picture: Picture) -> tuple[MemberStatus, ...]:
                 lag_seconds=0 if leads else lag_seconds,
                 pending_restart=agent.pending_restart if agent is not None else (),
                 position=position,
+                ailment=agent.ailment if agent is not None else None,
+                missing_since=picture.losses.since.get(name),
                 message=member_message(copy),
                 **_capacity(agent),
             )

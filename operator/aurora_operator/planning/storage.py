@@ -15,7 +15,13 @@ from aurora_operator.planning.growing import Growth, grow, poke
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.model import ObjectRef, Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
-from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED, IN_USE, RETIRED, build_claim
+from aurora_operator.planning.objects.volume import (
+    ANNOTATION_GIVEN_UP,
+    ANNOTATION_RETIRED,
+    IN_USE,
+    RETIRED,
+    build_claim,
+)
 
 _CAUSES: Final = frozenset({reasons.SLOT_RETAINS_WAL, reasons.ARCHIVE_FAILING, reasons.TEMPORARY_FILES})
 
@@ -61,9 +67,11 @@ def plan_volumes(
     sources: Mapping[int, VolumeSource] | None = None,
     held: frozenset[int] = frozenset(),
     marks: Mapping[int, Mapping[str, str]] | None = None,
+    given_up: Mapping[str, str] | None = None,
 ) -> Volumes:
     """Claims of all that are present; retirement of those that leave; deletion of what is safely gone. `sources` is
-    what new volumes begin with; those of `held` are not made yet. `marks` are further annotations."""
+    what new volumes begin with; those of `held` are not made yet. `marks` are further annotations. `given_up` says by
+    name why volumes are lost: what is left of them is kept."""
     claims: list[dict[str, Any]] = []
     delete: list[ObjectRef] = []
     why: list[str] = []
@@ -78,11 +86,15 @@ def plan_volumes(
             continue
         if ordinal in members.present:
             retired = spec.storage.volume_retention.when_scaled if ordinal in members.leaving else IN_USE
+            why_given_up = _given_up(claim, ordinal, members, given_up or {}, facts)
+            retired = "Retain" if why_given_up is not None else retired
             source = (sources or {}).get(ordinal)
             name, least = names.instance_name(facts.name, ordinal), source.least_bytes if source is not None else 0
             growth = grow(spec, copy, name, facts, facts.before, least=least)
             growths.append(growth)
-            claims.append(_claim(spec, facts, ordinal, zones[ordinal], claim, growth.size, retired, source))
+            claims.append(
+                _claim(spec, facts, ordinal, zones[ordinal], claim, growth.size, retired, source, why_given_up)
+            )
             claims[-1]["metadata"]["annotations"] |= (marks or {}).get(ordinal, {})
             waking = poke(copy, facts) if copy is not None else None
             pokes += [] if waking is None else [waking]
@@ -91,6 +103,15 @@ def plan_volumes(
             metadata = claim["metadata"]
             delete.append(ObjectRef("PersistentVolumeClaim", metadata["name"], metadata.get("uid")))
     return Volumes(tuple(claims), tuple(delete), tuple(why), tuple(growths), tuple(pokes))
+
+
+def _given_up(
+    claim: Raw | None, ordinal: int, members: Members, given_up: Mapping[str, str], facts: Facts
+) -> str | None:
+    """Why the volume is kept, if its instance leaves because the volume is lost."""
+    if claim is None or ordinal not in members.leaving:
+        return None
+    return annotation(claim, ANNOTATION_GIVEN_UP) or given_up.get(names.instance_name(facts.name, ordinal))
 
 
 def may_delete(copy: Copy, facts: Facts) -> bool:
@@ -126,6 +147,7 @@ def _claim(
     size: str,
     retired: str,
     source: VolumeSource | None,
+    given_up: str | None = None,
 ) -> dict[str, Any]:
     if claim is None:
         storage_class = spec.storage.storage_class_name
@@ -143,6 +165,7 @@ def _claim(
         storage_class=storage_class,
         retired=retired,
         source=begins,
+        given_up=given_up,
     )
 
 

@@ -49,8 +49,10 @@ def choose_votes(
     zones: Mapping[int, Zone],
     facts: Facts,
     lost: frozenset[str] = frozenset(),
+    given_up: frozenset[str] = frozenset(),
 ) -> Votes:
-    """Who should vote. `zones` are those of the instances; `lost` are copies that are not waited for any longer.
+    """Who should vote. `zones` are those of the instances; `lost` are copies that are not waited for any longer,
+    `given_up` those that are gone already.
 
     A writer that is to leave goes on voting until it is no longer the writer. While no writer is known, no log copy
     is told to leave.
@@ -60,12 +62,12 @@ def choose_votes(
     share = -(-copies // len(chosen))
     instances = _instances(spec, members, zones, facts, lost, copies, share)
     crowd: Counter[Zone] = Counter(zones[o] for o in instances)
-    usable = [c for c in facts.log_copies.values() if c.exists and not c.retired and c.name not in lost]
+    usable = [c for c in facts.log_copies.values() if c.exists and not c.retired and c.name not in given_up]
+    if facts.leader is None and facts.initialised:
+        return _unchanged(copies, usable, instances, facts)
+    usable = [c for c in usable if c.name not in lost]
     needed = _share_out(chosen, crowd, usable, copies - len(instances))
     logs, surplus = _keep(needed, usable, facts)
-    if facts.leader is None:
-        logs |= {copy.ordinal: copy.zone for copy in surplus}
-        surplus = []
     logs |= _new_logs(needed, logs, facts)
     ideal = [names.instance_name(facts.name, o) for o in instances]
     ideal += [names.log_name(facts.name, number) for number in sorted(logs)]
@@ -75,6 +77,15 @@ def choose_votes(
     there = {c.ordinal for c in facts.log_copies.values() if c.statefulset is not None or c.exists}
     gone = there - logs.keys() - set(stand_ins)
     return Votes(copies, tuple(sorted(set(voters))), logs, tuple(stand_ins), tuple(sorted(gone)))
+
+
+def _unchanged(copies: int, logs: Sequence[Copy], instances: Sequence[int], facts: Facts) -> Votes:
+    """As it was: only a writer can change who votes, and what there is may be needed to elect one."""
+    there = [*(names.instance_name(facts.name, o) for o in instances), *(copy.name for copy in logs)]
+    before = facts.settings.voters if facts.settings is not None else ()
+    voters = tuple(before) or tuple(sorted(there))
+    leaving = (c.ordinal for c in facts.log_copies.values() if c.retired and c.statefulset is not None)
+    return Votes(copies, voters, {c.ordinal: c.zone for c in logs}, leaving_logs=tuple(leaving))
 
 
 def _zones(
@@ -93,11 +104,11 @@ def _zones(
 
 
 def lost_zones(facts: Facts, lost: frozenset[str]) -> frozenset[str]:
-    """Zones that had copies, all of which are lost, and in which no pod could run now."""
+    """Zones that lost copies, have none that is up to date, and in which no pod could be started now."""
     gone: set[str] = set()
     for zone in {copy.zone for copy in facts.all_copies.values() if copy.name in lost and copy.zone is not None}:
         there = [copy for copy in facts.all_copies.values() if copy.zone == zone and copy.exists]
-        if zone not in facts.usable_zones and all(copy.name in lost for copy in there):
+        if zone not in facts.usable_zones and not any(facts.streaming(copy.name) for copy in there):
             gone.add(zone)
     return frozenset(gone)
 

@@ -150,3 +150,40 @@ def test_psql_runs_in_the_writers_pod() -> None:
     there = cli.psql_command(Target(None, None, "ns"), cluster, "demo-2", [], tty=True)
     assert "--tty" in there
     assert "demo-2-0" in there
+
+
+LOSS = {
+    "survivors": ["demo-1/aa", "demo-log-1/bb"],
+    "lost": ["demo-2/cc", "demo-3/dd"],
+    "positions": {"demo-1/aa": "3:0/1000", "demo-2/cc": "3:0/2000"},
+    "lostBytes": 4096,
+    "configEpoch": 3,
+    "configVersion": 7,
+    "fingerprint": "f00d",
+}
+
+
+def lossy(api: FakeApi, loss: dict[str, Any] | None) -> None:
+    status = {**STATUS, **({} if loss is None else {"dataLoss": loss})}
+    api.put(PATH, status=status)
+
+
+def test_data_loss_is_stated_and_not_accepted_without_repeating_it(api: FakeApi) -> None:
+    lossy(api, LOSS)
+    shown = invoke("accept-data-loss", "demo")
+    assert shown.exit_code == 0
+    for text in ("demo-1 in zone-a, at 3:0/1000", "demo-2 in zone-b, at 3:0/2000", "Lost: 4096 bytes"):
+        assert text in shown.output
+    assert "--yes-lose 4096-bytes@f00d" in shown.output
+    refused = invoke("accept-data-loss", "demo", "--yes-lose", "0-bytes@f00d")
+    assert refused.exit_code == 1 and "not accepted" in refused.output
+    assert names.ANNOTATION_ACCEPT_DATA_LOSS not in api.objects[PATH]["metadata"].get("annotations", {})
+    accepted = invoke("accept-data-loss", "demo", "--yes-lose", "4096-bytes@f00d")
+    assert accepted.exit_code == 0
+    assert api.objects[PATH]["metadata"]["annotations"] == {names.ANNOTATION_ACCEPT_DATA_LOSS: "f00d:demo-1,demo-log-1"}
+
+
+def test_with_a_quorum_there_is_nothing_to_accept(api: FakeApi) -> None:
+    lossy(api, None)
+    answer = invoke("accept-data-loss", "demo", "--yes-lose", "0-bytes@f00d")
+    assert answer.exit_code == 1 and "nothing to accept" in answer.output

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.unit.planning.world_agents import Agents, is_log
 
+from aurora_operator.api import names
 from aurora_operator.planning.model import ObjectRef, Plan, Restart, Switchover
 
 
@@ -30,6 +31,10 @@ def check_safety(world: Agents, resource: dict[str, Any], unreachable: set[str],
         if isinstance(hit, (Restart, Switchover)):
             assert world.leader not in unreachable
     if "deletionTimestamp" in resource["metadata"]:
+        return
+    if names.ANNOTATION_ACCEPT_DATA_LOSS in resource["metadata"].get("annotations", {}):
+        # Somebody gives copies up: those that run, and all volumes, stay.
+        assert not any(ref.kind == "PersistentVolumeClaim" or ref.name in serving for ref in made.delete), made.why
         return
     for ref in made.delete:
         if ref.kind == "StatefulSet":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -67,6 +68,9 @@ class World(Agents):
         self.broken_images: set[str] = set()
         self.now = START
         self.unreachable: set[str] = set()
+        self.lost_zones: set[str] = set()
+        self.lost_claims: set[str] = set()
+        self.stuck_pods: set[str] = set()
         self.plans: list[Plan] = []
         self.gone = False
         self.quota: int | None = None
@@ -217,6 +221,20 @@ class World(Agents):
             if self.leader == name:
                 self.leader = None
 
+    def lose_zone(self, zone: str) -> None:
+        """All nodes of a zone are off: what runs there does not any more, and nobody has said so to its pods."""
+        self.lost_zones.add(zone)
+        self.nodes = tuple(replace(n, ready=n.zone != zone and n.ready) for n in self.nodes)
+        for name, where in self.all_zones().items():
+            if where == zone:
+                self.agents.pop(name, None)
+                self.leader = None if self.leader == name else self.leader
+
+    def find_zone(self, zone: str) -> None:
+        """They are on again."""
+        self.lost_zones.discard(zone)
+        self.nodes = tuple(replace(n, ready=n.zone == zone or n.ready) for n in self.nodes)
+
     def kill(self, name: str) -> None:
         """A pod dies by itself."""
         self._kill(names.pod_name(name))
@@ -228,6 +246,8 @@ class World(Agents):
             statefulset["status"] = {"observedGeneration": statefulset["metadata"]["generation"]}
             pod_name = names.pod_name(name)
             if "deletionTimestamp" in statefulset["metadata"]:
+                if pod_name in self.stuck_pods:
+                    continue
                 self._kill(pod_name)
                 del self.objects["StatefulSet"][name]
             elif pod_name not in self.objects.get("Pod", {}):
@@ -236,8 +256,15 @@ class World(Agents):
             capacity = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
             if not self.resizer_broken or "status" not in claim:
                 claim["status"] = {"capacity": capacity}
+        for name in self.lost_claims:
+            self.objects["PersistentVolumeClaim"][name]["status"]["phase"] = "Lost"
         for pod in self.objects.get("Pod", {}).values():
-            self._run(pod)
+            zone = pod["spec"].get("nodeSelector", {}).get(names.LABEL_ZONE)
+            if zone in self.lost_zones:
+                pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+            else:
+                pod["spec"].setdefault("nodeName", f"node-{(zone or 'x').removeprefix('zone-')}")
+                self._run(pod)
 
     def _make_pod(self, name: str, pod_name: str, statefulset: dict[str, Any]) -> None:
         claim = self.objects.get("PersistentVolumeClaim", {}).get(f"data-{name}")

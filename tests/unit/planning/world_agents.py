@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus, ConfigStatus, ParameterCheckResult, Phase, ReplicaStatus
+from aurora_operator.api.agent import AgentStatus, Ailment, ConfigStatus, ParameterCheckResult, Phase, ReplicaStatus
 from aurora_operator.api.load import Load
 from aurora_operator.api.record import RECORD_KEY, Record
 from aurora_operator.api.settings import Settings
 from aurora_operator.api.volume import VolumeUse
-from aurora_operator.planning.model import AgentCall, CheckParameters, PushSettings, Restart, Switchover
+from aurora_operator.planning.model import AcceptLoss, AgentCall, CheckParameters, PushSettings, Restart, Switchover
 from aurora_operator.planning.objects.config import SETTINGS_KEY
 
 RESTART_PARAMETERS = {"max_connections", "shared_buffers"}
@@ -53,6 +53,8 @@ class Agents:
         self.config = ConfigStatus(version=0, voters=(), write_quorum=1)
         self.frozen: set[str] = set()
         """Instances whose readers do not come up."""
+        self.positions: dict[str, tuple[int, int]] = {}
+        self.ailments: dict[str, Ailment] = {}
         self.refused: dict[str, str] = {}
         """Parameters that PostgreSQL does not take."""
         self.checks: dict[str, ParameterCheckResult] = {}
@@ -78,6 +80,9 @@ class Agents:
             incarnation=disk.incarnation,
             pod_ip=f"10.0.{int(is_log(name))}.{names_ordinal(name)}",
             phase=agent.phase,
+            ailment=self.ailments.get(name),
+            position_epoch=self.positions.get(name, (0, 0))[0],
+            position_lsn=self.positions.get(name, (0, 0))[1],
             role="writer" if leads else "reader" if agent.phase == "Following" and not is_log(name) else "none",
             epoch=self.epoch,
             lsn=100,
@@ -108,6 +113,20 @@ class Agents:
             case Restart(instance):
                 assert instance != self.leader and not is_log(instance)
                 self.agents[instance] = replace(self.agents[instance], phase="Starting", pending=(), age=0)
+            case AcceptLoss(instance, request):
+                assert self.leader is None and f"{instance}/{self.disks[instance].incarnation}" in request.survivors
+                assert {*request.survivors, *request.lost} == set(self.config.voters)
+                running = {voter for voter in request.lost if voter.split("/")[0] in self.agents}
+                assert not running, f"not fenced: {running}"
+                version, write = self.config.version + 1, len(request.survivors) // 2 + 1
+                self.config = ConfigStatus(
+                    epoch=self.epoch + 1,
+                    version=version,
+                    voters=request.survivors,
+                    write_quorum=write,
+                    floor_epoch=self.epoch + 1,
+                    floor_version=version,
+                )
             case Switchover(leader, target):
                 assert leader == self.leader and target in self.following() and not is_log(target)
                 self.epoch += 1

@@ -11,6 +11,8 @@ from aurora_operator.planning.objects.common import Identity
 ANNOTATION_RETIRED: Final = f"{names.GROUP}/retired"
 """On a claim: `Retain` or `Delete` (what becomes of it) once its instance is being removed; else `No`. An instance
 whose claim says `No` is brought back whenever it is missing."""
+ANNOTATION_GIVEN_UP: Final = f"{names.GROUP}/given-up"
+"""On a claim: why its copy was given up. Nothing deletes such a volume or uses its number again: that is for people."""
 IN_USE: Final = "No"
 ANNOTATION_ADDED: Final = f"{names.GROUP}/reader-autoscaling"
 """On the claim of a reader that was added because of the load: the instance whose size it has; else empty."""
@@ -34,6 +36,7 @@ def build_claim(
     retired: str = IN_USE,
     source: Mapping[str, str] | None = None,
     component: Literal["instance", "log"] = "instance",
+    given_up: str | None = None,
 ) -> dict[str, Any]:
     """The claim of an instance or a log copy. `storage_class` None takes the default class; `source` is a `dataSource`
     to begin with. Later on, only its size and its marks may change."""
@@ -49,7 +52,7 @@ def build_claim(
         "PersistentVolumeClaim",
         claim_name(instance),
         labels=labels,
-        annotations={ANNOTATION_RETIRED: retired},
+        annotations={ANNOTATION_RETIRED: retired} | ({} if given_up is None else {ANNOTATION_GIVEN_UP: given_up}),
         owned=False,
         spec=spec,
     )

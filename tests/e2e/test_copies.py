@@ -1,0 +1,79 @@
+"""Six copies in three zones; a zone that is lost is replaced in the others, and taken back."""
+
+from __future__ import annotations
+
+from tests.e2e import kube, outages
+from tests.e2e.aurora import SMALL, AuroraCluster
+from tests.e2e.conftest import Measure
+from tests.e2e.kube import until
+from tests.e2e.probe import Probe
+from tests.kind.context import kubectl
+
+from aurora_operator.api import names
+
+SPEC = dict(SMALL) | {"durability": {"repairDelaySeconds": 10}}
+
+# In this order: each goes on where the one before ended.
+
+
+def test_six_copies_by_default(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    cluster.create(SPEC)
+    cluster.wait_ready(300)
+    shown = kubectl("--namespace", namespace, "get", "ac", "demo", "--output", "wide", timeout=60)
+    measure("kubectl get ac -o wide", shown)
+    assert " 6/6 " in shown and "zone-a 2/2, zone-b 2/2, zone-c 2/2" in shown
+    durability = cluster.status["durability"]
+    assert (durability["writeQuorum"], durability["readQuorum"]) == (4, 3)
+    assert durability["writeAvailable"] and durability["readAvailable"]
+    writer = cluster.leadership().instance
+    assert cluster.sql(writer, "SHOW synchronous_standby_names").startswith("ANY 3 (")
+    cluster.sql(writer, "CREATE TABLE kept AS SELECT 1 AS one")
+    budget = kube.need("poddisruptionbudget", "demo", namespace)
+    assert budget["spec"]["maxUnavailable"] == 2
+
+
+def test_a_lost_zone_is_replaced_and_taken_back(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    writer = cluster.leadership().instance
+    zones = {m["name"]: m["zone"] for m in cluster.status["members"]}
+    # The operator has one replica, which must see what happens.
+    operators = kube.items("pods", "aurora-system")
+    taken = {zones[writer], *(_zone(str(pod["spec"].get("nodeName"))) for pod in operators)}
+    lost = next(zone for zone in ("zone-c", "zone-b", "zone-a") if zone not in taken)
+    with Probe(cluster) as probe:
+        with outages.paused_node(_node(lost)):
+            until("the zone's copies are missing", lambda: _alive(cluster) == "4/6", timeout=120)
+            until("its votes are elsewhere", lambda: _alive(cluster) == "6/6", timeout=180)
+            spread = {z["zone"]: (z["alive"], z["copies"]) for z in cluster.status["durability"]["spread"]}
+            assert sorted(spread.values()) == [(3, 3), (3, 3)] and lost not in spread
+            assert "CopyLost" in {event["reason"] for event in cluster.events()}
+        until("the zone has its copies again", lambda: _spread(cluster).get(lost) == (2, 2), timeout=180)
+        cluster.wait_ready(180)
+        report = probe.stop()
+    measure("a lost zone, replaced and taken back: the probe", report.summary())
+    report.require_nothing_lost()
+    assert sorted(_spread(cluster).values()) == [(2, 2)] * 3
+    logs = [m["name"] for m in cluster.status["members"] if m["kind"] == "log"]
+    until("only what is used is left", lambda: len(logs) == 3 and _claims(cluster) == 6, timeout=120)
+
+
+def _node(zone: str) -> str:
+    nodes = kube.items("nodes", "default", f"{names.LABEL_ZONE}={zone}")
+    return str(nodes[0]["metadata"]["name"])
+
+
+def _zone(node: str) -> str:
+    return str(kube.need("node", node, "default")["metadata"]["labels"].get(names.LABEL_ZONE))
+
+
+def _alive(cluster: AuroraCluster) -> str:
+    return str(cluster.status["durability"]["alive"])
+
+
+def _spread(cluster: AuroraCluster) -> dict[str, tuple[int, int]]:
+    return {z["zone"]: (z["alive"], z["copies"]) for z in cluster.status["durability"].get("spread", ())}
+
+
+def _claims(cluster: AuroraCluster) -> int:
+    return len(kube.items("pvc", cluster.namespace, f"{names.LABEL_CLUSTER}={cluster.name}"))
