@@ -52,16 +52,16 @@ class Authority:
         cert = _builder("test-ca", "test-ca", key).add_extension(basic, critical=True).sign(key, hashes.SHA256())
         return cls(key, cert)
 
-    def fill(self, directory: Path) -> None:
-        """Write what the Secret `<cluster>-tls` holds, as far as PostgreSQL uses it."""
+    def fill(self, directory: Path, host: str = HOST) -> None:
+        """Write what the Secret `<cluster>-tls` holds, as far as PostgreSQL uses it, for a server of this name."""
         (directory / "ca.crt").write_bytes(self.cert.public_bytes(serialization.Encoding.PEM))
         for file, common, usage in (
-            ("server", HOST, ExtendedKeyUsageOID.SERVER_AUTH),
+            ("server", host, ExtendedKeyUsageOID.SERVER_AUTH),
             ("replication", "aurora_replication", ExtendedKeyUsageOID.CLIENT_AUTH),
             ("agent", "aurora-agent", ExtendedKeyUsageOID.CLIENT_AUTH),
         ):
             key = ec.generate_private_key(ec.SECP256R1())
-            names = [x509.DNSName(HOST), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            names = [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
             cert = (
                 _builder(common, "test-ca", key)
                 .add_extension(x509.SubjectAlternativeName(names), critical=False)

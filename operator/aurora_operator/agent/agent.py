@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from aurora_operator.agent import dataloss, hands, status
 from aurora_operator.agent.ailing import DamageWatch
+from aurora_operator.agent.backup import Backups
 from aurora_operator.agent.capacity import Scaler
 from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
@@ -34,7 +35,7 @@ from aurora_operator.agent.space import Space
 from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.agent.watchdog import Watchdog
-from aurora_operator.api.agent import AcceptDataLoss, AgentStatus
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.leader import switchover_refusal
@@ -100,6 +101,7 @@ class Agent:
             lambda peer: copy.driver.post(ev.PeerDead(peer)),
         )
         self._configuration = Configuration(copy)
+        copy.backups = Backups(copy)
         copy.space = Space(copy, lambda: self._lifecycle.stop("fast"))
         self._lifecycle = Lifecycle(copy, self._configuration)
         self._leading = Leading(copy, self._configuration, lambda: self._lifecycle.stop("immediate"))
@@ -147,6 +149,7 @@ class Agent:
             asyncio.create_task(self._watchdog().run(), name="watchdog"),
             asyncio.create_task(LoadMeter(copy).run(), name="load"),
             asyncio.create_task(copy.space.run(), name="space"),
+            asyncio.create_task(copy.backups.run(), name="backup"),
             asyncio.create_task(Scaler(copy, self._configuration).run(), name="capacity"),
             asyncio.create_task(DamageWatch(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"),
             asyncio.create_task(IdleMeter(copy).run(), name="idle"),
@@ -302,6 +305,13 @@ class Agent:
     async def stop(self) -> None:
         """Stop the writer in order. Raises Refused."""
         await self._halt.stop_writer()
+
+    def backup(self, request: BackupRequest) -> None:
+        """Begin a backup. Raises Refused."""
+        refusal = self.copy.backups.refusal()
+        if refusal is not None:
+            raise Refused(refusal)
+        self.copy.backups.take(request)
 
     def switchover(self, target: str | None) -> None:
         """Hand over. Raises Refused with the reason when that cannot be now."""

@@ -21,11 +21,13 @@ from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import NO_CONFIG, name_of
 from aurora_operator.postgres import conf, sql
 from aurora_operator.postgres.basebackup import base_backup
-from aurora_operator.postgres.errors import DataError
+from aurora_operator.postgres.errors import DataError, RepositoryError
 from aurora_operator.postgres.initdb import initdb
 from aurora_operator.postgres.lsn import format_lsn
 
 log = logging.getLogger(__name__)
+
+RESTORE_RETRY_SECONDS = 10.0
 
 LOOK_SECONDS = 0.1
 IDLE_LOOKS = 20
@@ -127,7 +129,11 @@ class Beginning:
         """Bring the first data of a cluster that does not begin empty. Raises ToolError, OSError."""
         copy = self._copy
         if not isinstance(origin, CloneOrigin):
-            await restore(copy, self._configuration, origin)
+            try:
+                await restore(copy, self._configuration, origin)
+            except RepositoryError as error:
+                copy.say("Failed", f"cannot restore: {error}")
+                await self._pause(RESTORE_RETRY_SECONDS)
             return
         if origin.host is None:
             raise DataError(f"the volume should hold the data of {origin.source}, and is empty")

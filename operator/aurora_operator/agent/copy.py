@@ -14,6 +14,7 @@ from aurora_operator.postgres.sql import Status
 from aurora_operator.postgres.standby import Standby
 
 if TYPE_CHECKING:
+    from aurora_operator.agent.backup import Backups
     from aurora_operator.agent.space import Space
 
 
@@ -34,6 +35,7 @@ class Copy(Basis):
     """For measurements: a slow answer to them must hold up nothing that matters more."""
     brake: Brake = "off"
     space: Space = field(init=False)
+    backups: Backups = field(init=False)
     size: Size | None = None
     """Of one that scales: what PostgreSQL is to reckon with now."""
 

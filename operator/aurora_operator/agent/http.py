@@ -27,6 +27,7 @@ from aurora_operator.agent.tls import common_name
 from aurora_operator.api.agent import (
     AcceptDataLoss,
     AgentStatus,
+    BackupRequest,
     ParameterCheck,
     ParameterCheckResult,
     SwitchoverRequest,
@@ -71,6 +72,9 @@ class Service(Protocol):
 
     def wal_folder(self) -> Path:
         """Where this copy's WAL is."""
+
+    def backup(self, request: BackupRequest) -> None:
+        """Begin a backup."""
 
     def alive(self) -> bool:
         """Whether the agent's loop makes progress."""
@@ -124,6 +128,10 @@ def api(service: Service) -> Starlette:
         await service.stop()
         return Response(status_code=202)
 
+    async def backup(request: Request) -> Response:
+        service.backup(await _body(request, BackupRequest))
+        return Response(status_code=202)
+
     async def switchover(request: Request) -> Response:
         service.switchover((await _body(request, SwitchoverRequest)).target)
         return Response(status_code=202)
@@ -147,6 +155,7 @@ def api(service: Service) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/v1/backup", _guard(backup), methods=["POST"]),
             Route("/v1/wal", _guard(wal, (AGENT_CN,))),
             Route("/v1/wal/{file}", _guard(wal_file, (AGENT_CN,))),
             Route("/v1/status", _guard(status, (OPERATOR_CN, AGENT_CN))),

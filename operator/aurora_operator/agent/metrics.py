@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -53,5 +54,24 @@ class Metrics(Collector):
             yield GaugeMetricFamily(
                 "aurora_volume_growth_bytes_per_second", "How fast it fills", volume.growth_bytes_per_second
             )
+        if now.backup is not None:
+            report = now.backup
+            name = "aurora_backup_healthy"
+            yield GaugeMetricFamily(
+                name, "1 while all WAL is stored in time", float(report.cause is None and report.archiving)
+            )
+            yield GaugeMetricFamily(
+                "aurora_backup_waiting_segments", "Full segments not stored yet", report.waiting_segments
+            )
+            for name, text, moment in (
+                (
+                    "aurora_backup_latest_restorable_seconds",
+                    "Unix time up to which all is stored",
+                    report.latest_restorable_at,
+                ),
+                ("aurora_backup_earliest_restorable_seconds", "Unix time from which on", report.earliest_restorable_at),
+            ):
+                if moment is not None:
+                    yield GaugeMetricFamily(name, text, datetime.fromisoformat(moment).timestamp())
         yield GaugeMetricFamily("aurora_volume_bytes", "Size of the volume", now.volume_bytes)
         yield GaugeMetricFamily("aurora_volume_used_bytes", "Used bytes of the volume", now.volume_used_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -13,9 +14,11 @@ from aurora_operator.agent.copy import Copy
 from aurora_operator.api import names
 from aurora_operator.api.origin import RestoreOrigin
 from aurora_operator.api.repository import Repository
+from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lsn import format_lsn
 from aurora_operator.postgres.pgbackrest import PgBackRest
+from aurora_operator.postgres.recovery import resolve_stanza
 from aurora_operator.postgres.repository import Access
 from aurora_operator.postgres.restoring import Restore, restoring
 from aurora_operator.postgres.tools import Tools
@@ -40,10 +43,14 @@ def repository_of(
 
 async def restore(copy: Copy, configuration: Configuration, origin: RestoreOrigin) -> None:
     """Fill the empty volume; complete when this returns. Raises PostgresError, OSError."""
-    copy.say("Restoring", f"{origin.source}, to {origin.target.describe()}")
+    doing = f"{origin.source}, to {origin.target.describe()}"
+    if copy.phase != "Failed":
+        copy.say("Restoring", doing)
+    repository = await _resolved(copy, origin.repository)
     started = time.monotonic()
 
     def progress(step: str, done: int, total: int) -> None:
+        copy.say("Restoring", doing)
         copy.progress(step, origin.source, started, done, total)
 
     work = Restore(
@@ -52,7 +59,7 @@ async def restore(copy: Copy, configuration: Configuration, origin: RestoreOrigi
         pgbackrest=repository_of(
             copy.tools,
             restoring(copy.layout),
-            origin.repository,
+            repository,
             names.RESTORE_MOUNT,
             cpu_millis=copy.environment.cpu_millis,
         ),
@@ -69,6 +76,16 @@ async def restore(copy: Copy, configuration: Configuration, origin: RestoreOrigi
         "restored backup %s of %s to %s on timeline %d, last commit at %s, in %.1f s",
         done.label, origin.source, format_lsn(done.lsn), done.timeline, done.last_commit, time.monotonic() - started,
     )  # fmt: skip
+
+
+async def _resolved(copy: Copy, repository: Repository) -> Repository:
+    """With the stanza's own name, where it was named by its cluster's."""
+    work = restoring(copy.layout)
+    make_directory(work.data)
+    asked = repository_of(copy.tools, work, repository, names.RESTORE_MOUNT, cpu_millis=1000)
+    await asyncio.to_thread(asked.configure)
+    stanza = resolve_stanza(repository.stanza, await asked.stanzas())
+    return repository.model_copy(update={"stanza": stanza})
 
 
 def _pass_on(line: bytes) -> None:

@@ -50,6 +50,8 @@ def build(copy: Basis) -> AgentStatus:
         config=config_status(state.durable.config) if state.durable.config.voters else None,
         replicas=copy.replicas if leading else (),
         task=copy.task,
+        backup=copy.backup_report,
+        backup_run=copy.backup_run,
         volume_bytes=usage.size,
         volume_used_bytes=copy.volume.used_bytes if copy.volume is not None else usage.used,
         load=copy.load,

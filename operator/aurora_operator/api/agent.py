@@ -7,6 +7,7 @@
 | POST /v1/parameters/check | `ParameterCheck` | `ParameterCheckResult`; nothing is changed |
 | POST /v1/restart | | 202; PostgreSQL of a reader restarts; 409 on the writer |
 | POST /v1/stop | | 202 on the leader of a cluster that is to pause or stop; 409 with a sentence where it cannot be |
+| POST /v1/backup | `BackupRequest` | 202; a backup begins; 409 where it cannot |
 | POST /v1/switchover | `SwitchoverRequest` | 202 on the leader; 409 with a sentence where it cannot be |
 | GET /v1/wal | | `{"files": {name: bytes}}`: WAL segments and timeline histories of this copy; for agents |
 | GET /v1/wal/{file} | | one of them, with `?size=` only so many bytes; 404 where there is none |
@@ -61,6 +62,57 @@ class Task(WireModel):
     done_bytes: int = 0
     total_bytes: int = 0
     seconds: float = 0
+
+
+BackupKind = Literal["full", "diff", "incr"]
+
+
+class BackupRequest(WireModel):
+    """Take a backup. `token` comes back in `BackupRun`."""
+
+    kind: BackupKind
+    token: str = ""
+
+
+class BackupRun(WireModel):
+    """The last backup that this copy took or takes. Times are RFC 3339."""
+
+    kind: BackupKind
+    token: str = ""
+    started_at: str
+    finished_at: str | None = None
+    error: str | None = None
+
+
+class BackupEntry(WireModel):
+    """A backup in the repository."""
+
+    label: str
+    kind: str
+    started_at: str
+    finished_at: str
+    size_bytes: int
+    stored_bytes: int
+    damaged: bool = Field(default=False, description="Pages with wrong checksums were found in it.")
+
+
+class BackupReport(WireModel):
+    """How continuous backup stands, as the writer sees it."""
+
+    stanza: str
+    path: str
+    archiving: bool
+    waits_for_restart: bool = False
+    waiting_segments: int = 0
+    last_segment: str | None = None
+    failing_since: str | None = None
+    cause: str | None = None
+    error: str | None = None
+    needs_backup: bool = Field(default=False, description="WAL is missing: nothing can be restored up to now.")
+    earliest_restorable_at: str | None = None
+    latest_restorable_at: str | None = None
+    backups: tuple[BackupEntry, ...] = ()
+    known: bool = Field(default=False, description="Whether `backups` is what is there.")
 
 
 class ConfigStatus(WireModel):
@@ -123,6 +175,8 @@ class AgentStatus(WireModel):
     config: ConfigStatus | None = None
     replicas: tuple[ReplicaStatus, ...] = Field(default=(), description="On the leader only.")
     task: Task | None = None
+    backup: BackupReport | None = Field(default=None, description="On the leader only.")
+    backup_run: BackupRun | None = None
     volume_bytes: int = 0
     volume_used_bytes: int = 0
     load: Load | None = Field(default=None, description="None until there are two samples.")

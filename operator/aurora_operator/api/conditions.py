@@ -33,6 +33,9 @@ RECONCILED: Final = "Reconciled"
 STORAGE_HEALTHY: Final = "StorageHealthy"
 """Every volume has room left, or is growing, and nothing piles up on one."""
 
+BACKUP_HEALTHY: Final = "BackupHealthy"
+"""All WAL is stored within seconds, and backups are taken. Only where there is `spec.backup`."""
+
 
 class Condition(WireModel):
     """One observation about the cluster."""

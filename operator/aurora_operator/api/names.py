@@ -29,6 +29,8 @@ ANNOTATION_SWITCHOVER: Final = f"{GROUP}/switchover"
 
 ANNOTATION_ACCEPT_DATA_LOSS: Final = f"{GROUP}/accept-data-loss"
 """On the AuroraCluster: accepts the loss that its status states, by the statement's fingerprint and survivors."""
+ANNOTATION_BACKUP: Final = f"{GROUP}/backup"
+"""On the AuroraCluster: asks for a backup: `full`, `diff` or `incr`."""
 
 POSTGRES_PORT: Final = 5432
 PEER_PORT: Final = 8432

@@ -47,7 +47,31 @@ IMPOSSIBLE_SPEC: Final = "ImpossibleSpec"
 PARAMETERS_REFUSED: Final = "ParametersRefused"
 """PostgreSQL does not take a parameter."""
 
+# Condition BackupHealthy
+ARCHIVING: Final = "Archiving"
+BACKUP_STARTING: Final = "BackupStarting"
+"""The first backup is not there yet."""
+BACKUP_FAILED: Final = "BackupFailed"
+"""The last backup failed; WAL is stored all the same."""
+BACKUP_GAP: Final = "ArchiveGap"
+"""WAL is missing in the archive: restores go to the time before, or begin with the next backup."""
+BACKUP_CAUSES: Final = {
+    "credentials": "CredentialsRefused",
+    "bucket": "BucketMissing",
+    "unreachable": "DestinationUnreachable",
+    "certificate": "CertificateNotTrusted",
+    "passphrase": "PassphraseWrong",
+    "mismatch": "DestinationMismatch",
+    "busy": "DestinationBusy",
+    "other": "ArchivingFailed",
+}
+"""Why WAL cannot be stored, by the cause that the agent names."""
+
 # Events
+BACKUP_FAILING: Final = "BackupFailing"
+BACKUP_RECOVERED: Final = "BackupRecovered"
+BACKUP_COMPLETED: Final = "BackupCompleted"
+BACKUP_REFUSED: Final = "BackupRefused"
 CAPACITY_CHANGED: Final = "CapacityChanged"
 """A serverless instance has another capacity."""
 SPEC_ACCEPTED: Final = "SpecAccepted"

@@ -165,4 +165,4 @@ class Repository(WireModel):
 
     destination: Destination
     stanza: str
-    encrypted: bool = False
+    encryption: Encryption | None = None

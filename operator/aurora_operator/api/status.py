@@ -124,7 +124,8 @@ class OriginStatus(WireModel):
 
     source: str = Field(description="What it was made from: cluster NAME, snapshot NAME.")
     method: str | None = Field(
-        default=None, description="VolumeSnapshot: by a snapshot of a volume. FullCopy: all data were copied."
+        default=None,
+        description="VolumeSnapshot: by a snapshot of a volume. FullCopy: all data were copied. Restore: from backups.",
     )
     fallback: str | None = Field(default=None, description="Why it became a full copy although that was not asked for.")
     consistency_point: str | None = Field(
@@ -132,6 +133,33 @@ class OriginStatus(WireModel):
     )
     started_at: str | None = Field(default=None, description="When it was begun.")
     completed_at: str | None = Field(default=None, description="When the first writer was open.")
+
+
+class KeptBackup(WireModel):
+    """A backup that is kept."""
+
+    label: str = Field(description="Its name in the destination.")
+    type: str = Field(description="full, diff (since the full one) or incr (since the one before).")
+    started_at: str = Field(description="When it was begun.")
+    finished_at: str = Field(description="When it was complete: a restore can go to any time from then on.")
+    size_bytes: int = Field(description="Size of the database in it.")
+    stored_bytes: int = Field(description="What it takes in the destination.")
+
+
+class BackupStatus(WireModel):
+    """Continuous backup."""
+
+    stanza: str = Field(description="What the cluster's backups are called in their destination; note it elsewhere.")
+    path: str = Field(description="The folder in the destination.")
+    earliest_restorable_time: str | None = Field(default=None, description="From when on a restore is possible.")
+    latest_restorable_time: str | None = Field(default=None, description="Until when a restore is possible.")
+    waiting_segments: int = Field(default=0, description="Full WAL segments that are not stored yet.")
+    running: str | None = Field(default=None, description="The backup that is being taken, and by whom.")
+    backups: tuple[KeptBackup, ...] = Field(
+        default=(),
+        description="The newest backups that are kept, oldest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
 
 
 class VolumeStatus(WireModel):
@@ -200,6 +228,7 @@ class AuroraClusterStatus(WireModel):
         default=None, description="How many readers the load asks for."
     )
     storage: StorageStatus | None = Field(default=None, description="The volumes.")
+    backup: BackupStatus | None = Field(default=None, description="Continuous backup.")
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Standard conditions; `kubectl wait --for=condition=Ready` waits for one.",

@@ -20,7 +20,13 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus, ParameterCheck, ParameterCheckResult, SwitchoverRequest
+from aurora_operator.api.agent import (
+    AgentStatus,
+    BackupRequest,
+    ParameterCheck,
+    ParameterCheckResult,
+    SwitchoverRequest,
+)
 from aurora_operator.planning.certificates import OPERATOR_CRT, OPERATOR_KEY
 from aurora_operator.planning.model import (
     AcceptLoss,
@@ -31,6 +37,7 @@ from aurora_operator.planning.model import (
     Restart,
     StopWriter,
     Switchover,
+    TakeBackup,
     Unreachable,
 )
 
@@ -95,6 +102,9 @@ class Agents:
         match call:
             case PushSettings():
                 await self._send(client, address, "PUT", "/v1/settings", call.settings, tolerate=(409,))
+            case TakeBackup():
+                body = BackupRequest(kind=call.kind, token=call.token)
+                await self._send(client, address, "POST", "/v1/backup", body)
             case Restart():
                 await self._send(client, address, "POST", "/v1/restart", None)
             case StopWriter():
@@ -104,8 +114,8 @@ class Agents:
             case AcceptLoss():
                 await self._send(client, address, "POST", "/v1/accept-data-loss", call.request)
             case CheckParameters():
-                body = ParameterCheck(parameters=dict(call.parameters))
-                answer = await self._send(client, address, "POST", "/v1/parameters/check", body)
+                check = ParameterCheck(parameters=dict(call.parameters))
+                answer = await self._send(client, address, "POST", "/v1/parameters/check", check)
                 return _parse(ParameterCheckResult, answer, instance)
         return None
 

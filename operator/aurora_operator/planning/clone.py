@@ -53,7 +53,8 @@ PATIENCE: Final = timedelta(minutes=2)
 
 def source_wanted(cluster: Raw, children: Mapping[str, Mapping[str, Raw]]) -> str | None:
     """The cluster that planning must know of to go on with this one, or None."""
-    wanted = ((cluster.get("spec") or {}).get("cloneFrom") or {}).get("cluster")
+    spec = cluster.get("spec") or {}
+    wanted = ((spec.get("cloneFrom") or spec.get("restoreFrom")) or {}).get("cluster")
     return str(wanted) if wanted and not begun(cluster, children) else None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aurora_operator.api import reasons
-from aurora_operator.api.conditions import CAPACITY_MET, SPEC_ACCEPTED, Condition, get_condition
+from aurora_operator.api.conditions import BACKUP_HEALTHY, CAPACITY_MET, SPEC_ACCEPTED, Condition, get_condition
 from aurora_operator.api.status import AuroraClusterStatus, OriginStatus, ReaderAutoscalingStatus
 from aurora_operator.planning.model import EventSpec
 from aurora_operator.planning.storage_status import storage_events
@@ -43,6 +43,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += _origin(before.origin, after.origin)
     events += storage_events(before, after)
     events += _readers(before.reader_autoscaling, after.reader_autoscaling)
+    events += _backup(before, after)
     if after.phase != before.phase and after.phase in _PHASES:
         kind, reason = _PHASES[after.phase]
         events.append(EventSpec(kind, reason, after.message or after.phase))
@@ -141,4 +142,24 @@ def _readers(before: ReaderAutoscalingStatus | None, after: ReaderAutoscalingSta
         if new is not None and new != old:
             why = f": {after.message}" if after.message else ""
             events.append(EventSpec("Normal", reason, f"Readers are {change}, to {after.readers}{why}."))
+    return events
+
+
+def _backup(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:
+    old, new = get_condition(before.conditions, BACKUP_HEALTHY), get_condition(after.conditions, BACKUP_HEALTHY)
+    events = []
+    if (
+        new is not None
+        and new.status == "False"
+        and (old is None or (old.status, old.reason) != (new.status, new.reason))
+    ):
+        events.append(EventSpec("Warning", reasons.BACKUP_FAILING, f"{new.reason}: {new.message}"))
+    if old is not None and old.status == "False" and new is not None and new.status == "True":
+        events.append(EventSpec("Normal", reasons.BACKUP_RECOVERED, new.message))
+    known = {b.label for b in before.backup.backups} if before.backup is not None else set()
+    for backup in after.backup.backups if after.backup is not None and before.backup is not None else ():
+        if backup.label not in known:
+            events.append(
+                EventSpec("Normal", reasons.BACKUP_COMPLETED, f"Backup {backup.label} ({backup.type}) is complete.")
+            )
     return events

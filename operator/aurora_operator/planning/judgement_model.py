@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aurora_operator.api.conditions import ConditionStatus
 from aurora_operator.api.status import (
+    BackupStatus,
     ClusterPhase,
     DataLossStatus,
     OriginStatus,
@@ -46,6 +47,8 @@ class Picture:
     asleep: tuple[ClusterPhase, str] | None = None
     """Phase and sentence of a cluster that sleeps, or is on its way there or back."""
     power_said: tuple[Said, ...] = ()
+    backup: BackupStatus | None = None
+    backup_said: Said | None = None
     deleting: str | None = None
     """How far deletion is."""
     protected: bool = False

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, ParameterCheckResult
 from aurora_operator.api.settings import Settings
@@ -230,7 +230,16 @@ class AcceptLoss:
     request: AcceptDataLoss
 
 
-AgentCall = PushSettings | Restart | Switchover | CheckParameters | AcceptLoss | StopWriter
+@dataclass(frozen=True)
+class TakeBackup:
+    """POST /v1/backup."""
+
+    instance: str
+    kind: Literal["full", "diff", "incr"]
+    token: str
+
+
+AgentCall = PushSettings | Restart | Switchover | CheckParameters | AcceptLoss | StopWriter | TakeBackup
 
 
 @dataclass(frozen=True)

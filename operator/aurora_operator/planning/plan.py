@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from aurora_operator.api import names
 from aurora_operator.api.capacity import capacity_resources
+from aurora_operator.api.origin import Origin, RestoreOrigin
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning import endpoint, progress
+from aurora_operator.planning.backup import backup_settings, plan_backup
 from aurora_operator.planning.beginning import Beginning
 from aurora_operator.planning.capacity import start_capacity
 from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
@@ -24,6 +26,7 @@ from aurora_operator.planning.judgement_model import Picture
 from aurora_operator.planning.logcopies import LogCopies, plan_log_copies
 from aurora_operator.planning.members import Members, choose_members
 from aurora_operator.planning.model import AgentCall, ObjectRef, Observed, Plan, PushSettings, StopWriter, Supplies
+from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.access import build_access, build_disruption_budget, build_log_access
 from aurora_operator.planning.objects.common import decode_data, is_leaving
 from aurora_operator.planning.objects.config import build_record, build_settings
@@ -31,6 +34,7 @@ from aurora_operator.planning.objects.gateway import build_gateway, build_gatewa
 from aurora_operator.planning.objects.instance import Instance, build_statefulset, start_of, template_of
 from aurora_operator.planning.objects.network import build_network_policy, build_services
 from aurora_operator.planning.objects.pod import LOG
+from aurora_operator.planning.objects.repositories import Mount
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
 from aurora_operator.planning.placement import place
 from aurora_operator.planning.power import Power, gateway_of, plan_power
@@ -38,6 +42,7 @@ from aurora_operator.planning.preset import zones_of
 from aurora_operator.planning.readers import Readers, plan_readers
 from aurora_operator.planning.relief import NO_ROOM, roomier
 from aurora_operator.planning.repair import Losses, find_losses, sentences
+from aurora_operator.planning.restore import plan_restore
 from aurora_operator.planning.restored import plan_restored
 from aurora_operator.planning.rollout import Rollout, plan_rollout
 from aurora_operator.planning.seeding import Seeding, plan_seeds
@@ -156,6 +161,9 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         *decided.seeding.why,
         *request.why,
     ]
+    backups = plan_backup(spec, facts)
+    calls += [backups.call] if backups.call is not None else []
+    why += backups.why
     finalizers = tuple(facts.metadata.get("finalizers") or ())
     adds = FINALIZER not in finalizers and facts.metadata.get("deletionTimestamp") is None
     picture = Picture(
@@ -169,12 +177,15 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         votes=decided.votes,
         losses=decided.losses,
         data_loss=decided.loss.statement,
+        backup=backups.status,
+        backup_said=backups.said,
         progress=progress.under_way(facts, members, decided.votes, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
         faults=(
             *([decided.loss.message] if decided.loss.message is not None else []),
             *sentences(spec, decided.losses, facts),
             *progress.faults(facts, spec, members, decided.votes, volumes),
+            *backups.faults,
         ),
         readers=decided.readers.status,
         storage=storage_status(volumes.growths, facts),
@@ -192,10 +203,11 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
             **request.annotations,
             **decided.loss.annotations,
             **beginning.annotations,
+            **backups.annotations,
             **({names.ANNOTATION_WAKE: None} if power.woken else {}),
         },
         finalizers=(*finalizers, FINALIZER) if adds else None,
-        events=(*request.events, *decided.loss.events),
+        events=(*request.events, *decided.loss.events, *backups.events),
         why=tuple(why),
     )
     return _report(facts, picture, made)
@@ -228,7 +240,10 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
         spec, members.present, placed, facts.zones, usable=facts.usable_zones or None, leaving=members.leaving
     )
     power = plan_power(spec, members, facts, facts.observed.operator.auto_pause_seconds)
-    statefulsets = {o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o])) for o in members.present}
+    statefulsets = {
+        o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o], beginning.origin))
+        for o in members.present
+    }
     votes = choose_votes(own, readers.without(members, facts), zones, facts, losses.lost, loss.given_up)
     logs = plan_log_copies(spec, votes, facts)
     made = (*statefulsets.values(), *logs.statefulsets.values())
@@ -282,10 +297,24 @@ def _first_data(facts: Facts, spec: AuroraClusterSpec, bootstrap: int, supplies:
     before = facts.before.origin
     if spec.restore_from is not None and spec.restore_from.snapshot is not None:
         return plan_restored(spec, spec.restore_from.snapshot, bootstrap, facts, before)
+    if spec.restore_from is not None:
+        return plan_restore(spec.restore_from, bootstrap, facts, before)
     return plan_clone(spec, bootstrap, facts, supplies, before)
 
 
-def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None) -> Instance:
+def _mounts(facts: Facts, spec: AuroraClusterSpec, ordinal: int, origin: Origin | None) -> tuple[Mount, ...]:
+    """What the pods need of repositories: that of backups, and that of a restore until it is done."""
+    found: tuple[Mount, ...] = ()
+    settings = backup_settings(spec, facts)
+    if settings is not None:
+        found = repositories.mounts(settings.repository, repositories.BACKUP)
+    if isinstance(origin, RestoreOrigin):
+        return (*found, *repositories.mounts(origin.repository, repositories.RESTORE))
+    copy = facts.copies.get(ordinal)
+    return (*found, *repositories.kept(copy.statefulset if copy is not None else None, repositories.RESTORE))
+
+
+def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None, origin: Origin | None) -> Instance:
     capacity, copy = spec.capacity_of(ordinal), facts.copies.get(ordinal)
     resources = spec.resources_of(ordinal)
     if capacity is not None:
@@ -301,6 +330,7 @@ def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | N
         image_settings=spec.image,
         scheduling=spec.scheduling,
         has_origin=spec.clone_from is not None,
+        mounts=_mounts(facts, spec, ordinal, origin),
     )
 
 
@@ -340,6 +370,7 @@ def _objects(facts: Facts, decided: _Decided, certificates: Certificates, suppli
             identity,
             instances,
             [names.instance_name(facts.name, o) for o in decided.members.present if spec.capacity_of(o) is not None],
+            spec.backup.service_account_annotations if spec.backup is not None else None,
         ),
         *build_log_access(identity, [names.log_name(facts.name, number) for number in votes.present_logs]),
         *build_services(identity, readers=endpoint.has_reader(facts), diverted=decided.power.diverted),

@@ -8,6 +8,7 @@ from aurora_operator.api import names
 from aurora_operator.api.origin import Origin
 from aurora_operator.api.settings import AutoPause, Member, PowerMode, Settings
 from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.planning.backup import backup_settings
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.voting import Votes
@@ -67,6 +68,7 @@ def choose_settings(
         if spec.pauses
         else None,
         origin=origin,
+        backup=backup_settings(spec, facts),
         repair_delay_seconds=spec.durability.repair_delay_seconds,
     )
     if old is not None and old.revision == revision and document == old:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
-from aurora_operator.api.conditions import RECONCILED, SPEC_ACCEPTED, Condition, set_condition
+from aurora_operator.api.conditions import BACKUP_HEALTHY, RECONCILED, SPEC_ACCEPTED, Condition, set_condition
 from aurora_operator.api.status import AuroraClusterStatus, Endpoints, MemberStatus
 from aurora_operator.planning.durability import durability_status
 from aurora_operator.planning.facts import Facts
@@ -44,6 +44,7 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         data_loss=picture.data_loss,
         origin=picture.origin or before.origin,
         reader_autoscaling=picture.readers,
+        backup=picture.backup,
         storage=picture.storage,
         conditions=_conditions(facts, picture, before, judgement),
     )
@@ -58,6 +59,8 @@ def _conditions(
     conditions = tuple(c for c in before.conditions if c.type != RECONCILED)
     said = [*judgement.conditions, (SPEC_ACCEPTED, verdict.status, verdict.reason, verdict.message)]
     said += [picture.storage_said] if picture.storage_said is not None else []
+    said += [picture.backup_said] if picture.backup_said is not None else []
+    conditions = tuple(c for c in conditions if c.type != BACKUP_HEALTHY or picture.backup_said is not None)
     for type_, status, reason, message in said:
         conditions = set_condition(
             conditions,

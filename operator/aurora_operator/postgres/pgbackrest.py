@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from aurora_operator.postgres.errors import Cause, RepositoryError, ToolError
 from aurora_operator.postgres.files import make_directory, write_durably
-from aurora_operator.postgres.info import Stanza, parse_info
+from aurora_operator.postgres.info import Stanza, parse_info, parse_stanzas
 from aurora_operator.postgres.repository import Access, Peer
 from aurora_operator.postgres.tools import Tools
 
@@ -107,6 +107,10 @@ class PgBackRest:
             raise explain(found.problem, 99)
         return found
 
+    async def stanzas(self) -> tuple[Stanza, ...]:
+        """All that the repository's path holds."""
+        return parse_stanzas(await self._run("info", "--output=json", alone=True))
+
     async def backup(
         self,
         kind: BackupType,
@@ -158,8 +162,9 @@ class PgBackRest:
         *command: str,
         timeout: float = SHORT_SECONDS,  # noqa: ASYNC109
         on_progress: Callable[[float], None] | None = None,
+        alone: bool = False,
     ) -> str:
-        output = await self._run_bytes(*command, timeout=timeout, on_progress=on_progress)
+        output = await self._run_bytes(*command, timeout=timeout, on_progress=on_progress, alone=alone)
         return output.decode(errors="replace")
 
     async def _run_bytes(
@@ -168,9 +173,10 @@ class PgBackRest:
         timeout: float = SHORT_SECONDS,  # noqa: ASYNC109
         stdin: bytes | None = None,
         on_progress: Callable[[float], None] | None = None,
+        alone: bool = False,
     ) -> bytes:
         program, *args = self.words(*command)
-        if command[0].startswith("repo-"):
+        if alone or command[0].startswith("repo-"):
             args = [arg for arg in args if not arg.startswith("--stanza=")]
         errors: list[str] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -81,6 +82,19 @@ def choose(contents: Contents, target: RestoreTarget, *, label: str | None = Non
         # Nothing says where it is: from the earliest, it is passed wherever it is.
         return Route(usable[0], history, target)
     return Route(usable[-1], history, target)
+
+
+def resolve_stanza(name: str, stanzas: Iterable[Stanza]) -> str:
+    """The stanza that is called so, or the only one of a cluster that was. Raises NotRestorable with what is there."""
+    there = [s for s in stanzas if s.exists]
+    if any(s.name == name for s in there):
+        return name
+    of_cluster = [s.name for s in there if re.fullmatch(f"{re.escape(name)}-[0-9a-f]{{8}}", s.name)]
+    if len(of_cluster) == 1:
+        return of_cluster[0]
+    listed = ", ".join(f"{s.name} ({len(s.backups)} backups)" for s in there) or "none"
+    why = f"has several of {name}" if of_cluster else f"has no {name}"
+    raise NotRestorable(f"the destination {why}: restoreFrom.stanza can be one of these there: {listed}")
 
 
 def describe_range(usable: Iterable[BackupInfo], contents: Contents) -> str:

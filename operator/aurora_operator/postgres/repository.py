@@ -70,7 +70,7 @@ class Access:
     @property
     def passphrase(self) -> str | None:
         """The passphrase of an encrypted repository. Raises RepositoryError when it is not there."""
-        return self._secret("encryption", "passphrase") if self.repository.encrypted else None
+        return self._secret("encryption", "passphrase") if self.repository.encryption is not None else None
 
     def render(self, peer: Peer | None = None) -> str:
         """The configuration file. Raises RepositoryError when a Secret lacks what is needed."""

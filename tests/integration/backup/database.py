@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from tests.integration.copies import SIZES, Cluster, Copy, _give
 from tests.integration.objects import SECRET_KEY, ObjectStore
 
-from aurora_operator.api.repository import Repository
+from aurora_operator.api.placement import SecretReference
+from aurora_operator.api.repository import Encryption, Repository
 from aurora_operator.api.restore import RestoreTarget
 from aurora_operator.postgres import configure, parameters, roles, sql, wal
 from aurora_operator.postgres.archiver import Archiver, ArchiveState
@@ -22,6 +23,8 @@ from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.pgbackrest import PgBackRest
 from aurora_operator.postgres.repository import Access, Peer
 from aurora_operator.postgres.restoring import Restore, Restored, restoring
+
+ENCRYPTION = Encryption(secret=SecretReference(name="passphrase"))
 
 
 @dataclass
@@ -36,7 +39,9 @@ class Database:
         mount = layout.run.parent / f"secrets-{layout.run.name}"
         self.store.mount(mount, secret_key=secret_key)
         _give(self.cluster.tools, mount)
-        repository = Repository(destination=self.store.destination(bucket=bucket), stanza=self.stanza, encrypted=True)
+        repository = Repository(
+            destination=self.store.destination(bucket=bucket), stanza=self.stanza, encryption=ENCRYPTION
+        )
         access = Access(repository, mount, layout, retention_days=7, program=self.program)
         return PgBackRest(self.cluster.tools, access)
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from aurora_operator.agent.client import Client
 from aurora_operator.agent.http import Refused, api, health, serve
 from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import AcceptDataLoss, AgentStatus
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest
 from aurora_operator.api.settings import Member, Settings
 
 SETTINGS = Settings(
@@ -36,6 +36,7 @@ class Service:
         self.settings: Settings | None = None
         self.target: str | None = "nobody asked"
         self.up = True
+        self.backups: list[BackupRequest] = []
         self.survivors: tuple[str, ...] = ()
         self.wal = Path("/nonexistent")
 
@@ -56,6 +57,11 @@ class Service:
 
     def switchover(self, target: str | None) -> None:
         self.target = target
+
+    def backup(self, request: BackupRequest) -> None:
+        if self.backups:
+            raise Refused("a backup is under way here")
+        self.backups.append(request)
 
     async def accept_data_loss(self, request: AcceptDataLoss) -> None:
         if request.lost != ("c/1",):
@@ -123,6 +129,13 @@ async def test_parameters_are_checked(client: httpx.AsyncClient) -> None:
 async def test_switchover_names_its_target(client: httpx.AsyncClient, service: Service) -> None:
     assert (await client.post("/v1/switchover", json={"target": "demo-2"})).status_code == 202
     assert service.target == "demo-2"
+
+
+async def test_a_backup_is_begun_once(client: httpx.AsyncClient, service: Service) -> None:
+    body = {"kind": "incr", "token": "20261125T040000Z"}
+    assert (await client.post("/v1/backup", json=body)).status_code == 202
+    assert service.backups == [BackupRequest(kind="incr", token="20261125T040000Z")]
+    assert (await client.post("/v1/backup", json=body)).status_code == 409
 
 
 async def test_probes_tell_the_truth(service: Service) -> None:

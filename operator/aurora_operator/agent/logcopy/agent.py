@@ -25,7 +25,7 @@ from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.reaper import Reaper
 from aurora_operator.agent.store import Store
 from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import AcceptDataLoss, AgentStatus
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.messages import Heartbeat, Message
@@ -201,6 +201,10 @@ class LogAgent:
     def switchover(self, target: str | None) -> None:
         """Raises Refused."""
         raise Refused(NO_POSTGRESQL)
+
+    def backup(self, request: BackupRequest) -> None:
+        """A log copy has no data to back up."""
+        raise Refused("this is a log copy: ask an instance")
 
     async def accept_data_loss(self, request: AcceptDataLoss) -> None:
         """Raises Refused."""

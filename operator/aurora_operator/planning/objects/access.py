@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aurora_operator.api import names
@@ -10,7 +10,12 @@ from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.pod import LOG
 
 
-def build_access(identity: Identity, instances: Iterable[str], scaling: Iterable[str] = ()) -> list[dict[str, Any]]:
+def build_access(
+    identity: Identity,
+    instances: Iterable[str],
+    scaling: Iterable[str] = (),
+    annotations: Mapping[str, str] | None = None,
+) -> list[dict[str, Any]]:
     """ServiceAccount, Role and RoleBinding of the pods of `instances`. Each rule names its objects.
 
     Those of `scaling` resize their own pods.
@@ -31,7 +36,7 @@ def build_access(identity: Identity, instances: Iterable[str], scaling: Iterable
     resized = [names.pod_name(instance) for instance in scaling]
     if resized:
         rules.append(rule("", "pods/resize", resized, "patch"))
-    return _access(identity, name, rules)
+    return _access(identity, name, rules, annotations)
 
 
 def build_log_access(identity: Identity, copies: Iterable[str]) -> list[dict[str, Any]]:
@@ -44,9 +49,11 @@ def build_log_access(identity: Identity, copies: Iterable[str]) -> list[dict[str
     return _access(identity, name, rules)
 
 
-def _access(identity: Identity, name: str, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _access(
+    identity: Identity, name: str, rules: list[dict[str, Any]], annotations: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     return [
-        identity.object("ServiceAccount", name),
+        identity.object("ServiceAccount", name, annotations=annotations),
         identity.object("Role", name, rules=rules),
         identity.object(
             "RoleBinding",

@@ -15,6 +15,7 @@ from aurora_operator.api.resources import Resources
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import Identity, digest
 from aurora_operator.planning.objects.pod import INSTANCE, PodKind, pod_spec
+from aurora_operator.planning.objects.repositories import Mount
 
 ANNOTATION_TEMPLATE: Final = f"{names.GROUP}/template"
 """On a StatefulSet's pod template, and so on its pod: the template's fingerprint. A pod whose value differs from its
@@ -36,6 +37,8 @@ class Instance:
     scheduling: Scheduling = field(default_factory=Scheduling)
     has_origin: bool = False
     """Whether its cluster is a clone."""
+    mounts: tuple[Mount, ...] = ()
+    """For backups and a restore."""
 
     def name(self, cluster: str) -> str:
         """Name of the instance."""
@@ -55,6 +58,7 @@ def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
         image_settings=instance.image_settings,
         scheduling=instance.scheduling,
         has_origin=instance.has_origin,
+        mounts=instance.mounts,
     )
     if instance.scales:
         spec["containers"][0]["resizePolicy"] = [

@@ -133,7 +133,7 @@ def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[s
             "policyTypes": ["Ingress"],
             "ingress": [
                 {"ports": ports(names.POSTGRES_PORT)},
-                {"ports": ports(names.PEER_PORT, names.API_PORT), "from": [own]},
+                {"ports": ports(names.PEER_PORT, names.API_PORT, names.BACKUP_PORT), "from": [own]},
                 {"ports": ports(names.API_PORT), "from": [operators]},
                 {"ports": ports(names.HEALTH_PORT)},
             ],

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from aurora_operator.api import names
 from aurora_operator.api.placement import Image, Scheduling
 from aurora_operator.api.resources import Resources
+from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.volume import claim_name
 
@@ -59,6 +60,7 @@ def pod_spec(
     image_settings: Image,
     scheduling: Scheduling,
     has_origin: bool = False,
+    mounts: tuple[repositories.Mount, ...] = (),
 ) -> dict[str, Any]:
     """The `spec` of the pod of copy `name`. `has_origin`: its cluster may begin as a copy of a running one."""
     selector = dict(scheduling.node_selector)
@@ -86,6 +88,7 @@ def pod_spec(
     }
     if has_origin:
         _add_origin(identity, spec)
+    repositories.add(spec, mounts)
     if selector:
         spec["nodeSelector"] = selector
     if scheduling.priority_class_name is not None:
