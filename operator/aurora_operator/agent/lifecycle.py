@@ -74,6 +74,10 @@ class Lifecycle:
             # No session may outlive the lease, not even one of a server that is frozen.
             await server.stop("immediate", IMMEDIATE_SECONDS)
             return
+        with contextlib.suppress(PostgresError, OSError):
+            # Archiving what is left is the next writer's: clients must not wait for a destination that is away.
+            if configure.write_archive(self._copy.layout, None):
+                server.reload()
         with contextlib.suppress(PostgresError):
             # What is written now need not be written while clients wait for the next writer. The second one takes
             # what came while the first, which may be long, was under way.

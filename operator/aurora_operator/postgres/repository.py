@@ -25,6 +25,9 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
 NETWORK_SECONDS: Final = 15
 """How long pgBackRest waits for an answer from the destination; it tries again by itself."""
 
+PUSH_SECONDS: Final = 5
+"""How long the archive command waits for what goes on behind it: a shutdown waits for the command."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -209,7 +212,8 @@ def _is_there(folder: Path, names_: tuple[str, ...]) -> bool:
 def render(options: Mapping[str, str], stanza: str, of_stanza: Mapping[str, str]) -> str:
     """pgbackrest.conf. Raises ValueError for a value that is no single line, which could say something else."""
     lines = ["# Written by the agent; changes are lost.", "[global]", *_lines(options), "", f"[{stanza}]"]
-    return "\n".join([*lines, *_lines(of_stanza), ""])
+    push = ["[global:archive-push]", f"archive-timeout={PUSH_SECONDS}", ""]
+    return "\n".join([*lines, *_lines(of_stanza), "", *push])
 
 
 def _lines(options: Mapping[str, str]) -> list[str]:
