@@ -12,16 +12,19 @@ from aurora_operator.agent.restore import repository_of
 from aurora_operator.api import names
 from aurora_operator.api.agent import BackupEntry, BackupReport, BackupRequest, BackupRun
 from aurora_operator.api.settings import BackupSettings
-from aurora_operator.consensus.types import name_of
-from aurora_operator.postgres import disk, wal
+from aurora_operator.consensus.types import CopyId, name_of
+from aurora_operator.postgres import disk, sql, wal
 from aurora_operator.postgres.archiver import Archiver, ArchiveState
 from aurora_operator.postgres.backupserver import BackupServer
+from aurora_operator.postgres.conf import Source
 from aurora_operator.postgres.errors import PostgresError, RepositoryError
 from aurora_operator.postgres.info import BackupInfo, Stanza
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.pgbackrest import PgBackRest
 from aurora_operator.postgres.recovery import on_line
 from aurora_operator.postgres.repository import Peer
+from aurora_operator.postgres.rewind import checkpoint_source
+from aurora_operator.postgres.session import APPLICATION
 from aurora_operator.postgres.timeline import History
 
 log = logging.getLogger(__name__)
@@ -183,6 +186,7 @@ class Backups:
                 if member is None:
                     raise RepositoryError("other", f"the host of the writer {name_of(leader)} is not known")
                 peer = Peer(member.host)
+            await self._checkpoint(leader)
             await asyncio.to_thread(pgbackrest.configure, peer)
             await pgbackrest.backup(request.kind, on_progress=progress)
             log.info("took a backup (%s) in %.1f s", request.kind, time.monotonic() - started)
@@ -199,6 +203,19 @@ class Backups:
                 error=error,
             )
             self.look_again()
+
+    async def _checkpoint(self, leader: CopyId | None) -> None:
+        """pgBackRest refuses a writer whose pg_control does not tell of its timeline yet: see `checkpoint_source`."""
+        copy, epoch = self._copy, self._copy.leader_epoch()
+        if leader is None or leader == copy.id:
+            (timeline,) = await copy.session.row("SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()")
+            if int(timeline) < epoch:
+                await sql.checkpoint(copy.session)
+            return
+        host, address = copy.peers.address(leader) or (None, None)
+        if host is None or address is None:
+            raise RepositoryError("other", f"the address of the writer {name_of(leader)} is not known")
+        await checkpoint_source(Source(host, address), copy.layout, copy=APPLICATION, epoch=epoch)
 
     # --- what is told ---
 

@@ -84,6 +84,7 @@ class Database:
         archiver = self.archiver(copy, epoch)
         archiver.keep()
         await archiver.begin()
+        await sql.checkpoint(copy.session)  # pgBackRest looks for the timeline in pg_control
         return archiver
 
     async def serve(self, leader: Copy, archiver: Archiver) -> Peer:

@@ -1,0 +1,119 @@
+"""The agent's part: archiving while the copy leads, backups when asked, and a report that is true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.integration.backup.database import Database, fill_segment, ids, insert, now
+from tests.integration.copies import Copy
+
+from aurora_operator.agent.backup import Backups
+from aurora_operator.agent.copy import Copy as AgentCopy
+from aurora_operator.api.agent import BackupReport, BackupRequest, BackupRun
+from aurora_operator.api.settings import BackupSettings
+from aurora_operator.postgres.pgbackrest import PgBackRest
+
+
+class OnLoopback(Backups):
+    """With the tests' program and Secrets."""
+
+    database: Database
+
+    def _pgbackrest(self, wanted: BackupSettings) -> PgBackRest:
+        return self.database.repository(self._copy.layout)
+
+
+@dataclass
+class Agent:
+    """A leading copy, as far as backups look at it."""
+
+    postgres: Copy
+    epoch: int
+    settings: BackupSettings | None
+    state: Any = field(init=False)
+    backups: Backups = field(init=False)
+
+    def __post_init__(self) -> None:
+        copy = self.postgres
+        self.state = SimpleNamespace(
+            layout=copy.layout, server=copy.server, session=copy.session, tools=copy.tools, id=copy.name,
+            role="writer", phase="Leading", task=None, backup_report=None, backup_run=None,
+            settings=SimpleNamespace(backup=self.settings),
+            driver=SimpleNamespace(state=SimpleNamespace(leadership=SimpleNamespace(epoch=self.epoch))),
+            leader_id=lambda: copy.name, leader_epoch=lambda: self.epoch, progress=lambda *_: None,
+        )  # fmt: skip
+        self.backups = OnLoopback(cast(AgentCopy, self.state))
+
+    async def report(self, that: Callable[[BackupReport], bool], timeout: float = 60) -> BackupReport:  # noqa: ASYNC109
+        """Wait for a report."""
+        async with asyncio.timeout(timeout):
+            while True:
+                report = cast(BackupReport | None, self.state.backup_report)
+                if report is not None and that(report):
+                    return report
+                await asyncio.sleep(0.1)
+
+    async def take(self, request: BackupRequest) -> BackupRun:
+        """Take a backup, and wait for its end."""
+        self.backups.take(request)
+        async with asyncio.timeout(60):
+            while self.state.backup_run.finished_at is None:
+                assert self.backups.refusal() is not None
+                await asyncio.sleep(0.1)
+        return cast(BackupRun, self.state.backup_run)
+
+
+@pytest.fixture
+async def agent(database: Database, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
+    monkeypatch.setattr("aurora_operator.api.names.BACKUP_PORT", unused_tcp_port)
+    OnLoopback.database = database
+    leader = await database.leader()
+    repository = database.repository(leader.layout).access.repository
+    agent = Agent(leader, 34, BackupSettings(repository=repository, retention_days=7, recovery_point_seconds=0.5))
+    task = asyncio.create_task(agent.backups.run())
+    yield agent
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert agent.backups.refusal() is None
+
+
+async def test_a_leader_archives_and_takes_backups_and_says_how_it_stands(database: Database, agent: Agent) -> None:
+    first = await agent.report(lambda r: r.archiving and r.known)
+    assert (first.cause, first.backups, first.latest_restorable_at) == (None, (), None)
+
+    run = await agent.take(BackupRequest(kind="full", token="t1"))
+    assert (run.error, run.token) == (None, "t1")
+    report = await agent.report(lambda r: len(r.backups) == 1)
+    assert report.earliest_restorable_at == report.backups[0].finished_at
+    lsn = await insert(agent.postgres, 1, 2)
+    written = now()
+    report = await agent.report(
+        lambda r: datetime.fromisoformat(r.latest_restorable_at or "2000-01-01T00:00Z") > written
+    )
+    assert lsn and report.waiting_segments == 0
+
+    database.store.stop()
+    await insert(agent.postgres, 3)
+    await fill_segment(agent.postgres)
+    report = await agent.report(lambda r: r.cause is not None)
+    assert report.cause == "unreachable" and report.failing_since is not None and report.waiting_segments
+    frozen = report.latest_restorable_at
+    assert (await agent.report(lambda r: True)).latest_restorable_at == frozen
+    database.store.start()
+    report = await agent.report(lambda r: r.cause is None and r.waiting_segments == 0)
+    await insert(agent.postgres, 4)
+    written = now()
+    await agent.report(lambda r: datetime.fromisoformat(r.latest_restorable_at or "") > written)
+
+    copy, _ = await database.restore()
+    assert await ids(copy) == [1, 2, 3, 4]
+    agent.state.role = "none"
+    async with asyncio.timeout(10):
+        while agent.state.backup_report is not None:
+            await asyncio.sleep(0.1)
