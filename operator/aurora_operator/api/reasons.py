@@ -53,19 +53,16 @@ BACKUP_STARTING: Final = "BackupStarting"
 """The first backup is not there yet."""
 BACKUP_FAILED: Final = "BackupFailed"
 """The last backup failed; WAL is stored all the same."""
-BACKUP_GAP: Final = "ArchiveGap"
+BACKUP_GAP: Final = "BackupGap"
 """WAL is missing in the archive: restores go to the time before, or begin with the next backup."""
-BACKUP_CAUSES: Final = {
-    "credentials": "CredentialsRefused",
-    "bucket": "BucketMissing",
-    "unreachable": "DestinationUnreachable",
-    "certificate": "CertificateNotTrusted",
-    "passphrase": "PassphraseWrong",
-    "mismatch": "DestinationMismatch",
-    "busy": "DestinationBusy",
-    "other": "ArchivingFailed",
-}
-"""Why WAL cannot be stored, by the cause that the agent names."""
+CREDENTIALS_REFUSED: Final = "CredentialsRefused"
+BUCKET_MISSING: Final = "BucketMissing"
+DESTINATION_UNREACHABLE: Final = "DestinationUnreachable"
+CERTIFICATE_NOT_TRUSTED: Final = "CertificateNotTrusted"
+PASSPHRASE_WRONG: Final = "PassphraseWrong"
+DESTINATION_MISMATCH: Final = "DestinationMismatch"
+DESTINATION_BUSY: Final = "DestinationBusy"
+ARCHIVING_FAILED: Final = "ArchivingFailed"
 
 # Events
 BACKUP_FAILING: Final = "BackupFailing"

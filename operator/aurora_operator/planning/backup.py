@@ -25,6 +25,16 @@ Said = tuple[str, ConditionStatus, str, str]
 RETRY: Final = timedelta(minutes=5)
 """After a backup that failed, the next is tried no sooner."""
 SEGMENT_BYTES: Final = 16 << 20
+_CAUSES: Final = {
+    "credentials": reasons.CREDENTIALS_REFUSED,
+    "bucket": reasons.BUCKET_MISSING,
+    "unreachable": reasons.DESTINATION_UNREACHABLE,
+    "certificate": reasons.CERTIFICATE_NOT_TRUSTED,
+    "passphrase": reasons.PASSPHRASE_WRONG,
+    "mismatch": reasons.DESTINATION_MISMATCH,
+    "busy": reasons.DESTINATION_BUSY,
+}
+"""Why WAL cannot be stored, by the cause that the agent names."""
 _KINDS: Final[Mapping[str, Kind]] = {"full": "full", "diff": "diff", "incr": "incr"}
 
 
@@ -224,7 +234,12 @@ def _said(report: BackupReport | None, failed: BackupRun | None) -> Said:
         message = (
             f"{(report.error or '').rstrip('.')}.{since}{waiting} Nothing is lost: WAL is kept until it is stored."
         )
-        return (BACKUP_HEALTHY, "False", reasons.BACKUP_CAUSES[report.cause], message[0].upper() + message[1:])
+        return (
+            BACKUP_HEALTHY,
+            "False",
+            _CAUSES.get(report.cause, reasons.ARCHIVING_FAILED),
+            message[0].upper() + message[1:],
+        )
     if report.waits_for_restart:
         message = "PostgreSQL has to be restarted before it archives; that is under way or waits its turn."
         return (BACKUP_HEALTHY, "Unknown", reasons.BACKUP_STARTING, message)
