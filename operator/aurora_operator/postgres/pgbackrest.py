@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from aurora_operator.postgres.errors import Cause, RepositoryError, ToolError
 from aurora_operator.postgres.files import make_directory, write_durably
 from aurora_operator.postgres.info import Stanza, parse_info, parse_stanzas
-from aurora_operator.postgres.repository import Access, Peer
+from aurora_operator.postgres.repository import PROGRAM, Access, Peer
 from aurora_operator.postgres.tools import Tools
 
 BackupType = Literal["full", "diff", "incr"]
@@ -92,7 +92,7 @@ class PgBackRest:
         return [
             access.program,
             *own,
-            *([f"--cmd={access.program}"] if access.program != "pgbackrest" else []),
+            *([f"--cmd={access.program}"] if access.program != PROGRAM else []),
             *command,
         ]
 

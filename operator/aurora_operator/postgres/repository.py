@@ -22,6 +22,8 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "account-key": ("account-key",),
     "sas-token": ("sas-token",),
 }
+PROGRAM: Final = "/usr/bin/pgbackrest"
+"""Not beside PostgreSQL's own programs."""
 NETWORK_SECONDS: Final = 15
 """How long pgBackRest waits for an answer from the destination; it tries again by itself."""
 
@@ -51,7 +53,7 @@ class Access:
     workers: int = 1
     web_identity: bool = False
     """Whether the pod has a token of its own for Amazon (else the node's identity is asked for)."""
-    program: str = "pgbackrest"
+    program: str = PROGRAM
     more: Mapping[str, str] = field(default_factory=dict)
     """Options that only tests set."""
 

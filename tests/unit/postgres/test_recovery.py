@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from aurora_operator.api.repository import Destination, Repository, VolumeDestination
 from aurora_operator.api.restore import RestoreTarget
 from aurora_operator.postgres.archiving import hand_over, timeline_at
 from aurora_operator.postgres.errors import NotRestorable
 from aurora_operator.postgres.info import BackupInfo, Stanza
+from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
-from aurora_operator.postgres.pgbackrest import explain
+from aurora_operator.postgres.pgbackrest import PgBackRest, explain
 from aurora_operator.postgres.recovery import (
     Contents,
     Places,
@@ -21,8 +23,10 @@ from aurora_operator.postgres.recovery import (
     restore_script,
     without_target,
 )
+from aurora_operator.postgres.repository import Access
 from aurora_operator.postgres.tail import Piece
 from aurora_operator.postgres.timeline import History, Switch
+from aurora_operator.postgres.tools import Tools
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 S = SEGMENT_BYTES
@@ -177,3 +181,10 @@ def test_which_timelines_file_holds_a_place() -> None:
 )
 def test_a_failure_has_a_cause(output: str, code: int | None, cause: str) -> None:
     assert explain(output, code).cause == cause
+
+
+def test_pgbackrest_is_not_looked_for_among_postgresqls_programs(tmp_path: Path) -> None:
+    repository = Repository(destination=Destination(volume=VolumeDestination(claim_name="x")), stanza="demo-1")
+    words = PgBackRest(Tools(), Access(repository, tmp_path, Layout(data=tmp_path, run=tmp_path))).words("info")
+    assert Tools().path(words[0]) == "/usr/bin/pgbackrest"
+    assert words[1:] == [f"--config={tmp_path}/pgbackrest/{tmp_path.name}/pgbackrest.conf", "--stanza=demo-1", "info"]
