@@ -25,7 +25,7 @@ from tests.kind.context import require_own_context
 from tests.kind.shell import HarnessError, say, step
 
 from bench import machine
-from bench.plain import Plain
+from bench.plain import CONNECTIONS, Plain
 
 NAMESPACE = "bench-commit"
 CLIENTS = (1, 8, 64)
@@ -52,7 +52,8 @@ def _aurora(copies: int) -> Target:
     cluster = AuroraCluster(f"copies-{copies}", NAMESPACE)
 
     def create() -> None:
-        cluster.create(dict(SMALL) | {"durability": {"copies": copies}})
+        parameters = {"max_connections": str(CONNECTIONS)}
+        cluster.create(dict(SMALL) | {"durability": {"copies": copies}, "parameters": parameters})
         cluster.wait_ready(300)
 
     def conninfo() -> str:

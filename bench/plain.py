@@ -16,6 +16,8 @@ from aurora_operator.postgres import parameters
 from aurora_operator.postgres.conf import setting
 
 CONTAINER = "postgres"
+CONNECTIONS = 100
+"""More than the size of these servers would give them, and enough for 64 clients."""
 _SOCKETS = "/tmp"
 _PRIMARY = """
 test -s /data/pgdata/PG_VERSION || initdb -D /data/pgdata -U postgres --data-checksums -E UTF8 --locale C.UTF-8 -A trust
@@ -79,6 +81,7 @@ class Plain:
         sizes = parameters.Sizes(cpu_millis=1000, memory=memory, smallest_memory=memory, volume=volume)
         values = {choice.name: choice.value for choice in parameters.merge(parameters.compute(sizes), {}, None)}
         values |= {
+            "max_connections": str(CONNECTIONS),
             "listen_addresses": "*",
             "unix_socket_directories": _SOCKETS,
             "ssl_cert_file": "/tls/server.crt",
