@@ -153,7 +153,7 @@ MUTATIONS = (
     _mutation(
         "accept lower heartbeats",
         "partitions",
-        ("follower.on_heartbeat", (("if beat.epoch < s.durable.promised:", "if False:"),)),
+        ("follower.on_heartbeat", (("if beat.epoch < s.durable.promised or", "if"),)),
     ),
     _mutation("never mind refusals", "elections", ("leader._check_refusals", (("if lost or", "if False and"),))),
     _mutation(
@@ -185,12 +185,18 @@ MUTATIONS = (
     _mutation(
         "sync rule before a quorum holds it",
         "membership",
-        ("membership.advance", (("config.can_write(holders)", "True"),)),
+        ("membership._held_by_enough", (("return config.can_write(holders)", "return True"),)),
     ),
     _mutation(
         "never give up a joint step",
         "membership",
-        ("membership.advance", (("not config.new.can_write(heard(t, led, 2))", "False"),)),
+        (
+            "membership._in_vain",
+            (
+                ("if not new.can_write(", "if False and not new.can_write("),
+                ("return shrink.is_long(t)", "return False"),
+            ),
+        ),
     ),
     _mutation(
         "forget the others' memberships",
@@ -247,7 +253,7 @@ MUTATIONS = (
     _mutation(
         "no watchdog of the agent", "elections", ("node.Node._watchdog", (("self.shell.kill(database_life)", "pass"),))
     ),
-    _mutation("let a log copy stand", "logs", ("state.Turn.rank", (("s.instance and", ""),))),
+    _mutation("let a log copy stand", "logs", ("state.Turn.rank", (("can_lead=s.instance", "can_lead=True"),))),
     _mutation(
         "take a log copy's WAL for another history",
         "logs",

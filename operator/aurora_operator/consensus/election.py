@@ -99,7 +99,9 @@ def _consider(t: Turn) -> None:
     patience = s.timing.heartbeat // 2
     if silent and waited < patience:
         return
-    order = promotion_order({c: r for c, r in granted.items() if c in config.old.voters}, s.preferred)
+    # Who refuses may just not have heard yet that the leader is gone, and would stand against us a moment later.
+    rivals = election.replies if waited < patience else granted
+    order = promotion_order({c: r for c, r in rivals.items() if c in config.old.voters}, s.preferred)
     if order[:1] == [s.me] or waited >= patience + s.timing.request // 2:
         _prepare(t, election, config)
 

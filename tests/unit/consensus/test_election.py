@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,19 @@ def test_pre_vote_before_promises_and_nothing_is_persisted() -> None:
     bench.grant(C)
     assert bench.one(ev.Persist).durable.promised == 2
     assert len(bench.sent(Prepare)) == 2
+
+
+def test_gives_way_to_a_better_one_that_has_not_yet_missed_the_leader() -> None:
+    """It would stand a moment later: each would have some promises, and neither enough."""
+    bench = Bench(config(A, B, C))
+    bench.up()
+    best = replace(RANK, tier=0)
+    bench.grant(B, granted=False, rank=best)
+    bench.grant(C)
+    assert bench.role() == Role.PREVOTING
+    bench.now += bench.timing.heartbeat // 2
+    bench.do(ev.Tick())
+    assert bench.role() == Role.PREPARING, "it has had its time"
 
 
 def test_a_sole_voter_elects_itself_at_once() -> None:

@@ -95,6 +95,31 @@ def test_three_copies_do_not_shrink_to_one() -> None:
     assert bench.role() == Role.DOWN
 
 
+def test_heard_is_not_enough_to_stay() -> None:
+    """Three of six are heard, and only two of them have WAL that goes on."""
+    bench = leader(*ALL)
+    for _ in range(3 * DELAY // 100):
+        bench.wait(100, B, C)
+        effects = bench.effects
+        for ask in bench.all(ev.ReadRecord):
+            bench.do(ev.RecordSeen(ask.asked, 0, bench.state.durable.config))
+        bench.replicate(B)
+        assert not [e for e in (*effects, *bench.effects) if isinstance(e, ev.WriteRecord)]
+    assert bench.role() == Role.LEADING
+
+
+def test_just_elected_it_waits_for_those_whom_it_hears_to_stream() -> None:
+    bench = Bench(config(A, B, C, D))
+    wish(bench, A, B, C, D)
+    bench.elect(B, C)
+    bench.do(ev.Promoted(bench.state.durable.promised, LSN + 8))
+    bench.state.short_since = bench.now - 2 * DELAY
+    for peer in (B, C):
+        bench.ack(peer)
+    bench.replicate(B)
+    assert not bench.all(ev.WriteRecord)
+
+
 def test_not_before_the_repair_delay() -> None:
     bench = leader(*ALL)
     go_on(bench, DELAY, B, C)
