@@ -153,7 +153,7 @@ def _run_bystander(world: World, name: str) -> None:
     """Trouble with one copy, or with its links, must never cost a healthy leader its place."""
     kinds = _form(world, name)
     if "clock" in kinds:
-        world.repair_delay = 60_000  # one of two whose clock jumps would not wait for the other to give it up
+        world.repair_delay = 3_600_000  # one of two whose clock jumps would not wait for the other to give it up
     _settle(world)
     leader = world.leader()
     assert leader is not None
