@@ -63,9 +63,6 @@ class S3(Model):
     ca_secret: SecretReference | None = Field(
         default=None, description="Secret with ca.crt, the authorities that the server's certificate comes from."
     )
-    storage_class: str | None = Field(
-        default=None, min_length=1, max_length=63, description="S3's storage class of what is stored, as S3 names it."
-    )
 
 
 class Gcs(Model):
