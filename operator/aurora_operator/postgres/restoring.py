@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from aurora_operator.api.restore import RestoreTarget
-from aurora_operator.postgres import configure, sql, tail
+from aurora_operator.postgres import configure, sql, tail, wal
 from aurora_operator.postgres.conf import RUNTIME_FILE
 from aurora_operator.postgres.control import read_control
 from aurora_operator.postgres.errors import NotRestorable, RepositoryError, ServerError
@@ -34,7 +34,14 @@ from aurora_operator.postgres.recovery import (
 from aurora_operator.postgres.server import Server
 from aurora_operator.postgres.session import Session
 from aurora_operator.postgres.tail import Piece
-from aurora_operator.postgres.timeline import History, parse_history, parse_history_name
+from aurora_operator.postgres.timeline import (
+    History,
+    history_name,
+    parse_history,
+    parse_history_name,
+    render_history,
+    straightened,
+)
 from aurora_operator.postgres.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -58,6 +65,13 @@ class Restored:
     lsn: int
     last_commit: datetime | None
     """When the last transaction that is there was committed, by the source's clock."""
+
+
+def _straighten(work: Layout, timeline: int) -> None:
+    """Let the history say which timelines the data really went through."""
+    history = wal.read_history(work.pgdata, timeline)
+    if history is not None and not history.contiguous():
+        write_durably(work.wal / history_name(timeline), render_history(straightened(history)))
 
 
 def restoring(layout: Layout) -> Layout:
@@ -163,6 +177,7 @@ class Restore:
             await session.close()
             await server.stop("immediate", 5)
         configure.set_standby(work, False)
+        _straighten(work, restored.timeline)
         return restored
 
     async def _configure(self, route: Route) -> None:

@@ -73,6 +73,20 @@ class History:
         return lsns == sorted(lsns)
 
 
+def straightened(history: History) -> History:
+    """A history without the timelines that its last step left out.
+
+    A recovery that aims at a timeline, and ends before that began, is recorded by PostgreSQL as a child of it
+    (xlog.c, writeTimeLineHistory), from a point where its parent still was.
+    """
+    if history.contiguous():
+        return history
+    end = history.switches[-1].lsn
+    parents = [s for s in history.switches if s.lsn < end]
+    here = next(s for s in history.switches if s.lsn >= end)
+    return History(history.timeline, (*parents, Switch(here.parent, end, history.switches[-1].reason)))
+
+
 def history_name(timeline: int) -> str:
     """Name of a timeline's history file."""
     return f"{timeline:08X}.history"

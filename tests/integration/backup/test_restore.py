@@ -10,6 +10,7 @@ from tests.integration.backup.database import Database, archived, fill_segment, 
 from tests.integration.copies import Measured
 
 from aurora_operator.api.restore import RestoreTarget
+from aurora_operator.postgres import wal
 from aurora_operator.postgres.errors import NotRestorable, RepositoryError
 from aurora_operator.postgres.lsn import format_lsn
 from aurora_operator.postgres.restoring import restoring
@@ -102,7 +103,7 @@ async def test_a_writer_that_dies_in_mid_segment_leaves_no_gap(database: Databas
     # From here on nothing that it fills reaches the archive.
     database.store.stop()
     for number in range(2, 6):
-        await insert(leader, number)
+        before = await insert(leader, number)
         await fill_segment(leader)
     lsn = await insert(leader, 6)
     await reader.streams(34, lsn)
@@ -127,6 +128,13 @@ async def test_a_writer_that_dies_in_mid_segment_leaves_no_gap(database: Databas
     copy, restored = await database.restore()
     assert await ids(copy) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert restored.timeline > 67
+    await copy.close()
+    # To before the second writer: PostgreSQL calls that a child of the second's timeline, which is not yet there.
+    early, restored = await database.restore(RestoreTarget(lsn=format_lsn(before)))
+    assert await ids(early) == [1, 2, 3, 4, 5]
+    history = wal.read_history(early.layout.pgdata, restored.timeline)
+    assert history is not None and history.contiguous() and history.switches[-1].parent == 34
+    await early.close()
     await second.tidy(await second.state())
     assert {name.split("/")[-2][:8] for name in database.store.files() if "/tail/" in name and ".hist" not in name} == {
         f"{67:08X}"

@@ -15,6 +15,7 @@ from aurora_operator.postgres.timeline import (
     parse_history,
     parse_history_name,
     render_history,
+    straightened,
 )
 
 LSN = st.integers(0, MAX_LSN)
@@ -83,6 +84,17 @@ def test_history_as_postgresql_writes_it() -> None:
 def test_broken_histories_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"history|increase|LSN"):
         parse_history(7, text)
+
+
+@given(histories())
+def test_a_straight_history_stays(history: History) -> None:
+    assert straightened(history) == history
+
+
+def test_timelines_that_were_aimed_at_and_never_reached_are_left_out() -> None:
+    """As PostgreSQL records a recovery that aimed at 34, and ended at 400 on 2, before 34 began."""
+    recorded = History(67, (Switch(1, 100), Switch(2, 500), Switch(34, 700), Switch(66, 400, "before")))
+    assert straightened(recorded) == History(67, (Switch(1, 100), Switch(2, 400, "before")))
 
 
 def test_a_history_that_goes_back_is_not_contiguous() -> None:
