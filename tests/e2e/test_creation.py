@@ -35,7 +35,7 @@ def test_kubectl_shows_and_waits(cluster: AuroraCluster) -> None:
 
 def test_conditions_are_about_this_generation(cluster: AuroraCluster) -> None:
     expected = {"Ready": "True", "Available": "True", "SpecAccepted": "True", "DurabilityMet": "True"}
-    expected |= {"Progressing": "False", "Degraded": "False"}
+    expected |= {"StorageHealthy": "True", "Progressing": "False", "Degraded": "False"}
 
     def settled() -> kube.Object:
         live = cluster.read()

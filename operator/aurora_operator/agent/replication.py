@@ -79,6 +79,12 @@ class Replication:
                 copy.say("Following", f"cannot stream from {name_of(leader)} yet: {error}")
             if streaming:
                 lost = time.monotonic()
+                reached = copy.driver.state.position
+                if reached is None or reached.epoch < epoch:
+                    # Its end of an earlier history may yet prove not to be the leader's.
+                    copy.say("Following", f"not yet in epoch {epoch} of {name_of(leader)}")
+                    await asyncio.sleep(CONNECT_POLL_SECONDS)
+                    continue
                 copy.say("Following")
                 if not tidied:
                     # The replacement is complete and follows: what a clone replaced is not needed any more.

@@ -24,7 +24,7 @@ from aurora_operator.postgres.reserve import Reserve
 log = logging.getLogger(__name__)
 
 CALM_SECONDS: Final = 0.5
-ALERT_SECONDS: Final = 0.05
+ALERT_SECONDS: Final = 0.02
 """How often the free space is looked at: often once there is little."""
 ALERT_MARKS: Final = 8
 """Little is less than so many times the low mark."""
@@ -59,6 +59,7 @@ class Space:
         self._died_of_it = False
         self._details = VolumeUse(size_bytes=0, used_bytes=0)
         self._applied: bool | None = None
+        self._free: int | None = None
 
     def may_start(self) -> bool:
         """Whether there is room for PostgreSQL to start; when not, it is looked at again soon."""
@@ -99,11 +100,15 @@ class Space:
             await asyncio.sleep(ALERT_SECONDS if alert else CALM_SECONDS)
 
     def _look(self) -> tuple[int, int]:
-        """Judge what is left, and hold or let go the reserve; returns the free bytes and the size."""
+        """Judge what will be left at the next look, if it goes on as it went since the last, and hold or let go the
+        reserve; returns these free bytes and the size."""
         copy = self._copy
         usage, held = disk.usage(copy.layout.data), self._reserve.held
+        before = usage.free if self._free is None else self._free
+        self._free = usage.free
+        coming = max(usage.free - max(before - usage.free, 0), 0)
         self._verdict = verdict = judge(
-            usage.free,
+            coming,
             held,
             usage.size,
             copy.brake,
@@ -113,14 +118,16 @@ class Space:
         )
         if verdict.release:
             self._reserve.release()
-        if verdict.hold and not self._reserve.hold(marks(usage.size).reserve):
-            log.warning("no room to hold anything in reserve")
+        if verdict.hold:
+            self._free = None
+            if not self._reserve.hold(marks(usage.size).reserve):
+                log.warning("no room to hold anything in reserve")
         if verdict.brake != copy.brake:
             log.warning("the volume has %d MiB left of %d: %s", usage.free >> 20, usage.size >> 20, verdict.brake)
             copy.brake = verdict.brake
         if copy.server.alive and verdict.brake == "off":
             self._died_of_it = False
-        return usage.free, usage.size
+        return coming, usage.size
 
     def _leads(self) -> bool:
         return self._copy.driver.state.role in PROMOTED

@@ -236,6 +236,7 @@ class _Work:
             origin=origin,
             ready=before == origin and there == data,
             bootstrap=self.bootstrap,
+            least_bytes=max((requested_bytes(c.claim) for c in copies if c.claim is not None), default=0),
             objects=(origin_credentials(facts, data),),
             status=self._said("FullCopy", origin.lsn),
             message=f"All data are being copied from {hosts[host or ''].name}.",
@@ -286,9 +287,4 @@ def problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:
         ):
             if mine != other:
                 found.append(f"{field_name} of a clone must be that of {name}: set it to {other}.")
-    sizes = [c.claim for c in theirs.copies.values() if c.claim is not None and c.exists]
-    largest = max(sizes, key=requested_bytes, default=None)
-    if largest is not None and requested_bytes(largest) > spec.storage.size_bytes:
-        size = largest["spec"]["resources"]["requests"]["storage"]
-        found.append(f"storage.size of a clone must be at least that of {name}: use {size} or more.")
     return found

@@ -192,7 +192,8 @@ class Facts:
         """Whether everybody agrees that it works: Kubernetes, its agent, and the leader."""
         if copy.agent is None or not copy.pod_ready or self.leader is None:
             return False
-        return copy.agent.phase in ("Leading", "Following") and self.streaming(copy.name)
+        settled = copy.agent.phase == "Leading" or (copy.agent.phase == "Following" and not copy.agent.message)
+        return settled and self.streaming(copy.name)
 
     def is_member(self, instance: str) -> bool | None:
         """Whether the membership in force, or the one that is coming, has the instance; None if it is not known."""

@@ -232,8 +232,8 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
     beginning = _first_data(facts, spec, bootstrap_of(members, facts), supplies)
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     sources: dict[int, VolumeSource] = {}
-    if beginning.bootstrap is not None and beginning.data_source is not None:
-        if beginning.pinned:
+    if beginning.bootstrap is not None and (beginning.data_source is not None or beginning.least_bytes):
+        if beginning.data_source is not None and beginning.pinned:
             placed.setdefault(beginning.bootstrap, beginning.zone)
         sources[beginning.bootstrap] = VolumeSource(beginning.data_source, beginning.least_bytes)
     zones = place(

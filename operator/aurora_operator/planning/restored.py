@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from aurora_operator.api import names
 from aurora_operator.api.origin import CloneOrigin
-from aurora_operator.api.quantity import to_bytes
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import OriginStatus
 from aurora_operator.planning.beginning import Beginning, begun, moment, tidy
@@ -80,6 +79,4 @@ def problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:
         ):
             if mine != other:
                 found.append(f"{name} must be that of the snapshot {snapshot}: set it to {other}.")
-    if status.size is not None and to_bytes(status.size) > spec.storage.size_bytes:
-        found.append(f"storage.size must be at least that of the snapshot {snapshot}: use {status.size} or more.")
     return found

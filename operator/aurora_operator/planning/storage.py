@@ -53,9 +53,9 @@ class Volumes:
 
 @dataclass(frozen=True)
 class VolumeSource:
-    """What a new volume is made from instead of being empty."""
+    """What a new volume is made from, or must have room for."""
 
-    data_source: Mapping[str, str]
+    data_source: Mapping[str, str] | None
     least_bytes: int = 0
 
 

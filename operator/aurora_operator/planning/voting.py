@@ -16,6 +16,7 @@ from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
+from aurora_operator.planning.objects.common import annotation
 from aurora_operator.planning.placement import allowed_zones
 from aurora_operator.planning.preset import copies_of
 
@@ -122,21 +123,24 @@ def _instances(
     copies: int,
     share: int,
 ) -> tuple[int, ...]:
-    """The instances that should vote: the writer, those that vote now, then whoever spreads the votes over zones."""
+    """The instances that should vote: the writer, who is asked to take over, those that vote now, then whoever spreads
+    the votes over zones."""
     before = facts.voting_before
+    asked = annotation(facts.observed.cluster, names.ANNOTATION_SWITCHOVER)
     chosen: list[int] = []
     crowd: Counter[Zone] = Counter()
     candidates = {o for o in members.wanted if names.instance_name(facts.name, o) not in lost}
     while candidates and len(chosen) < copies:
 
-        def order(ordinal: int) -> tuple[bool, bool, int, int, int]:
+        def order(ordinal: int) -> tuple[int, bool, int, int, int]:
             name = names.instance_name(facts.name, ordinal)
             tier = spec.promotion_tier_of(ordinal)
-            return (ordinal != facts.leader_ordinal, name not in before, crowd[zones[ordinal]], tier, ordinal)
+            first = 0 if ordinal == facts.leader_ordinal else 1 if name == asked else 2
+            return (first, name not in before, crowd[zones[ordinal]], tier, ordinal)
 
         best = min(candidates, key=order)
         candidates.remove(best)
-        if crowd[zones[best]] < share or best == facts.leader_ordinal:
+        if crowd[zones[best]] < share or order(best)[0] < 2:
             chosen.append(best)
             crowd[zones[best]] += 1
     return tuple(sorted(chosen))

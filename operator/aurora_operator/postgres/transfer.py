@@ -84,6 +84,8 @@ async def export_database(
         env=env,
         on_line=_counter(total, on_progress),
     )
+    # Workers share one pipe, and a line of one may hide in another's.
+    on_progress(total, total, "")
     await tools.run("pg_restore", "--list", partial, timeout=600)
     rename_durably(partial, target)
 
@@ -116,6 +118,7 @@ async def import_database(
         env=server.environment(database),
         on_line=_counter(total, on_progress),
     )
+    on_progress(total, total, "")
 
 
 def _counter(total: int, on_progress: Progress) -> Callable[[str], None]:

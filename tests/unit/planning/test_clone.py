@@ -203,7 +203,6 @@ def test_the_source_may_go_once_the_clone_has_begun() -> None:
     [
         ({"databaseName": "shop"}, "databaseName of a clone must be that of demo: set it to app."),
         ({"masterUsername": "boss"}, "masterUsername of a clone must be that of demo: set it to app."),
-        ({"storage": {"size": "5Gi"}}, "storage.size of a clone must be at least that of demo: use 10Gi or more."),
     ],
 )
 def test_what_a_clone_cannot_differ_in(spec: dict[str, Any], sentence: str) -> None:
@@ -212,6 +211,20 @@ def test_what_a_clone_cannot_differ_in(spec: dict[str, Any], sentence: str) -> N
     world.step()
     assert sentence in world.condition("SpecAccepted")["message"]
     assert not world.objects.get("VolumeSnapshot") and not world.instances
+
+
+@pytest.mark.parametrize("kind", ["copy-on-write", "full-copy"])
+def test_a_clone_has_room_for_all_of_a_source_that_has_grown(kind: str) -> None:
+    source = ready()
+    for name in ("data-demo-1", "data-demo-2", "data-demo-3"):
+        source.objects["PersistentVolumeClaim"][name]["spec"]["resources"]["requests"]["storage"] = "35Gi"
+    world = clone_of(source, kind, storage={"size": "5Gi"})
+    if kind == "copy-on-write":
+        until_snapshot(world)
+        take(world, readyToUse=True, restoreSize="35Gi")
+    world.until(lambda: "data-copy-1" in world.objects.get("PersistentVolumeClaim", {}))
+    claim = world.objects["PersistentVolumeClaim"]["data-copy-1"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "35Gi"
 
 
 def test_a_source_that_does_not_exist_is_said_at_once() -> None:

@@ -206,3 +206,14 @@ def test_switchover_by_annotation() -> None:
     world.resource["metadata"]["annotations"][names.ANNOTATION_SWITCHOVER] = "demo-9"
     world.settle()
     assert "SwitchoverRefused" in reasons(world) and world.leader == "demo-2"
+
+
+def test_an_instance_that_does_not_vote_gets_a_vote_before_it_takes_over() -> None:
+    world = World(cluster(instances=5, durability={"copies": 3}))
+    world.settle()
+    idle = next(m["name"] for m in world.resource["status"]["members"] if not m["voting"])
+    world.resource["metadata"].setdefault("annotations", {})[names.ANNOTATION_SWITCHOVER] = idle
+    world.settle()
+    assert world.resource["status"]["writer"] == idle
+    assert names.ANNOTATION_SWITCHOVER not in world.resource["metadata"]["annotations"]
+    assert sum(m["voting"] for m in world.resource["status"]["members"]) == 3
