@@ -28,6 +28,7 @@ from aurora_operator.agent.leading import Leading
 from aurora_operator.agent.lifecycle import PROXY_SECONDS, Lifecycle
 from aurora_operator.agent.load import LoadMeter
 from aurora_operator.agent.metrics import Metrics
+from aurora_operator.agent.newer import keep_newer
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.pulse import pulse_of
 from aurora_operator.agent.reaper import Reaper
@@ -270,13 +271,8 @@ class Agent:
     async def put_settings(self, settings: Settings) -> None:
         """Take newer settings, and keep them. Raises Refused for older or foreign ones."""
         copy = self.copy
-        if settings.cluster != copy.environment.cluster or settings.namespace != copy.environment.namespace:
-            raise Refused(f"these settings are for {settings.namespace}/{settings.cluster}")
-        if settings.revision <= copy.settings.revision:
-            if settings == copy.settings:
-                return
-            raise Refused(f"revision {copy.settings.revision} is in use already")
-        await asyncio.to_thread(copy.store.save_settings, settings)
+        if not await keep_newer(copy, settings):
+            return
         self._take(settings)
         if copy.layout.initialised():
             try:

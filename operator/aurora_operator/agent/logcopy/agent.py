@@ -21,6 +21,7 @@ from aurora_operator.agent.logcopy.hands import LogHands
 from aurora_operator.agent.logcopy.receiving import Receiving
 from aurora_operator.agent.logcopy.volume import Volume
 from aurora_operator.agent.metrics import Metrics
+from aurora_operator.agent.newer import keep_newer
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.reaper import Reaper
 from aurora_operator.agent.store import Store
@@ -176,15 +177,8 @@ class LogAgent:
 
     async def put_settings(self, settings: Settings) -> None:
         """Take newer settings, and keep them. Raises Refused for older or foreign ones."""
-        copy = self.copy
-        if settings.cluster != copy.environment.cluster or settings.namespace != copy.environment.namespace:
-            raise Refused(f"these settings are for {settings.namespace}/{settings.cluster}")
-        if settings.revision <= copy.settings.revision:
-            if settings == copy.settings:
-                return
-            raise Refused(f"revision {copy.settings.revision} is in use already")
-        await asyncio.to_thread(copy.store.save_settings, settings)
-        self._take(settings)
+        if await keep_newer(self.copy, settings):
+            self._take(settings)
 
     async def check_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
         """Raises Refused."""
