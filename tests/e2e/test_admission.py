@@ -43,8 +43,14 @@ def namespace() -> Iterator[None]:
 
 def send(verb: str, resource: dict[str, Any], *, dry_run: bool = True) -> dict[str, Any]:
     words = [verb, "--filename", "-", "--output", "json", *(["--dry-run=server"] if dry_run else [])]
-    answer: dict[str, Any] = json.loads(kubectl(*words, stdin=json.dumps(resource), timeout=60))
-    return answer
+    while True:
+        try:
+            answer: dict[str, Any] = json.loads(kubectl(*words, stdin=json.dumps(resource), timeout=60))
+            return answer
+        except CommandFailed as failed:
+            # The operator wrote its status between kubectl's reading and writing.
+            if verb != "replace" or "Error from server (Conflict)" not in failed.output:
+                raise
 
 
 def refusal(verb: str, resource: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ from aurora_operator.postgres.timeline import History
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 20.0
 """How often the repository is asked what it holds; after a backup, at once."""
 FRESH_SECONDS = 30.0
 """How often the Secrets are read again."""

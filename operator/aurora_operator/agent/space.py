@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class Space:
         self._died_of_it = False
         self._details = VolumeUse(size_bytes=0, used_bytes=0)
         self._applied: bool | None = None
-        self._free: int | None = None
+        self._seen: tuple[float, int] | None = None
 
     def may_start(self) -> bool:
         """Whether there is room for PostgreSQL to start; when not, it is looked at again soon."""
@@ -100,13 +101,17 @@ class Space:
             await asyncio.sleep(ALERT_SECONDS if alert else CALM_SECONDS)
 
     def _look(self) -> tuple[int, int]:
-        """Judge what will be left at the next look, if it goes on as it went since the last, and hold or let go the
-        reserve; returns these free bytes and the size."""
+        """Judge what is left, and hold or let go the reserve; returns the free bytes and the size.
+
+        Where looks are frequent, what counts is what the next one will find if it goes on like this.
+        """
         copy = self._copy
         usage, held = disk.usage(copy.layout.data), self._reserve.held
-        before = usage.free if self._free is None else self._free
-        self._free = usage.free
-        coming = max(usage.free - max(before - usage.free, 0), 0)
+        before, self._seen = self._seen, (time.monotonic(), usage.free)
+        falls = 0
+        if before is not None and self._seen[0] - before[0] < 3 * ALERT_SECONDS:
+            falls = max(before[1] - usage.free, 0)
+        coming = max(usage.free - falls, 0)
         self._verdict = verdict = judge(
             coming,
             held,
@@ -119,7 +124,7 @@ class Space:
         if verdict.release:
             self._reserve.release()
         if verdict.hold:
-            self._free = None
+            self._seen = None
             if not self._reserve.hold(marks(usage.size).reserve):
                 log.warning("no room to hold anything in reserve")
         if verdict.brake != copy.brake:
