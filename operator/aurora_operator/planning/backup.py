@@ -24,6 +24,8 @@ Said = tuple[str, ConditionStatus, str, str]
 
 RETRY: Final = timedelta(minutes=5)
 """After a backup that failed, the next is tried no sooner."""
+UNSEEN: Final = timedelta(minutes=5)
+"""A backup that was taken is looked for in the repository so long."""
 SEGMENT_BYTES: Final = 16 << 20
 _CAUSES: Final = {
     "credentials": reasons.CREDENTIALS_REFUSED,
@@ -139,7 +141,7 @@ def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
     )  # fmt: skip
     if report is None or not report.archiving or not report.known or running is not None or notes:
         return changed
-    if kind is None:
+    if kind is None and not _unseen(runs, report, facts.now):
         recent = failed is not None and facts.now - parse_time(failed.finished_at or failed.started_at) < RETRY
         kind = None if recent else "full" if report.needs_backup else due(spec, report.backups, facts.now)
     taker = who_takes(facts)
@@ -179,6 +181,19 @@ def _request(
     if any(run.token == token for run in runs):
         return None, "", {names.ANNOTATION_BACKUP: None}, ()
     return _KINDS[word], token, {}, ()
+
+
+def _unseen(runs: list[BackupRun], report: BackupReport, now: datetime) -> bool:
+    """Whether a backup was just taken that the report does not tell of: a reader takes it, and the writer looks into
+    the repository from time to time only. Both times compared are of the copy that took it."""
+    newest = max((b.started_at for b in report.backups), default="")
+    return any(
+        run.finished_at is not None
+        and run.error is None
+        and newest < run.started_at
+        and now - parse_time(run.finished_at) < UNSEEN
+        for run in runs
+    )
 
 
 def _last_failure(runs: list[BackupRun], report: BackupReport | None) -> BackupRun | None:

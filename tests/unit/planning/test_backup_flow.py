@@ -11,7 +11,7 @@ from tests.unit.planning.stories import ready
 from tests.unit.planning.world import World, cluster, some_supplies
 
 from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus, BackupReport, BackupRun
+from aurora_operator.api.agent import AgentStatus, BackupEntry, BackupReport, BackupRun
 from aurora_operator.api.origin import RestoreOrigin
 from aurora_operator.api.settings import Settings
 from aurora_operator.planning.model import Plan, TakeBackup
@@ -76,6 +76,18 @@ def test_a_reader_takes_the_first_backup_once_all_wal_is_archived() -> None:
     running = {call.instance: BackupRun(kind="full", started_at=world.now.isoformat())}
     made = planned(world, REPORT, running)
     assert not taken(made) and made.status["backup"]["running"] == f"full on {call.instance}"
+
+
+def test_a_backup_that_the_writer_has_not_seen_yet_is_not_taken_again() -> None:
+    world = ready(instances=3, durability={"copies": 3}, backup=BACKUP)
+    at = world.now.isoformat()
+    done = {"demo-2": BackupRun(kind="full", started_at=at, finished_at=at)}
+    assert not taken(planned(world, REPORT, done))
+    assert not taken(planned(world, REPORT.model_copy(update={"needs_backup": True}), done))
+    seen = BackupEntry(label="F", kind="full", started_at=at, finished_at=at, size_bytes=1, stored_bytes=1)
+    assert taken(planned(world, REPORT.model_copy(update={"needs_backup": True, "backups": (seen,)}), done))
+    world.now += timedelta(minutes=6)
+    assert taken(planned(world, REPORT, done))
 
 
 def test_a_backup_that_failed_is_told_and_tried_again_later() -> None:
