@@ -94,8 +94,8 @@ def _consider(t: Turn) -> None:
             give_up(t, back_off=True)
         return
     silent = config.voters - election.replies.keys()
-    if s.leader is not None and not s.leader.alive:
-        silent -= {s.leader.id}
+    if s.leader is not None:
+        silent -= {s.leader.id}  # dead, resigned, or not heard for a lease: no answer is expected
     patience = s.timing.heartbeat // 2
     if silent and waited < patience:
         return
@@ -257,6 +257,7 @@ def on_tick(t: Turn) -> None:
         if s.promising is None:
             try_election(t)
     elif s.role == Role.PREVOTING:
+        _ask_again(t)
         _consider(t)
     elif s.role == Role.PREPARING and election is not None:
         if t.now - election.started >= s.timing.request:
@@ -264,6 +265,15 @@ def on_tick(t: Turn) -> None:
     elif s.role in (Role.FETCHING, Role.PROMOTING) and election is not None and _beat_due(t, election):
         s.election = replace(election, beat=t.now)
         t.beat(election.epoch, None, 0)
+
+
+def _ask_again(t: Turn) -> None:
+    """Who refused had not missed the leader yet; it may have by now."""
+    s = t.state
+    replies = s.election.replies if s.election is not None else {}
+    for voter in sorted(s.durable.config.voters & replies.keys() - {s.me}):
+        if not replies[voter].granted and not replies[voter].leading:
+            t.send(voter, PreVote(s.attempt))
 
 
 def _beat_due(t: Turn, election: Election) -> bool:

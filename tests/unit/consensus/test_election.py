@@ -143,6 +143,30 @@ def test_does_not_wait_for_a_leader_that_is_known_dead() -> None:
     assert bench.sent(Prepare)
 
 
+def test_does_not_wait_for_a_leader_whose_lease_is_over() -> None:
+    bench = Bench(config(A, B, C))
+    bench.up()
+    bench.beat(C, 4)
+    bench.now += bench.timing.lease
+    bench.do(ev.Tick())
+    assert bench.role() == Role.PREVOTING
+    bench.grant(B)
+    assert bench.sent(Prepare)
+
+
+def test_asks_again_who_had_not_missed_the_leader_yet() -> None:
+    bench = Bench(config(A, B, C))
+    bench.up()
+    bench.grant(B, granted=False)
+    bench.now += 100
+    bench.do(ev.Tick())
+    assert bench.all(ev.Send) == [ev.Send(B, PreVote(bench.state.attempt))]
+    bench.grant(B)
+    bench.now += bench.timing.heartbeat // 2
+    bench.do(ev.Tick())
+    assert bench.sent(Prepare)
+
+
 def test_only_the_old_side_of_a_joint_step_stands() -> None:
     joint = Config(ConfigKey(3, 3), Quorum(frozenset({B, C}), 2), Quorum(frozenset({A, B, C}), 2))
     bench = Bench(joint)
