@@ -23,9 +23,10 @@ def make_precious(cluster: AuroraCluster) -> None:
     cluster.sql(writer, "VACUUM (FREEZE) precious")
     cluster.sql(writer, "CHECKPOINT")
     target = cluster.sql(writer, "SELECT pg_current_wal_flush_lsn()")
-    for reader in cluster.readers():
-        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{target}'"
-        until(f"{reader} has replayed it", lambda r=reader, q=replayed: cluster.sql(r, q) == "t", timeout=30)
+    replayed = f"SELECT pg_last_wal_replay_lsn() >= '{target}'"
+    readers = cluster.readers()
+    until("it is replayed", lambda: {cluster.sql(reader, replayed) for reader in readers} == {"t"}, timeout=30)
+    for reader in readers:
         cluster.sql(reader, "CHECKPOINT")
 
 
