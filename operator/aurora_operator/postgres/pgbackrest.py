@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
-from cryptography.hazmat.primitives import hashes, padding
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
 from aurora_operator.postgres.errors import Cause, RepositoryError, ToolError
 from aurora_operator.postgres.files import make_directory, write_durably
 from aurora_operator.postgres.info import Stanza, parse_info, parse_stanzas
@@ -206,6 +203,10 @@ def decrypt(content: bytes, passphrase: str) -> bytes:
 
     `repo-get` would want the passphrase as an argument for files outside its own folders.
     """
+    # Six megabytes of every agent otherwise; few ever decrypt.
+    from cryptography.hazmat.primitives import hashes, padding
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
     broken = RepositoryError("passphrase", "what is stored there cannot be decrypted with this passphrase")
     if content[:8] != b"Salted__" or len(content) < 32 or len(content) % 16:
         raise broken
