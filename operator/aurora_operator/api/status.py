@@ -155,6 +155,9 @@ class BackupStatus(WireModel):
     latest_restorable_time: str | None = Field(default=None, description="Until when a restore is possible.")
     waiting_segments: int = Field(default=0, description="Full WAL segments that are not stored yet.")
     running: str | None = Field(default=None, description="The backup that is being taken, and by whom.")
+    woken_at: str | None = Field(
+        default=None, description="When the cluster, which was paused, was woken last for a backup that was due."
+    )
     backups: tuple[KeptBackup, ...] = Field(
         default=(),
         description="The newest backups that are kept, oldest first.",

@@ -224,6 +224,7 @@ def _status(facts: Facts, report: BackupReport | None, runs: list[BackupRun]) ->
         running=None
         if running is None or running.backup_run is None
         else f"{running.backup_run.kind} on {running.name}",
+        woken_at=before.woken_at if before is not None else None,
         backups=tuple(
             KeptBackup(
                 label=b.label,

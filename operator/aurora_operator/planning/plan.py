@@ -12,7 +12,7 @@ from aurora_operator.api.capacity import capacity_resources
 from aurora_operator.api.origin import Origin, RestoreOrigin
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning import endpoint, progress
-from aurora_operator.planning.backup import backup_settings, plan_backup
+from aurora_operator.planning.backup import BackupPlan, backup_settings, plan_backup
 from aurora_operator.planning.beginning import Beginning
 from aurora_operator.planning.capacity import start_capacity
 from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
@@ -53,6 +53,7 @@ from aurora_operator.planning.storage_status import storage_said, storage_status
 from aurora_operator.planning.switchover import Request, read_request
 from aurora_operator.planning.validation import Verdict, judge
 from aurora_operator.planning.voting import Votes, choose_votes
+from aurora_operator.planning.waking import woken
 
 STEADY_SECONDS: Final = 10.0
 ILL_SECONDS: Final = 3.0
@@ -75,6 +76,7 @@ class _Decided:
     rollout: Rollout
     request: Request
     power: Power
+    backups: BackupPlan
     beginning: Beginning
     seeding: Seeding
     readers: Readers
@@ -161,7 +163,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         *decided.seeding.why,
         *request.why,
     ]
-    backups = plan_backup(spec, facts)
+    backups = decided.backups
     calls += [backups.call] if backups.call is not None else []
     why += backups.why
     finalizers = tuple(facts.metadata.get("finalizers") or ())
@@ -239,7 +241,18 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
     zones = place(
         spec, members.present, placed, facts.zones, usable=facts.usable_zones or None, leaving=members.leaving
     )
-    power = plan_power(spec, members, facts, facts.observed.operator.auto_pause_seconds)
+    backups = plan_backup(spec, facts)
+    power = plan_power(
+        spec,
+        members,
+        facts,
+        facts.observed.operator.auto_pause_seconds,
+        backing_up=backups.call is not None,
+    )
+    if power.mode != "on":
+        backups = replace(backups, call=None, why=())
+    if power.for_backup:
+        backups = replace(backups, status=woken(backups.status, facts.now))
     statefulsets = {
         o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o], beginning.origin))
         for o in members.present
@@ -287,6 +300,7 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
         rollout,
         request,
         power,
+        backups,
         beginning,
         seeding,
         readers,

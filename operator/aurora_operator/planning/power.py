@@ -7,7 +7,7 @@ the others, which have all that it wrote, stop too → the pods go. Coming back:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from aurora_operator.api import names
@@ -15,9 +15,11 @@ from aurora_operator.api.conditions import AUTO_PAUSE, ConditionStatus
 from aurora_operator.api.settings import PowerMode
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import ClusterPhase
+from aurora_operator.planning.backup import Kind
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.objects.common import annotation, is_leaving
+from aurora_operator.planning.waking import is_running, wakes
 
 Said = tuple[str, ConditionStatus, str, str]
 
@@ -44,6 +46,8 @@ class Power:
     conditions: tuple[Said, ...] = ()
     woken: bool = False
     """The command to wake has been heard."""
+    for_backup: bool = False
+    """It is woken now because a backup is due."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +78,43 @@ def gateway_of(facts: Facts) -> Gateway:
     return Gateway(statefulset is not None or pod is not None, ip, annotation(pod, names.ANNOTATION_CLIENTS) or "none")
 
 
-def plan_power(spec: AuroraClusterSpec, members: Members, facts: Facts, seconds: int | None = None) -> Power:
-    """What to do. `seconds` stands in for secondsUntilAutoPause (for tests)."""
+def plan_power(
+    spec: AuroraClusterSpec,
+    members: Members,
+    facts: Facts,
+    seconds: int | None = None,
+    *,
+    backing_up: bool = False,
+) -> Power:
+    """What to do. `seconds` stands in for secondsUntilAutoPause, for tests; `backing_up`: a backup begins now."""
     gateway = gateway_of(facts)
     before: PowerMode = facts.settings.power if facts.settings is not None else "on"
     pause = _why_not(spec, members, facts)
     conditions: tuple[Said, ...] = ()
     mode: PowerMode = "on"
     message = ""
-    waking = None
+    backup: Kind | None = None
     if spec.stopped and facts.initialised:
         mode, message = "stopped", "It is stopped, as its spec says."
     elif before == "paused" and spec.pauses:
-        waking = _woken_by(facts, gateway)
+        waking = _woken_by(spec, facts, gateway)
+        if waking is None:
+            backup = wakes(spec, facts.before.backup, facts.now)
+            waking = None if backup is None else f"A backup ({backup}) is due."
         mode = "on" if waking is not None else "paused"
         message = waking or "Nobody uses it. A connection wakes it."
     elif before == "stopped":
         message = "It is to start again, as its spec says."
     elif spec.pauses and pause is None:
-        idle, after = _idle(members, facts), seconds or spec.seconds_until_auto_pause
-        if idle is not None and idle >= after:
+        idle, after = _idle(spec, members, facts), seconds or spec.seconds_until_auto_pause
+        if not backing_up and idle is not None and idle >= after:
             mode, message = "paused", f"Nobody has used it for {after} s. A connection wakes it."
     if spec.pauses:
         conditions = (_said(mode, pause),)
     if mode != "on":
         return _down(mode, message, members, facts, gateway, conditions)
-    return _up(message, facts, gateway, conditions, woken=annotation(facts.observed.cluster, names.ANNOTATION_WAKE))
+    awake = _up(message, facts, gateway, conditions, woken=annotation(facts.observed.cluster, names.ANNOTATION_WAKE))
+    return replace(awake, for_backup=backup is not None)
 
 
 def _why_not(spec: AuroraClusterSpec, members: Members, facts: Facts) -> str | None:
@@ -119,11 +134,13 @@ def _said(mode: PowerMode, pause: str | None) -> Said:
     return (AUTO_PAUSE, "True", "Paused" if mode == "paused" else "Possible", "It pauses when nobody uses it.")
 
 
-def _idle(members: Members, facts: Facts) -> float | None:
+def _idle(spec: AuroraClusterSpec, members: Members, facts: Facts) -> float | None:
     """For how long nobody has used any instance, in seconds; None unless all of them say, and all is well."""
     if facts.before.phase != "Ready" or facts.leader is None or members.leaving:
         return None
     if annotation(facts.observed.cluster, names.ANNOTATION_SWITCHOVER) is not None:
+        return None
+    if _backup_asked(spec, facts) or is_running(facts):
         return None
     found = []
     for ordinal in members.wanted:
@@ -134,7 +151,12 @@ def _idle(members: Members, facts: Facts) -> float | None:
     return min(found, default=None)
 
 
-def _woken_by(facts: Facts, gateway: Gateway) -> str | None:
+def _backup_asked(spec: AuroraClusterSpec, facts: Facts) -> bool:
+    """Whether somebody asks for a backup that can be taken."""
+    return spec.backup is not None and annotation(facts.observed.cluster, names.ANNOTATION_BACKUP) is not None
+
+
+def _woken_by(spec: AuroraClusterSpec, facts: Facts, gateway: Gateway) -> str | None:
     if gateway.clients == "waiting":
         return "A client has connected."
     if facts.metadata.get("generation") != facts.before.observed_generation:
@@ -142,6 +164,8 @@ def _woken_by(facts: Facts, gateway: Gateway) -> str | None:
     for name in (names.ANNOTATION_WAKE, names.ANNOTATION_SWITCHOVER):
         if annotation(facts.observed.cluster, name) is not None:
             return "It was asked to wake up."
+    if _backup_asked(spec, facts):
+        return "A backup was asked for."
     leader = facts.leader
     if leader is not None and leader.idle_seconds == 0:
         return "A session came just before it paused."

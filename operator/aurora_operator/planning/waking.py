@@ -1,0 +1,52 @@
+"""Whether a paused cluster is woken for a backup that is due. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from aurora_operator.api.agent import BackupEntry
+from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.api.status import BackupStatus
+from aurora_operator.planning.backup import Kind, due, in_window
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.model import parse_time
+
+WAKE_AGAIN: Final = timedelta(hours=1)
+"""A paused cluster is woken for backups no more often: one that fails does not keep it awake."""
+SAME_WAKING: Final = timedelta(minutes=1)
+"""A decision to wake it that could not be carried out stands so long."""
+
+
+def wakes(spec: AuroraClusterSpec, before: BackupStatus | None, now: datetime) -> Kind | None:
+    """The backup for which a paused cluster is to be woken now. Of its backups it knows what its status tells. It
+    writes nothing, so those that are taken more often than daily wait for the window, too."""
+    if spec.backup is None or before is None:
+        return None
+    if before.woken_at is not None and SAME_WAKING <= now - parse_time(before.woken_at) < WAKE_AGAIN:
+        return None
+    known = tuple(
+        BackupEntry(
+            label=b.label,
+            kind=b.type,
+            started_at=b.started_at,
+            finished_at=b.finished_at,
+            size_bytes=b.size_bytes,
+            stored_bytes=b.stored_bytes,
+        )
+        for b in before.backups
+    )
+    kind = due(spec, known, now)
+    return kind if in_window(spec.preferred_backup_window, now) or not known else None
+
+
+def woken(before: BackupStatus | None, now: datetime) -> BackupStatus | None:
+    """The status of a cluster that is woken for a backup now."""
+    if before is None or (before.woken_at is not None and now - parse_time(before.woken_at) < SAME_WAKING):
+        return before
+    return before.model_copy(update={"woken_at": now.isoformat(timespec="seconds")})
+
+
+def is_running(facts: Facts) -> bool:
+    """Whether somebody takes a backup."""
+    return any(a.backup_run is not None and a.backup_run.finished_at is None for a in facts.answering)
