@@ -19,8 +19,21 @@ SECRETS = ("s3", "s3-ca", "s3-wrong", "s3-passphrase")
 
 
 def start(namespace: str) -> None:
-    """Run it, with what AuroraClusters need to use it: the Secrets `SECRETS`."""
+    """Run it, with what AuroraClusters need to use it: the Secrets `SECRETS`. One that is there already goes on."""
     s3.build_and_load(Context(registry=False))
+    if kube.get("secret", "s3-server", namespace) is None:
+        _make_secrets(namespace)
+    kube.apply(_pod(namespace))
+    publish(namespace)
+
+    def runs() -> bool:
+        status = kube.need("pod", NAME, namespace)["status"]
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+
+    until("the S3 server runs", runs, timeout=60)
+
+
+def _make_secrets(namespace: str) -> None:
     authority, folder = Authority.make(), root() / "s3-tls"
     folder.mkdir(exist_ok=True)
     authority.fill(folder, f"{NAME}.{namespace}.svc")
@@ -31,14 +44,6 @@ def start(namespace: str) -> None:
     _secret(namespace, "s3-ca", {"ca.crt": files["ca.crt"]})
     _secret(namespace, "s3-passphrase", {"passphrase": "correct horse battery staple"})
     _secret(namespace, "s3-server", {**files, "access": _ACCESS, "secret": _SECRET})
-    kube.apply(_pod(namespace))
-    publish(namespace)
-
-    def runs() -> bool:
-        status = kube.need("pod", NAME, namespace)["status"]
-        return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
-
-    until("the S3 server runs", runs, timeout=60)
 
 
 def publish(namespace: str, *, reachable: bool = True) -> None:

@@ -1,4 +1,5 @@
-"""The demo: `python -m tests.kind.demo`, after `up`. The operator, a cluster in three zones, a row written and read.
+"""The demo: `python -m tests.kind.demo`, after `up`. The operator, a cluster in three zones, a row written and read,
+and continuous backup to an S3 server of its own.
 
 Run again, it picks up where things are.
 """
@@ -13,6 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tests.e2e import objectstore
 from tests.kind import chart, tools
 from tests.kind.cache import REPO
 from tests.kind.context import KUBE_CONTEXT, kubectl
@@ -36,12 +38,16 @@ def main() -> int:
     had_kubectl = shutil.which("kubectl") is not None
     try:
         chart.install()
+        with step("an S3 server for its backups"):
+            objectstore.start(NAMESPACE)
         with step(f"create AuroraCluster {CLUSTER} and wait until it is Ready"):
             kubectl("--namespace", NAMESPACE, "apply", "--filename", str(MANIFEST))
             writer = _wait_until_ready()
         with step(f"write a row through {CLUSTER} and read it through {CLUSTER}-ro"):
             what = _write_and_read(writer)
-    except HarnessError as error:
+        with step("wait until its first backup is complete"):
+            first, last = _wait_until_backed_up()
+    except (HarnessError, AssertionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -53,7 +59,8 @@ def main() -> int:
     belongs = f"aurorapg.io/cluster={CLUSTER}"
     print(kubectl("--namespace", NAMESPACE, "get", "pods", "--selector", belongs, "--label-columns", columns))
     print(kubectl("--namespace", NAMESPACE, "get", "services", "--selector", belongs))
-    print(f"{what}\nAll of it took {elapsed(started)}. What to type next:\n")
+    print(f"{what}\nIt can be restored to any second from {first} to {last}, and that goes on.")
+    print(f"All of it took {elapsed(started)}. What to type next:\n")
     print("\n".join(_next(writer, had_kubectl)))
     return 0
 
@@ -76,6 +83,24 @@ def _wait_until_ready() -> str:
                 f"the cluster is not Ready after {READY_TIMEOUT:.0f} s: {status.get('message') or line}\n"
                 f"see: kubectl --context {KUBE_CONTEXT} --namespace {NAMESPACE} describe auroracluster {CLUSTER}"
             )
+        time.sleep(1)
+
+
+def _wait_until_backed_up() -> tuple[str, str]:
+    """From when and until when it can be restored."""
+    started = last_said = time.monotonic()
+    while True:
+        status = _get().get("status") or {}
+        backup = status.get("backup") or {}
+        if backup.get("earliestRestorableTime") and backup.get("latestRestorableTime"):
+            return str(backup["earliestRestorableTime"]), str(backup["latestRestorableTime"])
+        conditions: list[Mapping[str, Any]] = status.get("conditions") or []
+        said = next((str(c["message"]) for c in conditions if c["type"] == "BackupHealthy"), "not begun yet")
+        if time.monotonic() - started > READY_TIMEOUT:
+            raise HarnessError(f"there is no backup after {READY_TIMEOUT:.0f} s: {said}")
+        if time.monotonic() - last_said > 10:
+            say(f"{elapsed(started):>8}  {backup.get('running') or said}")
+            last_said = time.monotonic()
         time.sleep(1)
 
 
@@ -147,6 +172,7 @@ def _next(writer: str, had_kubectl: bool) -> list[str]:
     lines = [
         f"  kubectl --context {KUBE_CONTEXT} delete pod {writer}-0 --force    # kill the writer: writing goes on",
         f"  kubectl --context {KUBE_CONTEXT} get auroraclusters {CLUSTER} --watch    # see who takes over",
+        f"  kubectl --context {KUBE_CONTEXT} apply -f examples/restore.yaml    # a new cluster from its backups",
         "  make down    # remove it all",
     ]
     if not had_kubectl:
