@@ -59,6 +59,7 @@ class Basis:
     replicas: tuple[ReplicaStatus, ...] = ()
     pending_restart: tuple[str, ...] = ()
     applied_parameters: dict[str, str] = field(default_factory=dict)
+    raised_parameters: dict[str, str] = field(default_factory=dict)
     parameters_error: str | None = None
     server_version: str | None = None
     load: Load | None = None

@@ -53,6 +53,7 @@ class Configuration:
         else:
             copy.parameters_error = None
         copy.applied_parameters = good
+        copy.raised_parameters = parameters.raised(good, self._minimums)
         changed = await asyncio.to_thread(
             configure.write_base,
             copy.layout,

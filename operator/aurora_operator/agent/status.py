@@ -43,6 +43,7 @@ def build(copy: Basis) -> AgentStatus:
         lag_seconds=0.0 if leading else copy.lag_seconds,
         settings_revision=copy.settings.revision,
         applied_parameters=copy.applied_parameters,
+        raised_parameters=copy.raised_parameters,
         parameters_error=copy.parameters_error,
         pending_restart=copy.pending_restart,
         server_version=copy.server_version,

@@ -168,6 +168,9 @@ class AgentStatus(WireModel):
     lag_seconds: float | None = None
     settings_revision: int = 0
     applied_parameters: dict[str, str] = Field(default_factory=dict, description="The user's parameters in force.")
+    raised_parameters: dict[str, str] = Field(
+        default_factory=dict, description="Those of them that are too low for a standby, with what is in force instead."
+    )
     parameters_error: str | None = None
     pending_restart: tuple[str, ...] = ()
     server_version: str | None = None

@@ -228,6 +228,11 @@ def merge(
     return tuple(_raise(choice, standby_minimums or {}) for choice in merged)
 
 
+def raised(user: Mapping[str, str], standby_minimums: Mapping[str, int]) -> dict[str, str]:
+    """The user's values that `merge` raises, by name: what is in force in their place."""
+    return {c.name: c.value for c in merge((), user, standby_minimums) if c.reason != "the user's"}
+
+
 def _raise(choice: Choice, minimums: Mapping[str, int]) -> Choice:
     least = minimums.get(choice.name) if choice.name in STANDBY_MINIMUMS else None
     if least is None or (choice.value.isascii() and choice.value.isdigit() and int(choice.value) >= least):

@@ -104,3 +104,11 @@ def test_settings_never_fall_behind_what_an_agent_has() -> None:
     made = plan(with_agent(world.observe(), "demo-2", settings_revision=40), some_supplies(), world.now)
     pushed = [call for call in made.calls if isinstance(call, PushSettings)]
     assert {call.settings.revision for call in pushed} == {41} and len(pushed) == len(world.agents)
+
+
+def test_a_parameter_that_cannot_be_lowered_is_told() -> None:
+    world = ready(instances=1, parameters={"max_connections": "50"})
+    seen = with_agent(world.observe(), "demo-1", raised_parameters={"max_connections": "100"})
+    made = plan(seen, some_supplies(), world.now)
+    accepted = next(c for c in made.status["conditions"] if c["type"] == "SpecAccepted")
+    assert accepted["status"] == "True" and "max_connections stays 100" in accepted["message"]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aurora_operator.api.parameters import ALLOWED_VALUES, MINIMUMS, owner_reason
 from aurora_operator.postgres.control import STANDBY_MINIMUMS
-from aurora_operator.postgres.parameters import GIB, MIB, Choice, Sizes, compute, max_connections, merge
+from aurora_operator.postgres.parameters import GIB, MIB, Choice, Sizes, compute, max_connections, merge, raised
 
 SIZES = st.builds(
     Sizes,
@@ -81,3 +81,5 @@ def test_a_standby_never_has_less_than_its_primary_had(wanted: str, primary: int
     found = values(merge(choices, {"max_connections": wanted}, {"max_connections": primary, "work_mem": 10**9}))
     assert found["max_connections"] == gets
     assert found["work_mem"] == values(choices)["work_mem"]
+    told = raised({"max_connections": wanted, "work_mem": "1MB"}, {"max_connections": primary})
+    assert told == ({"max_connections": gets} if gets != wanted else {})
