@@ -161,11 +161,11 @@ class AuroraCluster:
 
     # Its databases
 
-    def sql(self, instance: str, statement: str, *, database: str = "postgres") -> str:
+    def sql(self, instance: str, statement: str, *, database: str = "postgres", timeout: float = 60) -> str:
         """A statement as superuser, over the socket in the instance's own pod; columns by `|`, rows by lines."""
         words = ["psql", "-h", names.RUN_DIR, "-U", "postgres", "-d", database, "-XAt", "-v", "ON_ERROR_STOP=1"]
         return kube.execute(
-            self.namespace, names.pod_name(instance), names.CONTAINER, *words, "-c", statement, timeout=60
+            self.namespace, names.pod_name(instance), names.CONTAINER, *words, "-c", statement, timeout=timeout
         ).strip()
 
     def secret(self) -> dict[str, str]:

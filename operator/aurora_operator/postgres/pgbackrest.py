@@ -19,9 +19,10 @@ BackupType = Literal["full", "diff", "incr"]
 
 SHORT_SECONDS: Final = 20.0
 """For commands that read or write little. pgBackRest itself would try a server that is away for longer."""
+_LIST_SECONDS: Final = 60.0
 LONG_SECONDS: Final = 7 * 24 * 3600.0
 
-_PERCENT: Final = re.compile(r"\([\d.]+[KMGTP]?B, (\d+(?:\.\d+)?)%\)", re.ASCII)
+_PERCENT: Final = re.compile(r"\((?:bundle [^,]+, )?[\d.]+[KMGTP]?B, (\d+(?:\.\d+)?)%\)", re.ASCII)
 _ERROR: Final = re.compile(r"(?:P\d+\s+)?ERROR: \[(\d+)\]: (.*)", re.ASCII)
 _CAUSES: Final[tuple[tuple[str, Cause, str], ...]] = (
     (r"403 \(Forbidden\)|AccessDenied|SignatureDoesNotMatch", "credentials", "the destination refuses the credentials"),
@@ -51,6 +52,12 @@ def explain(output: str, returncode: int | None) -> RepositoryError:
     return RepositoryError("other", said or f"pgBackRest ended with {returncode}")
 
 
+def progress_of(line: str) -> float | None:
+    """How much is done, 0 to 1, from a line about a file. Pure."""
+    match = _PERCENT.search(line)
+    return None if match is None else min(float(match[1]) / 100, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A file in the repository."""
@@ -71,7 +78,7 @@ class PgBackRest:
     def configure(self, peer: Peer | None = None) -> None:
         """Write the configuration anew, from the Secrets as they are now. Raises RepositoryError, OSError."""
         access = self.access
-        for folder in (access.folder, access.folder / "lock", access.spool):
+        for folder in (access.folder, access.locks, access.spool):
             make_directory(folder)
         if peer is not None:
             key = (access.layout.tls / "agent.key").read_bytes()
@@ -93,9 +100,10 @@ class PgBackRest:
             *command,
         ]
 
-    async def create_stanza(self) -> None:
-        """Make the repository ready for this database; does nothing where it is."""
-        await self._run("stanza-create")
+    async def create_stanza(self, *, online: bool = True) -> None:
+        """Make the repository ready for this database; does nothing where it is. A reader, which has no writer's
+        PostgreSQL to ask, does it by its own files: not `online`."""
+        await self._run("stanza-create", *([] if online else ["--no-online"]))
 
     async def info(self) -> Stanza:
         """What the repository holds of this stanza; without backups where it does not exist yet."""
@@ -115,10 +123,13 @@ class PgBackRest:
         annotations: Mapping[str, str] | None = None,
         on_progress: Callable[[float], None] | None = None,
         expire: bool = True,
+        archive_check: bool = True,
     ) -> None:
-        """Take a backup and remove what the retention lets go. `on_progress` gets a fraction, 0 to 1."""
+        """Take a backup and remove what the retention lets go. `on_progress` gets a fraction, 0 to 1. Without
+        `archive_check`, nobody sees to it that the WAL which makes it consistent is in the same repository."""
         notes = [f"--annotation={key}={value}" for key, value in (annotations or {}).items()]
-        command = ["backup", f"--type={kind}", *notes, *([] if expire else ["--no-expire-auto"])]
+        choices = [*([] if expire else ["--no-expire-auto"]), *([] if archive_check else ["--no-archive-check"])]
+        command = ["backup", f"--type={kind}", *notes, *choices]
         await self._run(*command, timeout=LONG_SECONDS, on_progress=on_progress)
 
     async def expire(self) -> None:
@@ -130,9 +141,25 @@ class PgBackRest:
         command = ["restore", f"--set={label}", f"--pg1-path={pgdata}", "--type=none"]
         await self._run(*command, timeout=LONG_SECONDS, on_progress=on_progress)
 
-    async def list(self, folder: str) -> list[Entry]:
-        """The files in a folder of the repository and below, by names relative to it; none where it is not there."""
-        text = await self._run("repo-ls", "--output=json", "--recurse", folder)
+    async def archive_get(self, name: str, target: Path) -> bool:
+        """Fetch a WAL segment or a timeline's history from the archive; whether it is there."""
+        try:
+            await self._run("archive-get", "--no-archive-async", name, str(target), timeout=60)
+        except RepositoryError as error:
+            cause = error.__cause__
+            if isinstance(cause, ToolError) and cause.returncode == 1:  # its way to say that there is none
+                return False
+            raise
+        return True
+
+    async def archive_push(self, path: Path) -> None:
+        """Store a WAL segment or a timeline's history in the archive, at once."""
+        await self._run("archive-push", "--no-archive-async", "--archive-timeout=60", str(path), timeout=120)
+
+    async def list(self, folder: str, *, below: bool = True) -> list[Entry]:
+        """The files in a folder of the repository, and below, by names relative to it; none where it is not there."""
+        depth = ["--recurse"] if below else []
+        text = await self._run("repo-ls", "--output=json", *depth, *([folder] if folder else []), timeout=_LIST_SECONDS)
         found = json.loads(text or "{}")
         return sorted(
             (Entry(name, int(item.get("size") or 0), int(item.get("time") or 0))
@@ -153,6 +180,10 @@ class PgBackRest:
     async def remove(self, folder: str) -> None:
         """Remove a folder of files that `put` stored."""
         await self._run("repo-rm", "--recurse", folder)
+
+    async def remove_all(self) -> None:
+        """Remove everything below the repository's path."""
+        await self._run("repo-rm", "--recurse", timeout=3600)
 
     async def _run(
         self,
@@ -180,9 +211,9 @@ class PgBackRest:
         def watch(line: str) -> None:
             if "DETAIL:" not in line and len(errors) < 50:
                 errors.append(line)
-            match = _PERCENT.search(line)
-            if match is not None and on_progress is not None:
-                on_progress(min(float(match[1]) / 100, 1.0))
+            part = progress_of(line) if on_progress is not None else None
+            if part is not None and on_progress is not None:
+                on_progress(part)
 
         if on_progress is not None:
             args.append("--log-level-stderr=detail")

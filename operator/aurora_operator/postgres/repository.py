@@ -56,6 +56,8 @@ class Access:
     program: str = PROGRAM
     more: Mapping[str, str] = field(default_factory=dict)
     """Options that only tests set."""
+    called: str = "pgbackrest"
+    """Of its own for each repository that is used beside another one with the same Secrets."""
 
     @property
     def folder(self) -> Path:
@@ -65,7 +67,12 @@ class Access:
     @property
     def config(self) -> Path:
         """The configuration file."""
-        return self.folder / "pgbackrest.conf"
+        return self.folder / f"{self.called}.conf"
+
+    @property
+    def locks(self) -> Path:
+        """Where it locks: what is done in another repository does not disturb archiving."""
+        return self.folder / f"lock-{self.called}"
 
     @property
     def spool(self) -> Path:
@@ -92,7 +99,7 @@ class Access:
             "archive-async": "y",
             "process-max": str(self.workers),
             "spool-path": str(self.spool),
-            "lock-path": str(self.folder / "lock"),
+            "lock-path": str(self.locks),
             "log-level-file": "off",
             "log-level-console": "off",
             "log-level-stderr": "warn",
