@@ -172,6 +172,7 @@ class VolumeStatus(WireModel):
     size: str = Field(description="What its claim asks for.")
     capacity: str | None = Field(default=None, description="What it has.")
     used_bytes: int | None = Field(default=None, description="Used bytes, rounded up to 16 MiB.")
+    free_bytes: int | None = Field(default=None, description="Bytes left, rounded down to 16 MiB.")
     wanted: str | None = Field(default=None, description="A larger size that Kubernetes has not granted yet.")
     attempts: int | None = Field(default=None, description="How often that was asked for.")
     last_attempt: datetime | None = Field(default=None, description="When it was asked for last.")
@@ -183,6 +184,11 @@ class StorageStatus(WireModel):
 
     used_bytes: int | None = Field(
         default=None, description="Used bytes of the writer's volume, rounded up to 16 MiB: Aurora's VolumeBytesUsed."
+    )
+    bytes_left: int | None = Field(
+        default=None,
+        description="What it can still take once it has grown to storage.autoscaling.max, or as it is where that is "
+        "off: Aurora's AuroraVolumeBytesLeftTotal.",
     )
     volumes: tuple[VolumeStatus, ...] = Field(
         default=(),

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from aurora_operator.api.quantity import to_bytes
 from aurora_operator.controller.fleet import Key
 
 _BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -60,6 +61,7 @@ class Metrics(Collector):
                 epoch.add_metric(list(key), status["epoch"])
         yield epoch
         yield from _members(statuses)
+        yield from _volumes(statuses)
 
 
 def _members(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
@@ -67,6 +69,7 @@ def _members(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
     writer = GaugeMetricFamily("aurora_member_writer", "Whether the instance is the writer.", labels=_MEMBER)
     size = GaugeMetricFamily("aurora_member_lag_bytes", "WAL that the instance is behind the writer.", labels=_MEMBER)
     time = GaugeMetricFamily("aurora_member_lag_seconds", "Time that the instance is behind.", labels=_MEMBER)
+    lag = GaugeMetricFamily("AuroraReplicaLag", "Time that a reader is behind, in milliseconds.", labels=_MEMBER)
     for key, status in statuses.items():
         for member in status.get("members") or ():
             labels = [*key, member["name"]]
@@ -76,9 +79,41 @@ def _members(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
                 size.add_metric(labels, member["lagBytes"])
             if member.get("lagSeconds") is not None:
                 time.add_metric(labels, member["lagSeconds"])
+                if member.get("role") == "reader":
+                    lag.add_metric(labels, 1000 * member["lagSeconds"])
     capacity = GaugeMetricFamily("ServerlessDatabaseCapacity", "Capacity in force, in ACU.", labels=_MEMBER)
     for key, status in statuses.items():
         for member in status.get("members") or ():
             if member.get("capacity") is not None:
                 capacity.add_metric([*key, member["name"]], member["capacity"])
-    yield from (ready, writer, size, time, capacity)
+    yield from (ready, writer, size, time, lag, capacity)
+
+
+def _volumes(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
+    """Of each cluster, by Aurora's names, what its data take and could still take; of each copy, its volume."""
+    clusters = {
+        "usedBytes": GaugeMetricFamily("VolumeBytesUsed", "Used bytes of the writer's volume.", labels=_CLUSTER),
+        "bytesLeft": GaugeMetricFamily(
+            "AuroraVolumeBytesLeftTotal", "Bytes that it can still take, once it has grown.", labels=_CLUSTER
+        ),
+    }
+    copies = {
+        "capacity": GaugeMetricFamily("aurora_member_volume_bytes", "Size of the copy's volume.", labels=_MEMBER),
+        "usedBytes": GaugeMetricFamily(
+            "aurora_member_volume_used_bytes", "Used bytes of the copy's volume.", labels=_MEMBER
+        ),
+        "freeBytes": GaugeMetricFamily(
+            "aurora_member_volume_free_bytes", "Bytes left on it, until it grows.", labels=_MEMBER
+        ),
+    }
+    for key, status in statuses.items():
+        storage = status.get("storage") or {}
+        for name, family in clusters.items():
+            if storage.get(name) is not None:
+                family.add_metric(list(key), storage[name])
+        for volume in storage.get("volumes") or ():
+            for name, family in copies.items():
+                value = volume.get(name)
+                if value is not None:
+                    family.add_metric([*key, volume["name"]], to_bytes(value) if name == "capacity" else value)
+    yield from (*clusters.values(), *copies.values())

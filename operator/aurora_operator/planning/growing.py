@@ -25,6 +25,9 @@ from aurora_operator.planning.model import Raw, StorageClass
 
 FIRST_PAUSE: Final = timedelta(seconds=5)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
+LOG_THRESHOLD: Final = 80
+"""Percent. From three quarters on a log copy keeps no WAL for instances that are away: that is not paid for with disk.
+"""
 COARSE: Final = 16 << 20
 """The status shows used bytes in multiples of this, so that it does not change all the time."""
 _REFUSED: Final = "cannot apply PersistentVolumeClaim {}: "
@@ -58,22 +61,25 @@ def grow(
     before: AuroraClusterStatus,
     *,
     least: int = 0,
+    log_copy: bool = False,
 ) -> Growth:
     """Decide for the copy called `name`; `copy` is None, or has no claim, while it is being made.
 
     `least` is what a new volume must have at least, in bytes, because of what it is made from.
     """
     claim = copy.claim if copy is not None else None
-    policy = spec.storage.autoscaling
-    need = _need(copy, facts)
+    begins = spec.durability.log_volume_size if log_copy else spec.storage.size
+    begins_bytes, policy = to_bytes(begins), spec.storage.autoscaling
+    if log_copy:
+        policy = policy.model_copy(update={"threshold_percent": max(policy.threshold_percent, LOG_THRESHOLD)})
+    need = _need(copy, facts, log_copy=log_copy)
     if claim is None:
-        least = max(spec.storage.size_bytes, least)
-        first = growth.first_size(least, need, policy)
-        size = spec.storage.size if first == spec.storage.size_bytes else from_bytes(first)
+        first = growth.first_size(max(begins_bytes, least), need, policy)
+        size = begins if first == begins_bytes else from_bytes(first)
         return Growth(size, VolumeStatus(name=name, size=size), None)
     asked = str(claim["spec"]["resources"]["requests"]["storage"])
     volume = _volume(copy, claim)
-    chosen = max(volume.requested, spec.storage.size_bytes)
+    chosen = max(volume.requested, begins_bytes)
     floor = Volume(chosen, volume.capacity, volume.size)
     wanted = growth.wanted_size(floor, need, policy)
     trouble = None
@@ -81,7 +87,7 @@ def grow(
     attempts, last = 0, None
     size = asked
     if wanted > volume.requested:
-        text = spec.storage.size if wanted == spec.storage.size_bytes else from_bytes(wanted)
+        text = begins if wanted == begins_bytes else from_bytes(wanted)
         trouble = _cannot(claim, asked, facts)
         if trouble is None:
             attempts, last = _attempts(old, volume.requested)
@@ -90,7 +96,7 @@ def grow(
             if attempts > 1:
                 trouble = _refused(claim, text, old, before)
     elif growth.is_short(volume.coming, need, policy):
-        trouble = _at_its_limit(name, asked, spec)
+        trouble = _at_its_limit(name, asked, spec, log_copy=log_copy)
     trouble = _failed(claim) or trouble or _piling(name, copy, volume)
     use = use_of(copy)
     capacity = _capacity(claim)
@@ -99,6 +105,7 @@ def grow(
         size=size,
         capacity=capacity,
         used_bytes=coarse(use.used_bytes) if use is not None else None,
+        free_bytes=use.free_bytes // COARSE * COARSE if use is not None else None,
         wanted=from_bytes(wanted) if last is not None else None,
         attempts=attempts or None,
         last_attempt=last,
@@ -120,9 +127,11 @@ def coarse(size: int) -> int:
     return -(-size // COARSE) * COARSE
 
 
-def _need(copy: Copy | None, facts: Facts) -> Need:
+def _need(copy: Copy | None, facts: Facts, *, log_copy: bool) -> Need:
     use = use_of(copy)
     own = growth.need_of(use) if use is not None else None
+    if log_copy:
+        return own or Need(0)  # it holds WAL only, and never has to take over
     writer = facts.leader_ordinal
     leading = use_of(facts.copies[writer]) if writer is not None else None
     if copy is not None and copy.ordinal == writer and own is not None:
@@ -196,10 +205,11 @@ def _refused(claim: Raw, wanted: str, old: VolumeStatus | None, before: AuroraCl
     )
 
 
-def _at_its_limit(name: str, asked: str, spec: AuroraClusterSpec) -> Trouble:
+def _at_its_limit(name: str, asked: str, spec: AuroraClusterSpec, *, log_copy: bool) -> Trouble:
     policy = spec.storage.autoscaling
     if not policy.enabled:
-        what = "storage.autoscaling.enabled is false: raise storage.size"
+        field = "durability.logVolumeSize" if log_copy else "storage.size"
+        what = f"storage.autoscaling.enabled is false: raise {field}"
     else:
         what = f"storage.autoscaling.max is {policy.max}: raise it"
     return Trouble(reasons.MAXIMUM_REACHED, f"The volume of {name} ({asked}) is nearly full, and {what}, or make room.")

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from aurora_operator.api import names
-from aurora_operator.api.quantity import to_bytes
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.growing import class_of
+from aurora_operator.planning.growing import Growth, grow, poke
 from aurora_operator.planning.model import ObjectRef, Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
 from aurora_operator.planning.objects.logcopy import LogCopy, build_log_statefulset
@@ -29,6 +28,10 @@ class LogCopies:
     claims: tuple[dict[str, Any], ...]
     delete: tuple[ObjectRef, ...]
     why: tuple[str, ...]
+    growths: tuple[Growth, ...] = ()
+    """What was decided about the size of each volume."""
+    pokes: tuple[dict[str, Any], ...] = ()
+    """Changes to pods that have the kubelet make their file systems larger."""
 
     @property
     def objects(self) -> list[dict[str, Any]]:
@@ -42,15 +45,20 @@ def plan_log_copies(spec: AuroraClusterSpec, votes: Votes, facts: Facts) -> LogC
     claims: list[dict[str, Any]] = []
     delete: list[ObjectRef] = []
     why: list[str] = []
+    growths: list[Growth] = []
+    pokes: list[dict[str, Any]] = []
     for number in sorted({*votes.present_logs, *facts.log_copies}):
         copy = facts.log_copies.get(number)
         stays = number in votes.logs or number in votes.stand_ins
         zone = votes.logs.get(number, copy.zone if copy is not None else None)
         claim = copy.claim if copy is not None else None
-        if claim is None or not is_leaving(claim):
-            wanted = _claim(spec, facts, number, zone, claim, IN_USE if stays else "Delete")
-            if stays or (copy is not None and copy.claim is not None and number in votes.leaving_logs):
-                claims.append(wanted)
+        kept = stays or (claim is not None and number in votes.leaving_logs)
+        if kept and (claim is None or not is_leaving(claim)):
+            growth = grow(spec, copy, names.log_name(facts.name, number), facts, facts.before, log_copy=True)
+            growths.append(growth)
+            claims.append(_claim(spec, facts, number, zone, claim, growth.size, IN_USE if stays else "Delete"))
+            waking = poke(copy, facts) if copy is not None else None
+            pokes += [] if waking is None else [waking]
         # A claim that is on its way out must be gone before a pod could hold on to it.
         there = copy is not None and copy.statefulset is not None
         if there or (stays and (claim is None or not is_leaving(claim))):
@@ -59,7 +67,7 @@ def plan_log_copies(spec: AuroraClusterSpec, votes: Votes, facts: Facts) -> LogC
             gone = _gone(copy, facts)
             delete += gone
             why += [f"delete {ref.kind} {ref.name}: the log copy is no longer needed" for ref in gone]
-    return LogCopies(statefulsets, tuple(claims), tuple(delete), tuple(why))
+    return LogCopies(statefulsets, tuple(claims), tuple(delete), tuple(why), tuple(growths), tuple(pokes))
 
 
 def _gone(copy: Copy, facts: Facts) -> list[ObjectRef]:
@@ -85,17 +93,13 @@ def _log_copy(facts: Facts, spec: AuroraClusterSpec, number: int, zone: str | No
 
 
 def _claim(
-    spec: AuroraClusterSpec, facts: Facts, number: int, zone: str | None, claim: Raw | None, retired: str
+    spec: AuroraClusterSpec, facts: Facts, number: int, zone: str | None, claim: Raw | None, size: str, retired: str
 ) -> dict[str, Any]:
-    size, storage_class = spec.durability.log_volume_size, spec.storage.storage_class_name
+    storage_class = spec.storage.storage_class_name
     if claim is not None:
         # It cannot change, whoever chose it; to leave it out would ask to remove it.
         storage_class = claim["spec"].get("storageClassName")
         zone = label(claim, names.LABEL_ZONE) or zone
-        before = str(claim["spec"]["resources"]["requests"]["storage"])
-        used = class_of(claim, facts.observed.storage_classes)
-        if to_bytes(before) >= spec.durability.log_volume_bytes or used is None or not used.expandable:
-            size = before
     given_up = annotation(claim, ANNOTATION_GIVEN_UP)
     retired = retired if given_up is None else "Retain"
     name = names.log_name(facts.name, number)

@@ -190,7 +190,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
             *backups.faults,
         ),
         readers=decided.readers.status,
-        storage=storage_status(volumes.growths, facts),
+        storage=storage_status(volumes.growths, facts, spec.storage.autoscaling),
         storage_said=storage_said(volumes.growths, facts),
         protected=_refused(facts),
         origin=beginning.status,
@@ -287,6 +287,7 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
         marks=readers.marks,
         given_up=losses.why,
     )
+    volumes = replace(volumes, growths=(*volumes.growths, *logs.growths), pokes=(*volumes.pokes, *logs.pokes))
     return _Decided(
         spec,
         members,

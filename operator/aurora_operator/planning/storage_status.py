@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aurora_operator.api import reasons
+from aurora_operator.api.autoscaling import StorageAutoscaling
 from aurora_operator.api.conditions import STORAGE_HEALTHY, get_condition
 from aurora_operator.api.quantity import to_bytes
 from aurora_operator.api.status import AuroraClusterStatus, StorageStatus
@@ -12,13 +13,19 @@ from aurora_operator.planning.judgement_model import Said
 from aurora_operator.planning.model import EventSpec
 
 
-def storage_status(growths: tuple[Growth, ...], facts: Facts) -> StorageStatus:
+def storage_status(growths: tuple[Growth, ...], facts: Facts, policy: StorageAutoscaling) -> StorageStatus:
     """The volumes, and how much the writer's holds."""
     ordinal = facts.leader_ordinal
     use = use_of(facts.copies[ordinal]) if ordinal is not None else None
-    known = facts.before.storage.used_bytes if facts.before.storage is not None else None
-    used = coarse(use.used_bytes) if use is not None else known
-    return StorageStatus(used_bytes=used, volumes=tuple(growth.status for growth in growths))
+    volumes = tuple(growth.status for growth in growths)
+    before = facts.before.storage
+    if use is None or facts.leader is None:
+        known = before or StorageStatus()
+        return StorageStatus(used_bytes=known.used_bytes, bytes_left=known.bytes_left, volumes=volumes)
+    used, now = coarse(use.used_bytes), use.size_bytes
+    claim = next((to_bytes(v.size) for v in volumes if v.name == facts.leader.name), now)
+    most = max(policy.max_bytes, claim) if policy.enabled else now
+    return StorageStatus(used_bytes=used, bytes_left=max(most - used, 0), volumes=volumes)
 
 
 def storage_said(growths: tuple[Growth, ...], facts: Facts) -> Said:

@@ -113,7 +113,10 @@ def test_metrics() -> None:
         {"name": "demo-1", "role": "writer", "ready": True},
         {"name": "demo-2", "role": "reader", "ready": False, "lagBytes": 512, "lagSeconds": 0.5},
     ]
-    metrics.passed(("ns", "demo"), {"phase": "Degraded", "epoch": 7, "members": members}, seconds=0.2, failed=False)
+    volume = {"name": "demo-1", "size": "20k", "capacity": "1k", "usedBytes": 800, "freeBytes": 200}
+    storage = {"usedBytes": 800, "bytesLeft": 5600, "volumes": [volume, {"name": "demo-2", "size": "10Gi"}]}
+    status = {"phase": "Degraded", "epoch": 7, "members": members, "storage": storage}
+    metrics.passed(("ns", "demo"), status, seconds=0.2, failed=False)
     metrics.passed(("ns", "x"), {"phase": "Ready"}, seconds=0.2, failed=True)
     text = generate_latest(registry).decode()
     for line in (
@@ -124,6 +127,11 @@ def test_metrics() -> None:
         'aurora_member_ready{cluster="demo",instance="demo-1",namespace="ns"} 1.0',
         'aurora_member_ready{cluster="demo",instance="demo-2",namespace="ns"} 0.0',
         'aurora_member_lag_bytes{cluster="demo",instance="demo-2",namespace="ns"} 512.0',
+        'AuroraReplicaLag{cluster="demo",instance="demo-2",namespace="ns"} 500.0',
+        'VolumeBytesUsed{cluster="demo",namespace="ns"} 800.0',
+        'AuroraVolumeBytesLeftTotal{cluster="demo",namespace="ns"} 5600.0',
+        'aurora_member_volume_bytes{cluster="demo",instance="demo-1",namespace="ns"} 1000.0',
+        'aurora_member_volume_free_bytes{cluster="demo",instance="demo-1",namespace="ns"} 200.0',
         'aurora_reconcile_total{result="success"} 1.0',
         'aurora_reconcile_total{result="error"} 1.0',
         "aurora_reconcile_seconds_count 2.0",

@@ -44,7 +44,9 @@ def test_every_copy_grows_with_the_writers_data() -> None:
     world.settle()
     assert sizes(world) == {"demo-1": "20Gi", "demo-2": "20Gi", "demo-3": "20Gi"}
     assert {"VolumeGrowing", "VolumeGrown"} <= set(reasons(world))
-    assert world.resource["status"]["storage"]["usedBytes"] == 9 * GIB
+    storage = world.resource["status"]["storage"]
+    assert (storage["usedBytes"], storage["bytesLeft"]) == (9 * GIB, 64 * 1024 * GIB - 9 * GIB)
+    assert storage["volumes"][0]["freeBytes"] == 11 * GIB
     assert world.condition("StorageHealthy")["reason"] == "RoomLeft"
 
 
@@ -189,3 +191,57 @@ def test_the_kubelet_is_poked_while_a_file_system_waits_for_it() -> None:
     assert pods[0]["metadata"]["annotations"][POKE].startswith("10Gi at 2026-")
     claim["status"]["conditions"] = []
     assert not [o for o in plan(world.observe(), some_supplies(), world.now).apply if o["kind"] == "Pod"]
+
+
+def with_logs(**spec: Any) -> World:
+    world = ready(durability={"copies": 6}, **spec)
+    assert world.logs == ["demo-log-1", "demo-log-2", "demo-log-3"]
+    return world
+
+
+def test_a_log_copy_grows_by_what_is_on_it_and_by_nothing_else() -> None:
+    world = with_logs(storage={"size": "10Gi", "autoscaling": {"step": "2Gi"}})
+    fill(world, "demo-1", 9 * GIB)
+    fill(world, "demo-log-1", 17 * GIB // 10)
+    world.step()
+    assert sizes(world) == {
+        "demo-1": "12Gi",
+        "demo-2": "12Gi",
+        "demo-3": "12Gi",
+        "demo-log-1": "4Gi",
+        "demo-log-2": "2Gi",
+        "demo-log-3": "2Gi",
+    }
+    refresh(world, "demo-1")
+    refresh(world, "demo-log-1")
+    world.settle()
+    assert sizes(world)["demo-log-1"] == "4Gi"
+    told = {v["name"]: v for v in world.resource["status"]["storage"]["volumes"]}
+    assert told["demo-log-1"]["capacity"] == "4Gi" and told["demo-log-1"]["usedBytes"] > GIB
+    assert "VolumeGrown" in reasons(world)
+
+
+def test_a_log_copy_lets_go_of_wal_before_it_grows_whatever_the_threshold() -> None:
+    world = with_logs(storage={"size": "10Gi", "autoscaling": {"thresholdPercent": 50}})
+    fill(world, "demo-log-1", 3 * GIB // 2)
+    world.step()
+    assert sizes(world)["demo-log-1"] == "2Gi"
+
+
+def test_a_silent_log_copy_does_not_follow_the_writers_data() -> None:
+    world = with_logs()
+    fill(world, "demo-1", 9 * GIB)
+    world.unreachable.add("demo-log-2")
+    world.step()
+    assert (sizes(world)["demo-3"], sizes(world)["demo-log-2"]) == ("20Gi", "2Gi")
+
+
+def test_a_full_log_copy_that_may_not_grow_says_which_field_to_raise() -> None:
+    world = with_logs(storage={"size": "10Gi", "autoscaling": {"enabled": False}})
+    fill(world, "demo-log-1", 19 * GIB // 10)
+    world.step()
+    assert sizes(world)["demo-log-1"] == "2Gi"
+    message = world.condition("StorageHealthy")["message"]
+    assert "demo-log-1" in message and "raise durability.logVolumeSize" in message
+    world.edit(durability={"copies": 6, "logVolumeSize": "4Gi"})
+    world.until(lambda: sizes(world)["demo-log-1"] == "4Gi")
