@@ -1,7 +1,8 @@
-"""Simulate how a serverless instance scales under a load: `python -m bench.capacity TRACE [--svg FILE]`.
+"""Simulate how a serverless instance scales under a load: `python -m bench.capacity TRACE [--v1] [--svg FILE]`.
 
 TRACE is the name of a load below, or a CSV file with the columns `seconds,cores,memory_gib,connections` (what the
-load asks for from that second on). Prints JSON: capacity each second, and how much was missing or too much.
+load asks for from that second on; with a column `transaction`, 1 while one is open). Prints JSON: capacity each second,
+and how much was missing or too much.
 """
 
 from __future__ import annotations
@@ -10,14 +11,23 @@ import argparse
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from aurora_operator.api.capacity import ACU_BYTES, ACU_CPU_MILLIS, CapacityRange, cpu_limit_millis, round_up
+from aurora_operator.api.capacity import (
+    ACU_BYTES,
+    ACU_CPU_MILLIS,
+    V1_SIZES,
+    CapacityRange,
+    ScalingPoint,
+    TimeoutAction,
+    cpu_limit_millis,
+)
 from aurora_operator.api.load import Load
+from aurora_operator.planning import capacity_v1
 from aurora_operator.planning.capacity import CPU_TARGET, MEMORY_TARGET, State, decide
 from bench.plot import Series, svg
 
@@ -33,6 +43,8 @@ class Asked:
     cores: float
     memory_gib: float = 0.2
     connections: int = 4
+    transaction: bool = False
+    """Whether one is open that lasts: no scaling point for Serverless v1."""
 
     @property
     def acu(self) -> float:
@@ -75,7 +87,13 @@ def idle() -> Iterator[Asked]:
         yield Asked(0.15 if second % 60 == 0 else 0.01, connections=0)
 
 
-TRACES = {"ramp": ramp, "spike": spike, "sawtooth": sawtooth, "nightly": nightly, "idle": idle}
+def held() -> Iterator[Asked]:
+    """Two cores for ten minutes, and a transaction that is open for the first three of them."""
+    for second in range(3600):
+        yield Asked(2.0 if 60 <= second < 660 else 0.02, transaction=60 <= second < 240)
+
+
+TRACES = {"ramp": ramp, "spike": spike, "sawtooth": sawtooth, "nightly": nightly, "idle": idle, "held": held}
 
 
 @dataclass(frozen=True)
@@ -87,19 +105,26 @@ class Second:
 
 
 def simulate(trace: Sequence[Asked], limits: CapacityRange) -> list[Second]:
-    """Run the decision against an instance whose limits follow after a moment."""
-    state, capacity, on_their_way = State(), limits.least, [limits.least] * RESIZE_SECONDS
-    seconds, recent = [], 0.0
+    """Run the decision, v1's or v2's, against an instance whose limits follow after a moment."""
+    state, state_v1 = State(), capacity_v1.State()
+    on_their_way = [limits.least] * RESIZE_SECONDS
+    seconds, recent, running = [], 0.0, 0.0
     for time, asked in enumerate(trace):
         capacity = on_their_way.pop(0)
         load = _observed(asked, capacity)
-        recent = load.cpu_millis + (recent - load.cpu_millis) * math.exp(-1 / 10) if time else load.cpu_millis
-        load = load.model_copy(update={"cpu_millis_10s": recent})
-        decision = decide(state, load, limits, capacity, float(time))
-        state = decision.state
-        on_their_way.append(decision.acu)
-        right = max(limits.least, min(round_up(asked.acu), limits.most))
-        seconds.append(Second(capacity, right))
+        old = math.exp(-1 / 10) if time else 0.0
+        recent = load.cpu_millis + (recent - load.cpu_millis) * old
+        running = load.running + (running - load.running) * old
+        load = load.model_copy(update={"cpu_millis_10s": recent, "running_10s": running})
+        if limits.scaling_point is None:
+            decision = decide(state, load, limits, capacity, float(time))
+            state, acu = decision.state, decision.acu
+        else:
+            point = capacity_v1.Point("a transaction is open" if asked.transaction else None)
+            made = capacity_v1.decide(state_v1, load, limits, capacity, float(time), point)
+            state_v1, acu = made.state, made.acu
+        on_their_way.append(acu)
+        seconds.append(Second(capacity, limits.at_least(asked.acu)))
     return seconds
 
 
@@ -140,26 +165,36 @@ def summary(run: Sequence[Second]) -> dict[str, float]:
 
 def read(path: Path) -> list[Asked]:
     """A trace from a CSV file. Raises ValueError or KeyError for what is none."""
-    rows = [
-        (int(row["seconds"]), Asked(float(row["cores"]), float(row["memory_gib"]), int(row["connections"])))
-        for row in csv.DictReader(path.read_text().splitlines())
-    ]
+    rows = [(int(row["seconds"]), _asked(row)) for row in csv.DictReader(path.read_text().splitlines())]
     trace: list[Asked] = []
     for (start, asked), (end, _) in zip(rows, [*rows[1:], (rows[-1][0] + 1, rows[-1][1])], strict=True):
         trace += [asked] * (end - start)
     return trace
 
 
+def _asked(row: Mapping[str, str]) -> Asked:
+    open_ = row.get("transaction", "0") == "1"
+    return Asked(float(row["cores"]), float(row["memory_gib"]), int(row["connections"]), open_)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Print one run."""
     parser = argparse.ArgumentParser(prog="python -m bench.capacity", description="Simulate serverless scaling.")
     parser.add_argument("trace", help=f"{', '.join(TRACES)}, or a CSV file")
-    parser.add_argument("--min", type=float, default=0.5, help="minCapacity (default: 0.5)")
+    parser.add_argument("--min", type=float, help="minCapacity (default: 0.5; 2 with --v1)")
     parser.add_argument("--max", type=float, default=64, help="maxCapacity (default: 64)")
+    parser.add_argument("--v1", action="store_true", help="by the rules of Serverless v1")
+    parser.add_argument("--timeout", type=int, default=300, help="secondsBeforeTimeout of v1 (default: 300)")
+    parser.add_argument("--force", action="store_true", help="timeoutAction of v1 is ForceApplyCapacityChange")
     parser.add_argument("--svg", type=Path, help="write a picture, too")
     options = parser.parse_args(arguments)
     trace = list(TRACES[options.trace]()) if options.trace in TRACES else read(Path(options.trace))
-    run = simulate(trace, CapacityRange(least=max(options.min, 0.5), most=options.max))
+    least = options.min if options.min is not None else 2.0 if options.v1 else 0.5
+    action: TimeoutAction = "ForceApplyCapacityChange" if options.force else "RollbackCapacityChange"
+    point = ScalingPoint(seconds_before_timeout=options.timeout, timeout_action=action) if options.v1 else None
+    if options.v1 and not {least, options.max} <= set(V1_SIZES):
+        parser.error(f"with --v1, --min and --max must be among {', '.join(f'{size:g}' for size in V1_SIZES)}")
+    run = simulate(trace, CapacityRange(least=max(least, 0.5), most=options.max, scaling_point=point))
     if options.svg is not None:
         lines = [
             Series("just right", "#9aa5b1", [s.right for s in run]),

@@ -1,37 +1,52 @@
-"""How fast a serverless cluster grows and wakes: `python -m bench.elastic [--wakes N] [--clients N]`.
+"""How fast a serverless cluster grows and wakes: `python -m bench.elastic [--parts PART,…] [--wakes N] [--clients N]`.
 
-Makes a cluster of one instance in namespace `bench`, of 0 to 8 ACU. First sessions compute, and the time from there
-to the higher limit in the container's control group is taken; commits that fail meanwhile are counted. Then the
-cluster pauses, again and again, and is woken by one client, and once by many at a time: from the connection to the
-session. Only pods of the project's own cluster are touched. The last line of standard output is one JSON document.
+Makes a cluster of one instance in namespace `bench`, of 0.5 to 8 ACU, and measures in these parts:
+
+scaling: four sessions compute and commit for 30 s; the time from there to the higher limit in the container's control
+    group, and the commits that failed or were lost meanwhile.
+burst: pgbench with 16 clients for 60 s out of nothing, and three minutes more: how capacity follows, and goes down.
+waking: the cluster pauses again and again and is woken by one client: from the connection to the session.
+many: the same with a thousand clients at once.
+
+Only pods of the project's own cluster are touched. The last line of standard output is one JSON document.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.e2e import kube, operating
 from tests.e2e.aurora import AuroraCluster
 from tests.e2e.client import CONTAINER, POD, Client
 from tests.e2e.kube import until
-from tests.e2e.test_serverless import LIMIT
 from tests.kind import tools
 from tests.kind.context import require_own_context
 from tests.kind.shell import HarnessError, step
 
 from aurora_operator.api import names
-from aurora_operator.api.capacity import ACU_BYTES
+from aurora_operator.api.capacity import ACU_BYTES, ACU_CPU_MILLIS
+from aurora_operator.planning.capacity import CPU_TARGET
 from bench import machine
 from bench.plot import Series, svg
 
 NAMESPACE = "bench"
 PAUSE_SECONDS = 5
+LEAD_SECONDS, BURST_SECONDS, AFTER_SECONDS = 10, 60, 180
+TOLD = {
+    "transactions": r"number of transactions actually processed: (\d+)",
+    "failed": r"number of failed transactions: (\d+)",
+    "tps": r"tps = ([\d.]+)",
+}
+"""What pgbench says of itself."""
 MOST_CLIENTS = 2000
 SPEC: dict[str, Any] = {
     "instances": 1,
@@ -78,22 +93,53 @@ def work(target, until):
         except psycopg.Error as error:
             failed.append(str(error).strip().splitlines()[0])
 
-until = time.monotonic() + float(sys.argv[2])
+begun, until = time.time(), time.monotonic() + float(sys.argv[2])
 threads = [threading.Thread(target=work, args=(sys.argv[1], until)) for _ in range(4)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-print(json.dumps({"acknowledged": len(done), "failed": failed}))
+print(json.dumps({"begun": begun, "acknowledged": len(done), "failed": failed}))
 """
+SAMPLE = """
+import json, sys, time
+from pathlib import Path
+
+root = Path("/sys/fs/cgroup")
+if (root / "memory.max").exists():
+    limit = lambda: (root / "memory.max").read_text()
+    used = lambda: int((root / "cpu.stat").read_text().split()[1]) / 1e6
+else:
+    limit = lambda: (root / "memory/memory.limit_in_bytes").read_text()
+    used = lambda: int((root / "cpuacct/cpuacct.usage").read_text()) / 1e9
+seen, end = [], time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    seen.append((time.time(), int(limit()), used()))
+    time.sleep(0.1)
+print(json.dumps(seen))
+"""
+PARTS = ("scaling", "burst", "waking", "many")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the kernel had for the instance at a time: seconds since the epoch, ACU, and seconds of CPU time ever."""
+
+    at: float
+    acu: float
+    cpu: float
 
 
 def main() -> int:
     """Measure, and print the figures. 1 when a commit was lost or failed, or the cluster did not wake."""
     parser = argparse.ArgumentParser(prog="python -m bench.elastic", description="How fast serverless is.")
+    parser.add_argument("--parts", default=",".join(PARTS), help=f"what to measure ({','.join(PARTS)})")
     parser.add_argument("--wakes", type=int, default=5, help="times that a single client wakes it (5)")
     parser.add_argument("--clients", type=int, default=1000, help=f"clients at once, up to {MOST_CLIENTS} (1000)")
-    parser.add_argument("--svg", help="write a picture of the capacity under the load to this file")
+    parser.add_argument("--svg", type=Path, help="write a picture of the capacity under the burst to this file")
     parser.add_argument("--keep", action="store_true", help="leave the cluster when done")
     arguments = parser.parse_args()
+    parts = arguments.parts.split(",")
+    if not set(parts) <= set(PARTS):
+        parser.error(f"--parts must be among {', '.join(PARTS)}")
     if not 1 <= arguments.clients <= MOST_CLIENTS:
         parser.error(f"--clients must be 1 to {MOST_CLIENTS}")
     tools.use("kubectl")
@@ -109,26 +155,33 @@ def main() -> int:
             cluster.wait_ready(300)
         client = Client(cluster)
         client.start()
-        with step("a load"):
-            result["scaling"] = scaling(cluster, client, arguments.svg)
-        operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", str(PAUSE_SECONDS))
-        cluster.change({"serverlessV2ScalingConfiguration": {"minCapacity": 0, "maxCapacity": 8}})
-        with step(f"{arguments.wakes} wakes by one client"):
-            times = [wake(cluster, client, 1) for _ in range(arguments.wakes)]
-            result["waking"] = {"1": figures([t for run in times for t in run])}
-        with step(f"a wake by {arguments.clients} clients"):
-            result["waking"][str(arguments.clients)] = figures(wake(cluster, client, arguments.clients))
-        good = not result["scaling"]["failed"] and not result["scaling"]["lost"]
-        good = good and not any(run["failed"] for run in result["waking"].values())
+        for part in parts:
+            with step(part):
+                result[part] = measure(part, cluster, client, arguments)
+            good = good and not result[part].get("failed") and not result[part].get("lost")
     except (AssertionError, HarnessError) as error:
         print(error, file=sys.stderr)
         result["error"], good = str(error).splitlines()[0], False
     finally:
-        operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", None)
+        if {"waking", "many"} & set(parts):
+            operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", None)
         if not arguments.keep:
             kube.delete_namespace(NAMESPACE)
     print(json.dumps(result))
     return 0 if good else 1
+
+
+def measure(part: str, cluster: AuroraCluster, client: Client, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One part."""
+    if part == "scaling":
+        return scaling(cluster, client)
+    if part == "burst":
+        return burst(cluster, client, arguments.svg)
+    operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", str(PAUSE_SECONDS))
+    cluster.change({"serverlessV2ScalingConfiguration": {"minCapacity": 0, "maxCapacity": 8}})
+    if part == "many":
+        return figures(wake(cluster, client, arguments.clients))
+    return figures([seconds for _ in range(arguments.wakes) for seconds in wake(cluster, client, 1)])
 
 
 def run(client: Client, cluster: AuroraCluster, script: str, *words: str, timeout: float) -> Any:
@@ -138,45 +191,83 @@ def run(client: Client, cluster: AuroraCluster, script: str, *words: str, timeou
     return json.loads(kube.execute(cluster.namespace, POD, CONTAINER, *command, stdin=script, timeout=timeout))
 
 
-def limit(cluster: AuroraCluster) -> float:
-    """The capacity in force, by the kernel, in ACU."""
+def watch(cluster: AuroraCluster, seconds: float) -> list[Sample]:
+    """What the kernel has for the instance, ten times a second; read in its own container."""
     pod = names.pod_name(names.instance_name(cluster.name, 1))
-    text = kube.execute(cluster.namespace, pod, names.CONTAINER, "sh", "-c", LIMIT)
-    return int(text) / ACU_BYTES
+    command = ("python3", "-", str(seconds))
+    text = kube.execute(cluster.namespace, pod, names.CONTAINER, *command, stdin=SAMPLE, timeout=seconds + 60)
+    return [Sample(at, limit / ACU_BYTES, cpu) for at, limit, cpu in json.loads(text)]
 
 
-def scaling(cluster: AuroraCluster, client: Client, picture: str | None) -> dict[str, Any]:
-    """Load for 30 s, and what the capacity does until two minutes after it."""
+def scaling(cluster: AuroraCluster, client: Client) -> dict[str, Any]:
+    """Load for 30 s, and what the capacity does meanwhile."""
     target = client.conninfo(cluster.name)
     client.psql(target, "CREATE TABLE work (n bigint)")
-    before, seen = limit(cluster), []
-    begun = time.monotonic()
     with ThreadPoolExecutor() as pool:
-        load = pool.submit(run, client, cluster, WORK, "30", timeout=90)
-        end = begun + (150 if picture is not None else 30)
-        while time.monotonic() < end:
-            seen.append((time.monotonic() - begun, limit(cluster)))
-            time.sleep(0.1)
-        report = load.result()
+        watched = pool.submit(watch, cluster, 45)
+        report = run(client, cluster, WORK, "30", timeout=90)
+        seen = watched.result()
     rows = int(client.psql(target, "SELECT count(*) FROM work"))
-    rises = [at for at, acu in seen if acu > before]
-    if picture is not None:
-        values, last = [], before
-        for second in range(150):
-            last = next((acu for at, acu in reversed(seen) if at <= second), last)
-            values.append(last)
-        with open(picture, "w") as file:  # noqa: PTH123
-            file.write(
-                svg("A real run: four sessions compute for 30 s", "ACU", [Series("capacity", "#0b5fff", values)])
-            )
     return {
-        "seconds_from_load_to_limit": round(min(rises), 2) if rises else None,
-        "most": max(acu for _, acu in seen),
-        "seconds_to_most": round(next(at for at, acu in seen if acu == max(a for _, a in seen)), 2),
+        **growth(seen, report["begun"]),
         "acknowledged": report["acknowledged"],
         "failed": report["failed"],
         "lost": max(report["acknowledged"] - rows, 0),
     }
+
+
+def growth(seen: list[Sample], begun: float) -> dict[str, Any]:
+    """From the load's begin to a higher limit, and to the highest."""
+    before, most = seen[0].acu, max(s.acu for s in seen)
+    rises = [s.at - begun for s in seen if s.acu > before]
+    return {
+        "from": before,
+        "most": most,
+        "seconds_from_load_to_limit": round(min(rises), 2) if rises else None,
+        "seconds_to_most": round(next(s.at for s in seen if s.acu == most) - begun, 2),
+    }
+
+
+def burst(cluster: AuroraCluster, client: Client, picture: Path | None) -> dict[str, Any]:
+    """pgbench out of nothing, and what becomes of the capacity in the three minutes after it."""
+    target = client.conninfo(cluster.name)
+
+    def pgbench(*words: str) -> str:
+        return kube.execute(cluster.namespace, POD, CONTAINER, "pgbench", *words, target, timeout=300)
+
+    pgbench("--initialize", "--quiet", "--scale=20")
+    # What that took has been forgotten, and the least is there again.
+    until("the least capacity", lambda: cluster.status["members"][0].get("capacity") == 0.5, timeout=240, every=1)
+    with ThreadPoolExecutor() as pool:
+        watched = pool.submit(watch, cluster, BURST_SECONDS + 20 + AFTER_SECONDS)
+        time.sleep(LEAD_SECONDS)
+        begun = time.time()
+        clients = ("--client=16", "--jobs=2", f"--time={BURST_SECONDS}", "--progress=5", "--no-vacuum")
+        text = pgbench(*clients)
+        seen = watched.result()
+    found = {name: float(match[1]) for name, match in ((n, re.search(p, text)) for n, p in TOLD.items()) if match}
+    if picture is not None:
+        picture.write_text(drawn(seen))
+    lows = [s.at - begun for s in seen if s.at > begun + BURST_SECONDS and s.acu == seen[0].acu]
+    return {
+        **growth(seen, begun),
+        **found,
+        "seconds_from_end_to_least": round(min(lows) - BURST_SECONDS, 1) if lows else None,
+    }
+
+
+def drawn(seen: list[Sample]) -> str:
+    """The run as a picture, by seconds: the capacity, and what the CPU that was used corresponds to."""
+    first, capacity, used = seen[0].at, [], []
+    for second in range(int(seen[-1].at - first)):
+        of_it = [s for s in seen if second <= s.at - first < second + 1]
+        if len(of_it) > 1:
+            capacity.append(of_it[-1].acu)
+            cores = (of_it[-1].cpu - of_it[0].cpu) / (of_it[-1].at - of_it[0].at)
+            used.append(cores * 1000 / (CPU_TARGET * ACU_CPU_MILLIS))
+    title = f"A real run: pgbench with 16 clients for {BURST_SECONDS} s"
+    lines = [Series("CPU use asks for", "#9aa5b1", used), Series("capacity", "#0b5fff", capacity)]
+    return svg(title, "ACU", lines)
 
 
 def wake(cluster: AuroraCluster, client: Client, clients: int) -> list[float | str]:

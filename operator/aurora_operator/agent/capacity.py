@@ -25,8 +25,10 @@ from aurora_operator.api.capacity import ACU_BYTES, STEP, CapacityRange, Capacit
 from aurora_operator.api.load import Load
 from aurora_operator.api.names import API_PORT
 from aurora_operator.consensus.types import name_of
+from aurora_operator.planning import capacity_v1
 from aurora_operator.planning.capacity import State, decide
 from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.scalingpoint import obstacle
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Scaler:
         self._configuration = configuration
         self._read = reader()
         self._state = State()
+        self._state_v1 = capacity_v1.State()
         self._asked: _Asked | None = None
         self._ceiling: tuple[float, float] | None = None
         """What is more than the node had room for, and until when that is believed."""
@@ -68,7 +71,7 @@ class Scaler:
         self._writer = (0.0, -math.inf)
         self._client: tuple[str, Client] | None = None
         """Of the writer's agent, with the writer's host."""
-        self._said = ""
+        self._said = self._told = ""
 
     async def run(self) -> None:
         """Until cancelled; once for each new measurement of the load."""
@@ -108,11 +111,9 @@ class Scaler:
             if self._ceiling is None:
                 self._obstacle = None
         basis = self._asked.acu if self._asked is not None else actual
-        floor = await self._floor(limits, now)
-        decision = decide(self._state, load, limits, basis, now, floor)
-        self._state = decision.state
+        decision = await self._decide(load, limits, basis, now)
         wanted = decision.acu
-        allowed = self._allowed(wanted, actual, now)
+        allowed = self._allowed(wanted, actual, now, limits)
         if self._asked is None:
             await self._fit(actual)
             if allowed != actual:
@@ -120,19 +121,44 @@ class Scaler:
         elif allowed > self._asked.acu and (self._obstacle is None or self._asked.acu < actual):
             await self._ask(allowed, actual, load, now, decision.reason)
         elif now - self._asked.at > SLOW_SECONDS:
-            await self._look_after(actual, now)
+            await self._look_after(actual, now, limits)
         if wanted <= actual and self._asked is None:
             self._obstacle = None
         copy.capacity = CapacityStatus(
-            now=actual, wanted=wanted, reason=decision.reason, obstacle=self._obstacle, most=limits.most
+            now=actual,
+            wanted=decision.wanted,
+            reason=decision.reason,
+            obstacle=self._obstacle,
+            most=limits.most,
+            change=decision.change,
         )
 
-    def _allowed(self, wanted: float, actual: float, now: float) -> float:
+    async def _decide(self, load: Load, limits: CapacityRange, basis: float, now: float) -> capacity_v1.Decision:
+        """By the rules of v1 or v2. Raises PostgresError."""
+        floor = await self._floor(limits, now)
+        if limits.scaling_point is None:
+            made = decide(self._state, load, limits, basis, now, floor)
+            self._state, self._state_v1 = made.state, capacity_v1.State()
+            return capacity_v1.Decision(made.acu, made.acu, made.reason, self._state_v1)
+        if self._copy.role != "writer":
+            decision = capacity_v1.follow(self._state_v1, limits, basis, now, floor or None)
+        else:
+            decision = capacity_v1.decide(self._state_v1, load, limits, basis, now, None)
+            if decision.state.attempt is not None:
+                point = capacity_v1.Point(await obstacle(self._copy.watching, self._copy.layout.pgdata))
+                decision = capacity_v1.decide(self._state_v1, load, limits, basis, now, point)
+            if decision.change is not None and decision.reason != self._told:
+                log.info("capacity is to be %g ACU: %s", decision.wanted, decision.reason)
+                self._told = decision.reason
+        self._state_v1 = decision.state
+        return decision
+
+    def _allowed(self, wanted: float, actual: float, now: float, limits: CapacityRange) -> float:
         if self._ceiling is not None and now > self._ceiling[1]:
             self._ceiling = None
         if self._ceiling is None or wanted <= actual:
             return wanted
-        return max(min(wanted, self._ceiling[0] - STEP), actual)
+        return max(min(wanted, limits.at_most(self._ceiling[0] - STEP)), actual)
 
     async def _floor(self, limits: CapacityRange, now: float) -> float:
         """The writer's wish, for who follows it: who can have it shows that there is room."""
@@ -151,7 +177,9 @@ class Scaler:
             answer = await self._client[1].request("GET", "/v1/status")
             capacity = AgentStatus.model_validate_json(answer.body).capacity
             if capacity is not None:
-                self._writer = (max(capacity.now, capacity.wanted), now)
+                # One that waits for a scaling point may never get there.
+                wanted = capacity.now if capacity.change is not None else capacity.wanted
+                self._writer = (max(capacity.now, wanted), now)
         except (ClientError, ValueError) as error:
             log.debug("the writer's capacity is not known: %s", error)
         known, at = self._writer
@@ -189,7 +217,7 @@ class Scaler:
         if copy.server.alive and copy.layout.initialised():
             await self._configuration.take_parameters()
 
-    async def _look_after(self, actual: float, now: float) -> None:
+    async def _look_after(self, actual: float, now: float, limits: CapacityRange) -> None:
         """A resize is not in force yet: hear why, and make do with less if the node has no more."""
         copy, asked = self._copy, self._asked
         if asked is None:
@@ -203,6 +231,6 @@ class Scaler:
             return
         log.warning("%s", self._obstacle)
         self._ceiling = (asked.acu, now + CEILING_SECONDS)
-        half = math.floor((actual + asked.acu) / 2 / STEP) * STEP
+        half = limits.at_most((actual + asked.acu) / 2)
         await copy.kube.resize(half)
         self._asked = None if half <= actual else _Asked(half, now)

@@ -42,7 +42,7 @@ async def _refused(session: Session) -> str | None:
     """What somebody outside relies on: a paused cluster would let him down."""
     slots = await session.rows("SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1")
     if slots:
-        return f"the logical replication slot {slots[0][0]} would fall behind: drop it, or set minCapacity above 0"
+        return f"the logical replication slot {slots[0][0]} would fall behind: drop it, or have the cluster not pause"
     outside = await session.rows(
         "SELECT application_name FROM pg_stat_replication WHERE application_name NOT LIKE '%/%' ORDER BY 1"
     )

@@ -33,6 +33,8 @@ class Metrics(Collector):
             utilization = 100 * now.capacity.now / now.capacity.most if now.capacity.most else 0.0
             yield GaugeMetricFamily("ServerlessDatabaseCapacity", "Capacity in force, in ACU", now.capacity.now)
             yield GaugeMetricFamily("ACUUtilization", "Capacity in force, in percent of maxCapacity", utilization)
+            waits = float(now.capacity.change == "Waiting")
+            yield GaugeMetricFamily("aurora_scaling_point_waiting", "1 while a change waits for a scaling point", waits)
         load = now.load
         if load is not None:
             if load.cpu_limit_millis:

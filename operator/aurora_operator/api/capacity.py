@@ -22,6 +22,8 @@ STEP: Final = 0.5
 LEAST_RUNNING: Final = 0.5
 """What a cluster that may pause has at least while it runs."""
 MOST: Final = 256.0
+V1_SIZES: Final = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 192.0, 384.0)
+"""The capacities of Aurora Serverless v1 with PostgreSQL."""
 BURST: Final = 2
 LEAST_CPU_LIMIT_MILLIS: Final = 1000
 PAUSE_SECONDS: Final = (300, 86_400)
@@ -112,20 +114,49 @@ class AutoPauseIgnore(Model):
 
 
 TimeoutAction = Literal["RollbackCapacityChange", "ForceApplyCapacityChange"]
+CapacityChange = Literal["Waiting", "RolledBack", "Forced"]
+"""What became of a change of capacity that looked for a scaling point, where it did not just find one."""
+
+
+class ScalingPoint(WireModel):
+    """How Serverless v1 waits for a moment at which a change disturbs nobody."""
+
+    seconds_before_timeout: int = Field(default=300, description="How long it is looked for.")
+    timeout_action: TimeoutAction = Field(default="RollbackCapacityChange", description="What happens then.")
 
 
 class CapacityRange(WireModel):
     """What an instance's agent scales by."""
 
-    least: float = Field(ge=LEAST_RUNNING, le=MOST)
-    most: float = Field(ge=LEAST_RUNNING, le=MOST)
+    least: float = Field(ge=LEAST_RUNNING, le=V1_SIZES[-1])
+    most: float = Field(ge=LEAST_RUNNING, le=V1_SIZES[-1])
     follows_writer: bool = Field(
         default=False, description="Promotion tiers 0 and 1: never smaller than the writer, to take over at once."
     )
+    scaling_point: ScalingPoint | None = Field(
+        default=None, description="Of Serverless v1, whose rules then hold. None: those of v2."
+    )
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """Serverless v1's capacities within the range, ascending."""
+        return tuple(size for size in V1_SIZES if self.least <= size <= self.most)
+
+    def at_least(self, acu: float) -> float:
+        """The smallest capacity of the range that is not below `acu`, else its largest."""
+        if self.scaling_point is not None:
+            return next((size for size in self.sizes if size >= acu), self.most)
+        return max(self.least, min(round_up(acu), self.most))
+
+    def at_most(self, acu: float) -> float:
+        """The largest capacity that is not above `acu`, else the smallest of the range."""
+        if self.scaling_point is not None:
+            return max((size for size in self.sizes if size <= acu), default=self.least)
+        return max(self.least, math.floor(acu / STEP) * STEP)
 
 
 def round_up(acu: float) -> float:
-    """The next capacity that there is."""
+    """The next capacity that there is, in v2's steps."""
     return math.ceil(acu / STEP - 1e-9) * STEP
 
 
@@ -137,3 +168,7 @@ class CapacityStatus(WireModel):
     reason: str = Field(default="", description="What asks for it.")
     obstacle: str | None = Field(default=None, description="Why the wanted capacity is not in force; a sentence.")
     most: float = Field(default=0, description="The end of its range.")
+    change: CapacityChange | None = Field(
+        default=None,
+        description="With Serverless v1: of a change that did not just find a scaling point.",
+    )

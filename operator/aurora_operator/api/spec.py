@@ -36,6 +36,7 @@ from aurora_operator.api.reserved import DatabaseName, MasterUsername
 from aurora_operator.api.resources import InstanceClassName, Resources, class_resources
 from aurora_operator.api.restore import RestoreFrom
 from aurora_operator.api.rules import Rule, RuledModel
+from aurora_operator.api.serverless_v1 import EngineMode, ScalingConfiguration, serverless_v1_rules
 
 LEAST_STORAGE: Final = "1Gi"
 _VERSION: Final = re.compile(r"17(\.\d{1,3})?", re.ASCII)
@@ -167,6 +168,11 @@ class AuroraClusterSpec(RuledModel):
         default="17",
         description="PostgreSQL's version: 17, or a minor release of it such as 17.12, which the image must hold.",
     )
+    engine_mode: EngineMode = Field(
+        default="provisioned",
+        description="serverless: Aurora Serverless v1, with scalingConfiguration and without readers. provisioned: all "
+        "else, instances of class db.serverless too.",
+    )
     instances: Annotated[
         int,
         Rule(
@@ -184,6 +190,9 @@ class AuroraClusterSpec(RuledModel):
     )
     serverless_v2_scaling_configuration: ServerlessV2 | None = Field(
         default=None, description="The range of the instances whose instanceClass is db.serverless."
+    )
+    scaling_configuration: ScalingConfiguration | None = Field(
+        default=None, description="With engineMode serverless: the range in which the cluster scales, and how."
     )
     stopped: bool = Field(
         default=False,
@@ -250,6 +259,7 @@ class AuroraClusterSpec(RuledModel):
 
     RULES: ClassVar = (
         exclusive,
+        *serverless_v1_rules(),
         Rule(
             field_path=".instanceClass",
             cel="has(self.serverlessV2ScalingConfiguration) || "
@@ -320,8 +330,17 @@ class AuroraClusterSpec(RuledModel):
         """What is different about an instance, or None."""
         return next((item for item in self.instance_settings if item.instance == ordinal), None)
 
+    @property
+    def serverless_v1(self) -> ScalingConfiguration | None:
+        """How the cluster scales by the rules of Serverless v1, or None if it does not."""
+        if self.engine_mode != "serverless":
+            return None
+        return self.scaling_configuration or ScalingConfiguration()
+
     def capacity_of(self, ordinal: int) -> CapacityRange | None:
         """The range in which an instance scales, or None if it does not."""
+        if self.serverless_v1 is not None:
+            return self.serverless_v1.range
         scaling = self.serverless_v2_scaling_configuration
         source = self.settings_of(ordinal)
         if source is None or (source.instance_class is None and source.resources is None):
@@ -339,6 +358,8 @@ class AuroraClusterSpec(RuledModel):
     @property
     def pauses(self) -> bool:
         """Whether the cluster pauses when nobody uses it."""
+        if self.serverless_v1 is not None:
+            return self.serverless_v1.auto_pause
         scaling = self.serverless_v2_scaling_configuration
         return (
             scaling is not None
@@ -349,7 +370,7 @@ class AuroraClusterSpec(RuledModel):
     @property
     def seconds_until_auto_pause(self) -> int:
         """After how long."""
-        scaling = self.serverless_v2_scaling_configuration
+        scaling = self.serverless_v1 or self.serverless_v2_scaling_configuration
         return scaling.seconds_until_auto_pause if scaling is not None else PAUSE_SECONDS[0]
 
     def resources_of(self, ordinal: int) -> Resources:

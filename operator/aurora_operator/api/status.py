@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from aurora_operator.api.base import WireModel
+from aurora_operator.api.capacity import CapacityChange
 from aurora_operator.api.conditions import Condition
 
 ClusterPhase = Literal[
@@ -72,6 +73,10 @@ class MemberStatus(WireModel):
     wanted_capacity: float | None = Field(default=None, description="Capacity that its load asks for, in ACU.")
     capacity_reason: str | None = Field(
         default=None, description="What asks for that capacity, or why it is not in force."
+    )
+    capacity_change: CapacityChange | None = Field(
+        default=None,
+        description="With engineMode serverless: Waiting for a scaling point, RolledBack without one, or Forced.",
     )
 
 

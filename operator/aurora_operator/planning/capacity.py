@@ -113,35 +113,33 @@ def decide(state: State, load: Load, limits: CapacityRange, capacity: float, now
     need = needs(load, capacity)
     if floor > need.acu:
         need = Need(floor, "the writer's capacity")
-    target = _clamp(round_up(need.acu), limits)
+    target = limits.at_least(need.acu)
     since = now if state.since is None else state.since
-    wishes = _remember(state.wishes, Wish(now, target))
+    wishes = remember(state.wishes, Wish(now, target))
     state = replace(state, wishes=wishes, since=since)
     if target > capacity:
-        return Decision(min(target, _clamp(capacity + max(capacity, LEAST_STEP_UP), limits)), need.reason, state)
+        return Decision(min(target, limits.at_least(capacity + max(capacity, LEAST_STEP_UP))), need.reason, state)
     kept = max(wish.acu for wish in wishes)
     if now - since < DOWN_SECONDS:
-        kept = max(kept, _clamp(capacity, limits))
+        kept = max(kept, limits.at_least(capacity))
     if kept >= capacity or now - state.lowered < DOWN_EVERY_SECONDS:
-        return Decision(_clamp(capacity, limits), need.reason, state)
+        return Decision(limits.at_least(capacity), need.reason, state)
     step = max(STEP, round_up(capacity * DOWN_SHARE))
-    return Decision(_clamp(max(kept, capacity - step), limits), "less is needed", replace(state, lowered=now))
+    return Decision(limits.at_least(max(kept, capacity - step)), "less is needed", replace(state, lowered=now))
 
 
-def _remember(wishes: Iterable[Wish], new: Wish) -> tuple[Wish, ...]:
+def remember(wishes: Iterable[Wish], new: Wish) -> tuple[Wish, ...]:
+    """The wishes of the last minute with another, without those that it exceeds."""
     kept = [w for w in wishes if new.time - w.time < DOWN_SECONDS and w.acu > new.acu]
     return (*kept, new)
 
 
-def _clamp(acu: float, limits: CapacityRange) -> float:
-    return max(limits.least, min(round_up(acu), limits.most))
-
-
 def start_capacity(before: float | None, seen: float | None, limits: CapacityRange) -> float:
     """With what a new pod of the instance should start: about what it had. `before` is what its template says;
-    that is left as it is until it is wrong by more than a factor of two, because each change is a write."""
+    that is left as it is until it is wrong by more than a factor of two, because each change is a write (and those of
+    Serverless v1 are rare)."""
     if seen is None:
-        return _clamp(limits.least if before is None else before, limits)
-    if before is not None and before == _clamp(before, limits) and before / 2 <= seen <= before * 2:
-        return before
-    return _clamp(seen, limits)
+        return limits.at_least(limits.least if before is None else before)
+    if before is not None and limits.scaling_point is None and before == limits.at_least(before):
+        return before if before / 2 <= seen <= before * 2 else limits.at_least(seen)
+    return limits.at_least(seen)

@@ -125,9 +125,17 @@ def _capacities(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list
             why = f": {member.capacity_reason}" if member.capacity_reason else ""
             message = f"{member.name} has {member.capacity:g} ACU instead of {was:g}{why}."
             events.append(EventSpec("Normal", reasons.CAPACITY_CHANGED, message.replace("..", ".")))
+    changes = {m.name: m.capacity_change for m in before.members}
+    events += [
+        EventSpec("Warning", reasons.CAPACITY_CHANGE_FORCED, f"{m.name}: {m.capacity_reason}.")
+        for m in after.members
+        if m.capacity_change == "Forced" and changes.get(m.name, "Forced") != "Forced"
+    ]
     short, shorter = get_condition(before.conditions, CAPACITY_MET), get_condition(after.conditions, CAPACITY_MET)
-    if shorter is not None and shorter.status == "False" and (short is None or short.status != "False"):
-        events.append(EventSpec("Warning", reasons.NODE_TOO_SMALL, shorter.message))
+    known = short.reason if short is not None and short.status == "False" else None
+    if shorter is not None and shorter.status == "False" and shorter.reason != known:
+        kind = "Normal" if shorter.reason == reasons.WAITING_FOR_SCALING_POINT else "Warning"
+        events.append(EventSpec(kind, shorter.reason, shorter.message))
     return events
 
 

@@ -18,7 +18,7 @@ from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, Durabi
 from aurora_operator.planning.durability import durability_said, without_writer
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.judgement_model import Picture, Said
-from aurora_operator.planning.relief import held_back
+from aurora_operator.planning.relief import held_back, waiting
 
 
 @dataclass(frozen=True)
@@ -161,4 +161,7 @@ def _capacity(facts: Facts) -> list[Said]:
     short = held_back(facts)
     if short:
         return [(CAPACITY_MET, "False", reasons.NODE_TOO_SMALL, " ".join(short))]
+    held = waiting(facts)
+    if held is not None:
+        return [(CAPACITY_MET, "False", *held)]
     return [(CAPACITY_MET, "True", reasons.AS_THE_LOAD_ASKS, "Each instance has the capacity that its load asks for.")]

@@ -388,7 +388,12 @@ def _objects(facts: Facts, decided: _Decided, certificates: Certificates, suppli
             spec.backup.service_account_annotations if spec.backup is not None else None,
         ),
         *build_log_access(identity, [names.log_name(facts.name, number) for number in votes.present_logs]),
-        *build_services(identity, readers=endpoint.has_reader(facts), diverted=decided.power.diverted),
+        *build_services(
+            identity,
+            readers=endpoint.has_reader(facts),
+            diverted=decided.power.diverted,
+            writer_only=spec.serverless_v1 is not None,
+        ),
         *_gateway(facts, decided),
         build_network_policy(identity, facts.observed.operator),
         build_disruption_budget(identity, spare=votes.copies - spec.write_quorum(votes.copies)),

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from aurora_operator.api import reasons
 from aurora_operator.api.capacity import CapacityStatus
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 
 NO_ROOM: Final = "its node has no room for the capacity that the load asks for"
+_REASONS: Final = {"Waiting": reasons.WAITING_FOR_SCALING_POINT, "RolledBack": reasons.CAPACITY_CHANGE_ROLLED_BACK}
 WORTH: Final = 1.25
 """A switchover costs a moment without writes: only somebody who has so much more is worth it."""
 
@@ -21,6 +23,16 @@ def held_back(facts: Facts) -> tuple[str, ...]:
         for agent in sorted(facts.answering, key=lambda agent: agent.name)
         if agent.capacity is not None and agent.capacity.obstacle is not None
     )
+
+
+def waiting(facts: Facts) -> tuple[str, str] | None:
+    """With Serverless v1: why the writer's capacity is not what its load asks for, as a reason and a sentence."""
+    leader = facts.leader
+    capacity = leader.capacity if leader is not None else None
+    if leader is None or capacity is None or capacity.change not in _REASONS:
+        return None
+    text = f"{leader.name} has {capacity.now:g} of {capacity.wanted:g} ACU: {capacity.reason}."
+    return _REASONS[capacity.change], text
 
 
 def roomier(members: Members, facts: Facts) -> str | None:

@@ -123,6 +123,7 @@ def _capacity(agent: AgentStatus | None) -> dict[str, Any]:
         "capacity": capacity.now,
         "wanted_capacity": capacity.wanted,
         "capacity_reason": capacity.obstacle or capacity.reason or None,
+        "capacity_change": capacity.change,
     }
 
 

@@ -12,7 +12,7 @@ from aurora_operator.agent import cache
 from aurora_operator.agent import capacity as module
 from aurora_operator.agent.capacity import Scaler
 from aurora_operator.agent.copy import Copy, Size
-from aurora_operator.api.capacity import ACU_BYTES, CapacityRange
+from aurora_operator.api.capacity import ACU_BYTES, CapacityRange, CapacityStatus, ScalingPoint
 from aurora_operator.api.load import Load
 
 BUSY = {"cpu_millis": 1000.0, "cpu_millis_10s": 1000.0, "cpu_throttled": 1.0, "running": 4}
@@ -45,20 +45,28 @@ class Pod:
         self.acu, self.memory, self.dropped_to = 0.5, 300 << 20, 0
         self.clock = 0.0
         self.kube, self.configuration = Kube(), Configuration()
-        member = SimpleNamespace(capacity=CapacityRange(least=0.5, most=8))
+        self.in_the_way: str | None = None
+        self.looks = 0
+        self.member = member = SimpleNamespace(capacity=CapacityRange(least=0.5, most=8))
         self.copy: Any = SimpleNamespace(
             settings=SimpleNamespace(member=lambda _: member),
             environment=SimpleNamespace(instance="demo-1"),
             kube=self.kube,
             server=SimpleNamespace(alive=True),
             layout=SimpleNamespace(initialised=lambda: True, pgdata=Path("/nowhere")),
+            watching=None,
             role="writer",
             capacity=None,
             size=None,
         )
         monkeypatch.setattr(module, "reader", lambda: lambda: SimpleNamespace(memory=self.memory))
         monkeypatch.setattr(cache, "drop", self._drop)
+        monkeypatch.setattr(module, "obstacle", self._obstacle)
         self.scaler = Scaler(cast(Copy, self.copy), cast(Any, self.configuration), clock=lambda: self.clock)
+
+    async def _obstacle(self, *_: object) -> str | None:
+        self.looks += 1
+        return self.in_the_way
 
     def _drop(self, _: Path, used: Any, until: int) -> int:
         self.memory = max(min(self.memory, until), self.dropped_to)
@@ -148,3 +156,49 @@ async def test_starting_is_no_reason_to_grow(pod: Pod) -> None:
     await pod.second(**BUSY)
     assert pod.kube.asked == []
     assert pod.copy.capacity.now == 0.5
+
+
+V1 = CapacityRange(least=2, most=16, scaling_point=ScalingPoint(seconds_before_timeout=60))
+BUSY_V1 = {**BUSY, "running_10s": 4.0}
+
+
+@pytest.fixture
+def pod_v1(pod: Pod) -> Pod:
+    pod.member.capacity, pod.acu = V1, 2.0
+    return pod
+
+
+async def test_v1_looks_for_a_scaling_point_only_when_it_needs_one(pod_v1: Pod) -> None:
+    for _ in range(5):
+        await pod_v1.second()
+    assert pod_v1.looks == 0
+    pod_v1.in_the_way = "a transaction is open"
+    for _ in range(5):
+        await pod_v1.second(**BUSY_V1)
+    assert (pod_v1.kube.asked, pod_v1.looks) == ([], 5)
+    capacity = pod_v1.copy.capacity
+    assert (capacity.now, capacity.wanted, capacity.change) == (2, 4, "Waiting")
+    pod_v1.in_the_way = None
+    await pod_v1.second(**BUSY_V1)
+    assert pod_v1.kube.asked == [4]
+    assert pod_v1.copy.capacity.change is None
+
+
+async def test_v1_takes_its_own_sizes_when_the_node_has_no_room(pod_v1: Pod) -> None:
+    pod_v1.acu, pod_v1.kube.obstacle = 4.0, "Infeasible: Node didn't have enough capacity"
+    for _ in range(30):
+        await pod_v1.second(**BUSY_V1)
+    assert set(pod_v1.kube.asked) <= {4, 8, 16}
+    assert pod_v1.copy.capacity.obstacle is not None
+
+
+async def test_v1_others_have_what_the_writer_has(pod_v1: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    pod_v1.copy.role = "reader"
+    writer = CapacityStatus(now=4, wanted=4)
+
+    async def floor(*_: object) -> float:
+        return writer.now
+
+    monkeypatch.setattr(pod_v1.scaler, "_floor", floor)
+    await pod_v1.second(**BUSY_V1)
+    assert (pod_v1.kube.asked, pod_v1.looks) == ([4], 0)

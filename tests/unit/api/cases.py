@@ -218,6 +218,69 @@ BAD_SPECS: Final = (
         "secondsUntilAutoPause must be 300 (five minutes) to 86400 (a day).",
     ),
     Bad(
+        "v1-range-without-v1",
+        {"scalingConfiguration": {"minCapacity": 2}},
+        "scalingConfiguration is Serverless v1's and needs engineMode serverless: add it, or use",
+    ),
+    Bad(
+        "v1-and-v2",
+        {"engineMode": "serverless", "serverlessV2ScalingConfiguration": {"minCapacity": 1, "maxCapacity": 4}},
+        "engineMode serverless is Serverless v1 and excludes serverlessV2ScalingConfiguration: use",
+    ),
+    Bad(
+        "v1-with-a-class",
+        {"engineMode": "serverless", "instanceClass": "db.r6g.large"},
+        "With engineMode serverless all instances scale by scalingConfiguration: remove instanceClass and resources.",
+    ),
+    Bad(
+        "v1-with-resources",
+        {"engineMode": "serverless", "resources": {"limits": {"memory": "4Gi"}}},
+        "With engineMode serverless all instances scale by scalingConfiguration: remove instanceClass and resources.",
+    ),
+    Bad(
+        "v1-with-an-instance-of-its-own-size",
+        {"engineMode": "serverless", "instanceSettings": [{"instance": 2, "instanceClass": "db.r6g.large"}]},
+        "With engineMode serverless all instances scale by scalingConfiguration: remove instanceClass and resources.",
+    ),
+    Bad(
+        "v1-with-readers",
+        {
+            "engineMode": "serverless",
+            "readerAutoscaling": {"target": {"metric": "CPUUtilization", "value": 60}},
+        },
+        "engineMode serverless has no readers: remove readerAutoscaling, or use Serverless v2.",
+    ),
+    Bad(
+        "v1-least-of-no-size",
+        {"engineMode": "serverless", "scalingConfiguration": {"minCapacity": 1}},
+        "minCapacity must be one of Serverless v1's capacities: 2, 4, 8, 16, 32, 64, 192, 384 ACU.",
+    ),
+    Bad(
+        "v1-most-of-no-size",
+        {"engineMode": "serverless", "scalingConfiguration": {"maxCapacity": 256}},
+        "maxCapacity must be one of Serverless v1's capacities: 2, 4, 8, 16, 32, 64, 192, 384 ACU.",
+    ),
+    Bad(
+        "v1-capacities-crossed",
+        {"engineMode": "serverless", "scalingConfiguration": {"minCapacity": 16, "maxCapacity": 8}},
+        "minCapacity exceeds maxCapacity: raise maxCapacity or lower minCapacity.",
+    ),
+    Bad(
+        "v1-timeout-too-short",
+        {"engineMode": "serverless", "scalingConfiguration": {"secondsBeforeTimeout": 59}},
+        "secondsBeforeTimeout must be 60 to 600.",
+    ),
+    Bad(
+        "v1-timeout-too-long",
+        {"engineMode": "serverless", "scalingConfiguration": {"secondsBeforeTimeout": 601}},
+        "secondsBeforeTimeout must be 60 to 600.",
+    ),
+    Bad(
+        "v1-pause-too-soon",
+        {"engineMode": "serverless", "scalingConfiguration": {"secondsUntilAutoPause": 299}},
+        "secondsUntilAutoPause must be 300 (five minutes) to 86400 (a day).",
+    ),
+    Bad(
         "request-over-limit",
         {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "500m"}}},
         "requests.cpu exceeds limits.cpu: raise the limit or lower the request.",

@@ -83,6 +83,13 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.instances": 3,
         ".spec.promotionTier": 1,
         ".spec.stopped": False,
+        ".spec.engineMode": "provisioned",
+        ".spec.scalingConfiguration.minCapacity": 2,
+        ".spec.scalingConfiguration.maxCapacity": 16,
+        ".spec.scalingConfiguration.autoPause": True,
+        ".spec.scalingConfiguration.secondsUntilAutoPause": 300,
+        ".spec.scalingConfiguration.secondsBeforeTimeout": 300,
+        ".spec.scalingConfiguration.timeoutAction": "RollbackCapacityChange",
         ".spec.serverlessV2ScalingConfiguration.minCapacity": 0.5,
         ".spec.serverlessV2ScalingConfiguration.secondsUntilAutoPause": 300,
         ".spec.storage": {

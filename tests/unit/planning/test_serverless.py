@@ -6,8 +6,9 @@ from typing import Any
 
 from tests.unit.planning.world import World, cluster
 
+from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
-from aurora_operator.api.capacity import CapacityStatus
+from aurora_operator.api.capacity import CapacityChange, CapacityStatus, ScalingPoint
 from aurora_operator.planning.model import Switchover
 
 RANGE = {"minCapacity": 0.5, "maxCapacity": 8}
@@ -108,3 +109,71 @@ def test_without_a_roomier_node_nothing_is_moved() -> None:
     made = world.step()
     assert not any(isinstance(c, Switchover) for c in made.calls)
     assert world.leader == "demo-1"
+
+
+V1 = {"minCapacity": 2, "maxCapacity": 8, "secondsBeforeTimeout": 60}
+
+
+class ServerlessV1(Serverless):
+    """The same with engineMode serverless."""
+
+    def __init__(self, **spec: Any) -> None:
+        World.__init__(self, cluster(engineMode="serverless", scalingConfiguration=V1, **spec))
+        self.capacities = {}
+
+
+def test_v1_has_one_writer_and_no_endpoint_of_readers() -> None:
+    world = ServerlessV1(instances=3)
+    world.settle()
+    assert world.container("demo-2")["resources"]["limits"] == {"cpu": "1000m", "memory": "4096Mi"}
+    for service in ("demo-ro", "demo-any"):
+        assert world.objects["Service"][service]["spec"]["selector"][names.LABEL_ROLE] == "writer"
+    pushed = world.disks["demo-2"].settings
+    assert pushed is not None and pushed.auto_pause is not None, "autoPause is the default, as in Aurora"
+    ranges = {m.capacity for m in pushed.members if m.kind == "instance"}
+    assert {(r.least, r.most, r.follows_writer, r.sizes) for r in ranges if r is not None} == {
+        (2, 8, True, (2, 4, 8)),
+    }
+    points = {r.scaling_point for r in ranges if r is not None}
+    assert points == {ScalingPoint(seconds_before_timeout=60, timeout_action="RollbackCapacityChange")}
+
+
+def test_v1_tells_what_a_change_waits_for_and_how_it_ended() -> None:
+    world = ServerlessV1(instances=1)
+    world.capacities = {"demo-1": capacity(2)}
+    world.settle()
+    assert world.condition("CapacityMet")["status"] == "True"
+
+    def tell(now: float, change: CapacityChange | None, reason: str) -> list[tuple[str, str]]:
+        world.capacities["demo-1"] = CapacityStatus(now=now, wanted=4, reason=reason, most=8, change=change)
+        return [(e.type, e.reason) for e in world.step().events]
+
+    waits = "CPU; a scaling point is waited for: a transaction is open"
+    assert tell(2, "Waiting", waits) == [("Normal", "WaitingForScalingPoint")]
+    said = world.condition("CapacityMet")
+    assert (said["status"], said["message"]) == ("False", f"demo-1 has 2 of 4 ACU: {waits}.")
+    assert tell(2, "Waiting", waits) == []
+    assert tell(2, "RolledBack", "CPU; given up") == [("Warning", "CapacityChangeRolledBack")]
+    assert tell(2, "Waiting", waits) == [("Normal", "WaitingForScalingPoint")]
+    assert tell(4, "Forced", "CPU; forced") == [("Normal", "CapacityChanged"), ("Warning", "CapacityChangeForced")]
+    assert world.resource["status"]["members"][0]["capacityChange"] == "Forced"
+    assert tell(4, None, "CPU") == []
+    assert world.condition("CapacityMet")["status"] == "True"
+
+
+def test_v1_becomes_v2() -> None:
+    """The way of those who migrate: the same volumes, another rule."""
+    world = ServerlessV1(instances=2)
+    world.settle()
+    volumes = set(world.objects["PersistentVolumeClaim"])
+    del world.resource["spec"]["scalingConfiguration"]
+    world.edit(engineMode="provisioned", instanceClass="db.serverless", serverlessV2ScalingConfiguration=RANGE)
+    world.settle()
+    assert set(world.objects["PersistentVolumeClaim"]) == volumes
+    pushed = world.disks["demo-1"].settings
+    assert pushed is not None
+    assert [(m.capacity.least, m.capacity.scaling_point) for m in pushed.members if m.capacity is not None] == [
+        (0.5, None),
+        (0.5, None),
+    ]
+    assert world.objects["Service"]["demo-ro"]["spec"]["selector"][names.LABEL_ROLE] == "reader"

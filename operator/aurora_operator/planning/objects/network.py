@@ -16,17 +16,21 @@ SLICE_MANAGER: Final = names.GROUP
 """Tells Kubernetes' own EndpointSlice controllers that the slice is not theirs."""
 
 
-def build_services(identity: Identity, *, readers: bool, diverted: bool = False) -> list[dict[str, Any]]:
-    """The four Services. Without `readers`, the readers' endpoint leads to the writer, as in Aurora; those of a
-    cluster that sleeps lead to the gateway (`diverted`)."""
-    role = "reader" if readers else "writer"
+def build_services(
+    identity: Identity, *, readers: bool, diverted: bool = False, writer_only: bool = False
+) -> list[dict[str, Any]]:
+    """The four Services. Without `readers`, the readers' endpoint leads to the writer, as in Aurora; all of them do
+    with `writer_only`; those of a cluster that sleeps lead to the gateway (`diverted`)."""
+    writer = {**identity.pod_selector, names.LABEL_ROLE: "writer"}
+    role = "reader" if readers and not writer_only else "writer"
+    everybody = writer if writer_only else identity.pod_selector
     away = gateway_selector(identity) if diverted else None
     return [
         _service(identity, names.writer_service(identity.name), None),
         _service(
             identity, names.reader_service(identity.name), away or {**identity.pod_selector, names.LABEL_ROLE: role}
         ),
-        _service(identity, names.any_service(identity.name), away or identity.pod_selector),
+        _service(identity, names.any_service(identity.name), away or everybody),
         identity.object(
             "Service",
             names.pods_service(identity.name),
