@@ -101,9 +101,11 @@ class Server:
         await self._settle()
         pgdata = self._layout.pgdata
         await processes.wait_gone(pgdata, leftovers_patience)
-        # Of another container's life: in this one its process id may be somebody else's, which PostgreSQL would
-        # take for a running postmaster. The volume's lock and the line above have shown that none runs.
-        (pgdata / "postmaster.pid").unlink(missing_ok=True)
+        # Of another container's life: in this one its process id may be another process's or thread's, which
+        # PostgreSQL would take for a running postmaster. The volume's lock and the line above have shown that none
+        # runs.
+        for stale in (pgdata / "postmaster.pid", *self._layout.run.glob(".s.PGSQL.*.lock")):
+            stale.unlink(missing_ok=True)
         self._tail.clear()
         args = [arg for name, value in (overrides or {}).items() for arg in ("-c", f"{name}={value}")]
         read_end, write_end = os.pipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from tests.integration.certificates import HOST
-from tests.integration.copies import Cluster, Copy, Measured
+from tests.integration.copies import Cluster, Copy, Measured, server_user
 
 from aurora_operator.postgres import basebackup, disk, roles, sql, wal
 from aurora_operator.postgres.conf import Runtime, Source, conninfo
@@ -318,3 +319,25 @@ async def test_a_standby_tells_which_subscriptions_would_run(cluster: Cluster) -
     second.configure(Runtime())
     await second.start()
     assert await sql.enabled_subscriptions(second.session) == ["busy"]
+
+
+async def test_process_ids_of_another_container_are_not_believed(cluster: Cluster) -> None:
+    """What a killed container leaves behind names processes that are others' in the next: PostgreSQL refuses then."""
+    first = cluster.first()
+    await first.start()
+    await first.session.close()
+    stranger = await asyncio.create_subprocess_exec("sleep", "600", user=server_user())
+    try:
+        for lock in (first.layout.pgdata / "postmaster.pid", *first.layout.run.glob(".s.PGSQL.*.lock")):
+            kept = [str(stranger.pid), *lock.read_text().splitlines()[1:]]
+            lock.with_name(f"{lock.name}.kept").write_text("\n".join(kept) + "\n")
+        await first.server.stop("fast", 10)
+        kept_files = [*first.layout.pgdata.glob("*.kept"), *first.layout.run.glob(".s.PGSQL.*.kept")]
+        assert len(kept_files) == 2
+        for file in kept_files:
+            file.rename(file.with_name(file.name.removesuffix(".kept")))
+        await first.start()
+        assert await first.session.row("SELECT 1") == (1,)
+    finally:
+        stranger.kill()
+        await stranger.wait()
