@@ -28,6 +28,10 @@ class Config:
     """Prometheus, plain HTTP: /metrics."""
     watch_namespaces: tuple[str, ...]
     """Empty: all namespaces."""
+    kubelet_account: str | None = None
+    """The ServiceAccount that may ask kubelets about volumes; None: nobody does."""
+    kubelet_verify: bool = True
+    """Whether kubelets' certificates must be of the cluster's authority."""
 
     @property
     def identity(self) -> str:
@@ -58,6 +62,8 @@ class Config:
             health_port=_port(environ, "AURORA_HEALTH_PORT", 8081),
             metrics_port=_port(environ, "AURORA_METRICS_PORT", 8080),
             watch_namespaces=tuple(n for n in environ.get("AURORA_WATCH_NAMESPACES", "").split(",") if n),
+            kubelet_account=environ.get("AURORA_KUBELET_STATS_ACCOUNT") or None,
+            kubelet_verify=environ.get("AURORA_KUBELET_STATS_INSECURE") != "true",
         )
 
 

@@ -21,6 +21,7 @@ from aurora_operator.controller import handlers, logs
 from aurora_operator.controller.agents import Agents
 from aurora_operator.controller.config import Config, ConfigError
 from aurora_operator.controller.fleet import Fleet, Key
+from aurora_operator.controller.kubelet import VolumeStats, over_https
 from aurora_operator.controller.metrics import Metrics
 from aurora_operator.controller.reconcile import Reconciler
 from aurora_operator.controller.snapshots import SnapshotReconciler
@@ -71,6 +72,7 @@ async def run(config: Config) -> None:
             plan=plan,
             supplies=supplies.fresh,
             watcher=metrics,
+            volume_stats=_volume_stats(config, api),
             may_write=lambda: election.holding,
         )
         fleet = Fleet(reconciler)
@@ -113,6 +115,12 @@ async def run(config: Config) -> None:
             await snapshots.stop()
             await election.release()
             await agents.close()
+
+
+def _volume_stats(config: Config, api: kube.Api) -> VolumeStats | None:
+    if config.kubelet_account is None:
+        return None
+    return VolumeStats(api, config.operator.namespace, config.kubelet_account, over_https(verify=config.kubelet_verify))
 
 
 async def _lead(election: Election, fleets: Iterable[Fleet]) -> None:

@@ -14,6 +14,7 @@ from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
 from aurora_operator.controller.agents import AgentError
 from aurora_operator.controller.failures import sentence, with_failure
 from aurora_operator.controller.fleet import Key
+from aurora_operator.controller.kubelet import VolumeStats
 from aurora_operator.controller.loop import Outcome
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
@@ -86,6 +87,8 @@ class Reconciler:
     plan: Callable[[Observed, Supplies, datetime], Plan]
     supplies: Callable[[], Supplies]
     watcher: Watcher
+    volume_stats: VolumeStats | None = None
+    """Whom to ask about volumes when agents are silent."""
     may_write: Callable[[], bool] = field(default=lambda: True)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     checks: dict[Key, OrderedDict[str, ParameterCheckResult]] = field(default_factory=dict)
@@ -104,6 +107,8 @@ class Reconciler:
             log.info("%s/%s: gone", namespace, name)
             self.checks.pop(key, None)
             self.watcher.forget(key)
+            if self.volume_stats is not None:
+                self.volume_stats.forget(key)
             await self.agents.forget(key)
             return Outcome(gone=True)
         work = _Pass(self, key, cluster)
@@ -154,13 +159,15 @@ class _Pass:
             self._to.surroundings(), observe.children(self._to.api, *self._key), self._to.snapshots(self._key)
         )
         self._children = {**self._children, "VolumeSnapshot": snapshots}
+        agents, stats = await self._to.agents.statuses(self._key, self._children), self._to.volume_stats
         return Observed(
             cluster=self._cluster,
             operator=self._to.operator,
             children=self._children,
             nodes=nodes,
             storage_classes=classes,
-            agents=await self._to.agents.statuses(self._key, self._children),
+            agents=agents,
+            volume_stats=await stats.read(self._key, self._children, nodes, agents) if stats is not None else {},
             parameter_checks=dict(self._to.checks.get(self._key) or {}),
             snapshot_classes=snapshot_classes,
             source=await self._source(),

@@ -103,6 +103,7 @@ def node_of(raw: Raw) -> Node:
     """A node as placement sees it."""
     spec, metadata = raw.get("spec") or {}, raw["metadata"]
     conditions = (raw.get("status") or {}).get("conditions") or ()
+    addresses = (raw.get("status") or {}).get("addresses") or ()
     taints = spec.get("taints") or ()
     return Node(
         name=metadata["name"],
@@ -110,6 +111,7 @@ def node_of(raw: Raw) -> Node:
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in conditions),
         schedulable=not any(t["key"] == _TAINT_CONTROL_PLANE and t["effect"] != "PreferNoSchedule" for t in taints),
         cordoned=bool(spec.get("unschedulable")),
+        address=next((a["address"] for a in addresses if a.get("type") == "InternalIP"), None),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.volume import VolumeUse
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
 from aurora_operator.planning.objects.instance import ANNOTATION_TEMPLATE
@@ -42,6 +43,8 @@ class Copy:
     error: str | None = None
     """Why its agent did not answer."""
     kind: Literal["instance", "log"] = "instance"
+    kubelet: VolumeUse | None = None
+    """What the kubelet says about its volume, while its agent is silent."""
 
     @property
     def retired(self) -> bool:

@@ -101,6 +101,7 @@ class Facts:
             agent=agent if isinstance(agent, AgentStatus) else None,
             error=agent.error if isinstance(agent, Unreachable) else None,
             kind=kind,
+            kubelet=seen.volume_stats.get(name),
         )
 
     @cached_property

@@ -115,10 +115,12 @@ def grow(
 
 
 def use_of(copy: Copy | None) -> VolumeUse | None:
-    """What is on a copy's volume, from its agent; None if that does not answer."""
+    """What is on a copy's volume, from its agent, or else from the kubelet; None if nobody tells."""
     agent = copy.agent if copy is not None else None
-    if agent is None or agent.volume is not None:
-        return agent.volume if agent is not None else None
+    if agent is None:
+        return copy.kubelet if copy is not None else None
+    if agent.volume is not None:
+        return agent.volume
     return VolumeUse(size_bytes=agent.volume_bytes, used_bytes=agent.volume_used_bytes) if agent.volume_bytes else None
 
 
@@ -143,8 +145,9 @@ def _volume(copy: Copy | None, claim: Raw) -> Volume:
     requested = to_bytes(str(claim["spec"]["resources"]["requests"]["storage"]))
     text = _capacity(claim)
     capacity = to_bytes(text) if text is not None else requested
-    use = use_of(copy)
-    # A file system that was not made larger yet, or whose size nobody knows, is as large as Kubernetes says.
+    use = use_of(copy) if copy is not None and copy.agent is not None else None
+    # A file system that was not made larger yet, or whose size nobody knows, is as large as Kubernetes says. The
+    # kubelet's word is a minute old: it would grow once more for every look in that time.
     return Volume(requested, capacity, min(use.size_bytes, capacity) if use is not None else capacity)
 
 

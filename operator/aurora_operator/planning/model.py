@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 
 from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, ParameterCheckResult
 from aurora_operator.api.settings import Settings
+from aurora_operator.api.volume import VolumeUse
 
 FIELD_MANAGER: Final = "aurora-operator"
 
@@ -85,6 +86,8 @@ class Node:
     """No NoSchedule/NoExecute taint of role control-plane."""
     cordoned: bool = False
     """`spec.unschedulable`: it takes no new pods for now."""
+    address: str | None = None
+    """Its InternalIP."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ class Observed:
     storage_classes: tuple[StorageClass, ...] = ()
     agents: Mapping[str, AgentStatus | Unreachable] = field(default_factory=dict)
     """By instance name, for every pod of the cluster that has an IP."""
+    volume_stats: Mapping[str, VolumeUse] = field(default_factory=dict)
+    """What kubelets say about the volumes of copies whose agent has been silent for a while, by name."""
     parameter_checks: Mapping[str, ParameterCheckResult] = field(default_factory=dict)
     """Answers to `CheckParameters` by its `fingerprint`, kept in memory by the shell; the latest few suffice.
     A call that failed leaves no entry here, so that it is made again."""

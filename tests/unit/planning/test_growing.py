@@ -245,3 +245,22 @@ def test_a_full_log_copy_that_may_not_grow_says_which_field_to_raise() -> None:
     assert "demo-log-1" in message and "raise durability.logVolumeSize" in message
     world.edit(durability={"copies": 6, "logVolumeSize": "4Gi"})
     world.until(lambda: sizes(world)["demo-log-1"] == "4Gi")
+
+
+def test_the_kubelet_is_believed_while_the_agent_is_silent() -> None:
+    """Here a reader's volume that fills by what is its own, and then the writer's with PostgreSQL and agent down."""
+    world = ready()
+    fill(world, "demo-1", GIB)
+    world.unreachable.add("demo-3")
+    world.volume_stats = {"demo-3": VolumeUse(size_bytes=10 * GIB, used_bytes=9 * GIB)}
+    for _ in range(5):
+        world.step()
+    assert sizes(world) == {"demo-1": "10Gi", "demo-2": "10Gi", "demo-3": "20Gi"}, "once, though it says so for long"
+    volume = next(v for v in world.resource["status"]["storage"]["volumes"] if v["name"] == "demo-3")
+    assert volume["usedBytes"] == 9 * GIB
+    world.volume_stats["demo-1"] = VolumeUse(size_bytes=10 * GIB, used_bytes=10 * GIB)
+    world.step()
+    assert sizes(world)["demo-1"] == "10Gi", "its agent answers, and knows better"
+    world.unreachable.add("demo-1")
+    world.step()
+    assert sizes(world)["demo-1"] == "20Gi"

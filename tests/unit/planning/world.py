@@ -18,6 +18,7 @@ from tests.unit.planning.world_agents import Agent, Agents, Disk
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.api.quantity import to_bytes
+from aurora_operator.api.volume import VolumeUse
 from aurora_operator.controller.failures import with_failure
 from aurora_operator.planning import supplies
 from aurora_operator.planning.clone import source_wanted
@@ -71,6 +72,8 @@ class World(Agents):
         self.lost_zones: set[str] = set()
         self.lost_claims: set[str] = set()
         self.stuck_pods: set[str] = set()
+        self.volume_stats: dict[str, VolumeUse] = {}
+        """What kubelets say."""
         self.plans: list[Plan] = []
         self.gone = False
         self.quota: int | None = None
@@ -94,6 +97,7 @@ class World(Agents):
             nodes=self.nodes,
             storage_classes=self.classes,
             agents=agents,
+            volume_stats=dict(self.volume_stats),
             parameter_checks=dict(self.checks),
             snapshot_classes=self.snapshot_classes,
             source=self._source(),
