@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.agent import AgentStatus, Ailment
 from aurora_operator.api.volume import VolumeUse
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
@@ -76,6 +76,11 @@ class Copy:
         if self.statefulset is not None and not is_leaving(self.statefulset):
             return True
         return self.claim is not None and not self.retired and not is_leaving(self.claim)
+
+    @property
+    def ailment(self) -> Ailment | None:
+        """What is wrong with it, as its agent says."""
+        return self.agent.ailment if self.agent is not None else None
 
     @property
     def pod_ready(self) -> bool:

@@ -17,12 +17,23 @@ WORTH: Final = 1.25
 
 
 def held_back(facts: Facts) -> tuple[str, ...]:
-    """The instances that have less than their load asks for, a sentence each."""
+    """The instances that have less than their load asks for, and what to do about it, two sentences each."""
     return tuple(
-        f"{agent.name} has {agent.capacity.now:g} of {agent.capacity.wanted:g} ACU: {agent.capacity.obstacle}"
+        f"{agent.name} has {agent.capacity.now:g} of {agent.capacity.wanted:g} ACU: "
+        f"{agent.capacity.obstacle.rstrip('. ')}. {_advice(facts.node_of(agent.name), agent.capacity.obstacle)}"
         for agent in sorted(facts.answering, key=lambda agent: agent.name)
         if agent.capacity is not None and agent.capacity.obstacle is not None
     )
+
+
+def _advice(node: str | None, obstacle: str) -> str:
+    where = f"node {node}" if node is not None else "its node"
+    if "Infeasible" in obstacle:
+        return (
+            f"Even empty, {where} is too small: lower maxCapacity; or add a larger node to its zone, cordon this one, "
+            "and delete the instance's pod (the writer's after a switchover)."
+        )
+    return f"It is asked for again every minute: move other pods off {where}, or add a node to its zone."
 
 
 def waiting(facts: Facts) -> tuple[str, str] | None:

@@ -55,7 +55,8 @@ def find_losses(spec: AuroraClusterSpec, facts: Facts) -> Losses:
             continue
         since[copy.name] = old or facts.now.replace(microsecond=0)
         why[copy.name] = reason or "it is not up to date again yet"
-        if given_up or (ill is not None and copy.kind == "log"):
+        # One that is full may only have to wait until its volume has grown.
+        if given_up or (ill is not None and copy.kind == "log" and copy.ailment != "full"):
             lost.add(copy.name)
             if copy.kind == "instance" and (volume_gone(copy, facts) is not None or ill is not None):
                 broken.add(copy.ordinal)
@@ -65,7 +66,7 @@ def find_losses(spec: AuroraClusterSpec, facts: Facts) -> Losses:
 def _ill(copy: Copy) -> str | None:
     """What its agent says is wrong with its volume, where only another volume helps. A damaged instance is cloned
     again by its agent; a full one needs more room, not another copy."""
-    ailment = copy.agent.ailment if copy.agent is not None else None
+    ailment = copy.ailment
     if ailment == "disk" or (copy.kind == "log" and ailment in ("corruption", "full")):
         return f"its volume is ill ({ailment})"
     return None

@@ -105,6 +105,20 @@ def test_a_log_copy_whose_volume_is_ill_is_replaced_in_its_zone() -> None:
     assert any(e.reason == "CopyLost" and "corruption" in e.message for made in world.plans for e in made.events)
 
 
+def test_a_log_copy_that_is_full_has_time_to_grow() -> None:
+    world = whole()
+    before = voters(world)
+    world.ailments["demo-log-2"] = "full"
+    world.frozen.add("demo-log-2")
+    steps(world, DELAY // 2)
+    assert voters(world) == before and world.logs == ["demo-log-1", "demo-log-2", "demo-log-3"]
+    del world.ailments["demo-log-2"]
+    steps(world, 2 * DELAY)
+    assert voters(world) == before
+    world.ailments["demo-log-2"] = "full"
+    world.until(lambda: "demo-log-2" not in voters(world) and len(voters(world)) == 6, steps=2 * DELAY)
+
+
 def test_an_instance_whose_volume_is_lost_is_replaced_and_the_volume_kept() -> None:
     world = whole()
     world.kill("demo-3")

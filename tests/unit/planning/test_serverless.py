@@ -97,6 +97,7 @@ def test_a_writer_whose_node_is_too_small_hands_over_to_a_reader_with_room() -> 
     assert any("no room" in why for why in made.why)
     assert world.condition("CapacityMet")["reason"] == "NodeTooSmall"
     assert any(e.reason == "NodeTooSmall" and "Infeasible" in e.message for e in made.events)
+    assert "add a larger node to its zone" in world.condition("CapacityMet")["message"]
     world.capacities = {f"demo-{n}": capacity(6) for n in (1, 2, 3)}
     world.settle()
     assert world.leader == "demo-3"
