@@ -24,15 +24,16 @@ class PostgresError(Exception):
 
 
 class ToolError(PostgresError):
-    """A program of PostgreSQL failed. `output` is the end of what it said."""
+    """A program of PostgreSQL failed. `output` is the end of what it said, `answer` what it wrote to its output."""
 
-    def __init__(self, tool: str, returncode: int | None, output: str) -> None:
+    def __init__(self, tool: str, returncode: int | None, output: str, answer: str = "") -> None:
         why = "took too long" if returncode is None else f"ended with {returncode}"
         said = f": {output.strip()}" if output.strip() else ""
         super().__init__(f"{tool} {why}{said}")
         self.tool = tool
         self.returncode = returncode
         self.output = output
+        self.answer = answer
 
 
 class ServerError(PostgresError):
@@ -70,6 +71,7 @@ Cause = Literal[
     "certificate",  # the destination's certificate is not trusted
     "passphrase",  # what is there cannot be decrypted
     "mismatch",  # what is there is of another database
+    "damaged",  # a file that is there is not what was stored
     "busy",  # another backup or clean-up is under way
     "other",
 ]

@@ -24,7 +24,11 @@ LONG_SECONDS: Final = 7 * 24 * 3600.0
 
 _PERCENT: Final = re.compile(r"\((?:bundle [^,]+, )?[\d.]+[KMGTP]?B, (\d+(?:\.\d+)?)%\)", re.ASCII)
 _ERROR: Final = re.compile(r"(?:P\d+\s+)?ERROR: \[(\d+)\]: (.*)", re.ASCII)
+_CHATTER: Final = re.compile(r"(?:P\d+\s+)?(?:INFO|DETAIL): .*", re.ASCII)
+"""What is under way, with all options by name: `io-timeout` is no sign of one."""
 _CAUSES: Final[tuple[tuple[str, Cause, str], ...]] = (
+    (r"does not match expected checksum|[Dd]ata corruption detected|zstd error|unable to decompress", "damaged",
+     "a file in the destination is damaged"),
     (r"403 \(Forbidden\)|AccessDenied|SignatureDoesNotMatch", "credentials", "the destination refuses the credentials"),
     (r"InvalidAccessKeyId|UserNotFound|401 \(Unauthorized\)", "credentials", "the destination refuses the credentials"),
     (r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist", "bucket", "the bucket does not exist"),
@@ -42,6 +46,7 @@ _CAUSES: Final[tuple[tuple[str, Cause, str], ...]] = (
 
 def explain(output: str, returncode: int | None) -> RepositoryError:
     """pgBackRest's words as an error with its cause. Pure. What may be secret, it has left out itself."""
+    output = _CHATTER.sub("", output)
     match = _ERROR.search(output)
     said = " ".join((match[2] if match else output).split())[:300]
     if returncode is None:
@@ -139,7 +144,13 @@ class PgBackRest:
     async def restore(self, pgdata: Path, label: str, *, on_progress: Callable[[float], None] | None = None) -> None:
         """Restore a backup's files into an empty directory, with nothing said about recovery."""
         command = ["restore", f"--set={label}", f"--pg1-path={pgdata}", "--type=none"]
-        await self._run(*command, timeout=LONG_SECONDS, on_progress=on_progress)
+        try:
+            await self._run(*command, timeout=LONG_SECONDS, on_progress=on_progress)
+        except RepositoryError as error:
+            if error.cause != "passphrase":
+                raise
+            # Whoever knows the label has read the list of backups, so the passphrase is right.
+            raise RepositoryError("damaged", f"a file in the destination is damaged: {error}") from error
 
     async def archive_get(self, name: str, target: Path) -> bool:
         """Fetch a WAL segment or a timeline's history from the archive; whether it is there."""

@@ -176,6 +176,12 @@ def test_which_timelines_file_holds_a_place() -> None:
         ("ERROR: [049]: unable to get address for 'x': [-2] Name or service not known", 49, "unreachable"),
         ("ERROR: [050]: unable to acquire lock on file", 50, "busy"),
         ("", None, "unreachable"),
+        (
+            "P00   INFO: restore command begin: --io-timeout=15\nERROR: [029]: local-1: unable to flush",
+            29,
+            "passphrase",
+        ),
+        ("ERROR: [101]: error restoring 'x': actual checksum 'a' does not match expected checksum 'b'", 101, "damaged"),
         ("ERROR: [025]: something new", 25, "other"),
     ],
 )
