@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from tests.e2e import kube
+from tests.e2e import faults, kube
 from tests.e2e.kube import until
 from tests.integration.certificates import Authority
 from tests.kind import s3
 from tests.kind.cache import root
 from tests.kind.context import Context
+from tests.kind.docker import docker
 
 NAME = "s3"
 BUCKET = "backups"
@@ -65,6 +66,20 @@ def destination(namespace: str, *, bucket: str = BUCKET, credentials: str = "s3"
             "caSecret": {"name": "s3-ca"},
         }
     }
+
+
+def damage(namespace: str, folder: str) -> None:
+    """Overwrite some bytes in the middle of the largest file in a folder of the bucket, behind the server's back."""
+    process = faults.first_process(kube.need("pod", NAME, namespace), NAME)
+    there = f"/proc/{process.pid}/root/data/{BUCKET}{folder}"
+    docker("exec", process.node, "sh", "-ec", _DAMAGE, "sh", there, timeout=30)
+
+
+_DAMAGE = """
+file=$(ls -S -d "$1"/* | head -n 1)
+size=$(stat -c %s "$file")
+dd if=/dev/urandom of="$file" bs=1 count=64 seek=$((size / 2)) conv=notrunc
+"""
 
 
 def _secret(namespace: str, name: str, data: dict[str, str]) -> None:

@@ -30,6 +30,10 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch]
+# Rehearsals of a restore.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [list, watch, create, patch, delete]
 # Where there are any: for clones and snapshots.
 - apiGroups: [snapshot.storage.k8s.io]
   resources: [volumesnapshots]

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from aurora_operator.api.base import Model
 from aurora_operator.api.repository import Destination, Encryption, rules_of_encryption
+from aurora_operator.api.resources import Resources
 from aurora_operator.api.rules import Rule, RuledModel
 
 _HOUR: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -91,6 +92,63 @@ class BackupSchedule(Model):
     )
 
 
+def _cron_field(number: str, words: str = "") -> str:
+    value = f"({number}|{words})" if words else f"({number})"
+    item = rf"([*]|{value}(-{value})?)(/[1-9][0-9]?)?"
+    return f"{item}(,{item})*"
+
+
+_CRON: Final = " +".join(
+    (
+        _cron_field("[0-5]?[0-9]"),
+        _cron_field("[01]?[0-9]|2[0-3]"),
+        _cron_field("0?[1-9]|[12][0-9]|3[01]"),
+        _cron_field("0?[1-9]|1[0-2]", "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"),
+        _cron_field("[0-7]", "SUN|MON|TUE|WED|THU|FRI|SAT"),
+    )
+)
+_CRON_FORM: Final = re.compile(_CRON, re.ASCII | re.IGNORECASE)
+
+CronSchedule = Annotated[
+    str,
+    Field(max_length=100),
+    Rule(
+        cel=f"self.matches('^(?i){_CRON}$')",
+        message="schedule must have cron's five fields (minute, hour, day of the month, month, day of the week), in "
+        "UTC, such as 0 4 * * SUN for every Sunday at four o'clock.",
+        check=lambda text: _CRON_FORM.fullmatch(text) is not None,
+    ),
+]
+"""When, as a CronJob says it. What its form cannot show is judged in planning."""
+
+
+class RestoreRehearsal(Model):
+    """Restores that show that the backups are good: into a place of their own, which is gone afterwards."""
+
+    schedule: CronSchedule | None = Field(
+        default=None,
+        description="When, by cron's five fields, in UTC: 0 4 * * SUN is every Sunday at four o'clock. Default: only "
+        "when it is asked for.",
+    )
+    query: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4096,
+        description="A query on what was restored, which must return one row that begins with true. It runs as a user "
+        "who may read everything and change nothing. Name tables with their schemas.",
+    )
+    database: str | None = Field(
+        default=None, min_length=1, max_length=63, description="The database it runs in. Default: databaseName."
+    )
+    deadline_seconds: Annotated[int, _between("deadlineSeconds", 60, 604800, "seconds")] = Field(
+        default=21600, description="After this long it is called off, and counts as failed."
+    )
+    resources: Resources = Field(
+        default=Resources(),
+        description="CPU and memory of its pod. Default: 250m and 1Gi, whatever the instances have.",
+    )
+
+
 class Backup(RuledModel):
     """Continuous backup: all WAL, at most seconds late, and backups to replay it on."""
 
@@ -103,6 +161,9 @@ class Backup(RuledModel):
         default=2,
         description="How often WAL that does not fill a segment yet is stored, while something is written: what could "
         "be lost if every copy burned. Each time costs a request to the destination.",
+    )
+    restore_rehearsal: RestoreRehearsal | None = Field(
+        default=None, description="Restore the newest backup from time to time, and see whether all is there."
     )
     service_account_annotations: Annotated[dict[str, str], Field(max_length=16)] = Field(
         default_factory=dict,

@@ -35,6 +35,8 @@ STORAGE_HEALTHY: Final = "StorageHealthy"
 
 BACKUP_HEALTHY: Final = "BackupHealthy"
 """All WAL is stored within seconds, and backups are taken. Only where there is `spec.backup`."""
+RESTORE_REHEARSED: Final = "RestoreRehearsed"
+"""The newest backup was restored, and all was there. Only where that is asked for."""
 
 
 class Condition(WireModel):

@@ -13,7 +13,7 @@ PLURAL: Final = "auroraclusters"
 LABEL_CLUSTER: Final = f"{GROUP}/cluster"
 LABEL_INSTANCE: Final = f"{GROUP}/instance"
 LABEL_COMPONENT: Final = f"{GROUP}/component"
-"""`instance` on pods that hold data; `log` on log copies."""
+"""`instance` on pods that hold data; `log` on log copies; `rehearsal` on those of rehearsals."""
 LABEL_ROLE: Final = f"{GROUP}/role"
 """`writer` or `reader`, put on a pod by its own agent once PostgreSQL serves in that role; `log` on log copies."""
 LABEL_ZONE: Final = "topology.kubernetes.io/zone"
@@ -31,6 +31,8 @@ ANNOTATION_ACCEPT_DATA_LOSS: Final = f"{GROUP}/accept-data-loss"
 """On the AuroraCluster: accepts the loss that its status states, by the statement's fingerprint and survivors."""
 ANNOTATION_BACKUP: Final = f"{GROUP}/backup"
 """On the AuroraCluster: asks for a backup: `full`, `diff` or `incr`."""
+ANNOTATION_REHEARSAL: Final = f"{GROUP}/restore-rehearsal"
+"""On the AuroraCluster: asks for a rehearsal of a restore: `now`."""
 
 POSTGRES_PORT: Final = 5432
 PEER_PORT: Final = 8432
@@ -151,6 +153,11 @@ def stanza(cluster: str, uid: str) -> str:
     """What the cluster's backups are called in their destination: no other cluster, not even a later one of the same
     name, ever writes there."""
     return f"{cluster}-{uid[:8]}"
+
+
+def rehearsal_job(cluster: str, token: int) -> str:
+    """The Job of a rehearsal; `token` is a time in seconds since 1970."""
+    return f"{cluster}-rehearsal-{token}"
 
 
 def settings_configmap(cluster: str) -> str:

@@ -151,6 +151,36 @@ class KeptBackup(WireModel):
     stored_bytes: int = Field(description="What it takes in the destination.")
 
 
+class RehearsalResult(WireModel):
+    """What came of a rehearsal."""
+
+    job: str = Field(description="The Job that it was.")
+    result: Literal["Passed", "Failed"] = Field(description="Passed or Failed.")
+    reason: str = Field(description="The same, or why not, in a word.")
+    message: str = Field(description="The same in a sentence.")
+    started_at: datetime | None = Field(default=None, description="When it was begun.")
+    finished_at: datetime = Field(description="When it ended.")
+    duration_seconds: int | None = Field(default=None, description="How long all of it took.")
+    restore_seconds: int | None = Field(
+        default=None, description="How long the restore took, until the database was open."
+    )
+    backup: str | None = Field(default=None, description="The backup that was restored.")
+    restored_lsn: str | None = Field(default=None, description="How far the WAL went that was replayed on it.")
+    restored_time: datetime | None = Field(
+        default=None, description="When the last transaction in it was committed, by the writer's clock."
+    )
+
+
+class RehearsalStatus(WireModel):
+    """Rehearsals of a restore."""
+
+    next_at: datetime | None = Field(default=None, description="When the next one is due by the schedule.")
+    running: str | None = Field(default=None, description="The Job that is under way.")
+    message: str | None = Field(default=None, description="How far that is.")
+    last: RehearsalResult | None = Field(default=None, description="The last one that has ended.")
+    last_passed_at: datetime | None = Field(default=None, description="When one ended last that passed.")
+
+
 class BackupStatus(WireModel):
     """Continuous backup."""
 
@@ -168,6 +198,7 @@ class BackupStatus(WireModel):
         description="The newest backups that are kept, oldest first.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+    rehearsal: RehearsalStatus | None = Field(default=None, description="Rehearsals of a restore.")
 
 
 class VolumeStatus(WireModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -62,6 +63,7 @@ class Metrics(Collector):
         yield epoch
         yield from _members(statuses)
         yield from _volumes(statuses)
+        yield from _rehearsals(statuses)
 
 
 def _members(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
@@ -117,3 +119,36 @@ def _volumes(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
                 if value is not None:
                     family.add_metric([*key, volume["name"]], to_bytes(value) if name == "capacity" else value)
     yield from (*clusters.values(), *copies.values())
+
+
+def _rehearsals(statuses: Mapping[Key, Mapping[str, Any]]) -> Iterator[Metric]:
+    """Of the last rehearsal of a restore, where there was one."""
+    passed = GaugeMetricFamily("aurora_restore_rehearsal_passed", "Whether it passed.", labels=_CLUSTER)
+    ended = GaugeMetricFamily("aurora_restore_rehearsal_end_time_seconds", "When it ended.", labels=_CLUSTER)
+    total = GaugeMetricFamily("aurora_restore_rehearsal_seconds", "How long it took.", labels=_CLUSTER)
+    restore = GaugeMetricFamily(
+        "aurora_restore_rehearsal_restore_seconds", "How long the restore in it took.", labels=_CLUSTER
+    )
+    point = GaugeMetricFamily(
+        "aurora_restore_rehearsal_restored_time_seconds", "The last commit in what it restored.", labels=_CLUSTER
+    )
+    success = GaugeMetricFamily(
+        "aurora_restore_rehearsal_last_passed_time_seconds", "When one ended last that passed.", labels=_CLUSTER
+    )
+    for key, status in statuses.items():
+        rehearsal = (status.get("backup") or {}).get("rehearsal") or {}
+        last = rehearsal.get("last") or {}
+        if last:
+            passed.add_metric(list(key), float(last.get("result") == "Passed"))
+        for family, value in ((total, last.get("durationSeconds")), (restore, last.get("restoreSeconds"))):
+            if value is not None:
+                family.add_metric(list(key), value)
+        moments = (
+            (ended, last.get("finishedAt")),
+            (point, last.get("restoredTime")),
+            (success, rehearsal.get("lastPassedAt")),
+        )
+        for family, moment in moments:
+            if moment is not None:
+                family.add_metric(list(key), datetime.fromisoformat(moment).timestamp())
+    yield from (passed, ended, total, restore, point, success)

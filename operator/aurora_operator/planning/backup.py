@@ -27,7 +27,7 @@ RETRY: Final = timedelta(minutes=5)
 UNSEEN: Final = timedelta(minutes=5)
 """A backup that was taken is looked for in the repository so long."""
 SEGMENT_BYTES: Final = 16 << 20
-_CAUSES: Final = {
+CAUSES: Final = {
     "credentials": reasons.CREDENTIALS_REFUSED,
     "bucket": reasons.BUCKET_MISSING,
     "unreachable": reasons.DESTINATION_UNREACHABLE,
@@ -253,7 +253,7 @@ def _said(report: BackupReport | None, failed: BackupRun | None) -> Said:
         return (
             BACKUP_HEALTHY,
             "False",
-            _CAUSES.get(report.cause, reasons.ARCHIVING_FAILED),
+            CAUSES.get(report.cause, reasons.ARCHIVING_FAILED),
             message[0].upper() + message[1:],
         )
     if report.waits_for_restart:

@@ -63,6 +63,7 @@ def plan_deletion(facts: Facts) -> Deletion:
     if waits is not None:
         return waits
     delete = [_reference("StatefulSet", raw) for raw in _present(facts, "StatefulSet")]
+    delete += [_reference("Job", raw) for raw in _present(facts, "Job")]
     if delete or facts.observed.children.get("StatefulSet"):
         return Deletion(tuple(delete), None, "The instances are shutting down.", _why(delete))
     pods = facts.observed.children.get("Pod", {})

@@ -8,7 +8,13 @@ from pydantic import ValidationError
 
 from aurora_operator.api import reasons
 from aurora_operator.api.conditions import BACKUP_HEALTHY, CAPACITY_MET, SPEC_ACCEPTED, Condition, get_condition
-from aurora_operator.api.status import AuroraClusterStatus, OriginStatus, ReaderAutoscalingStatus
+from aurora_operator.api.status import (
+    AuroraClusterStatus,
+    BackupStatus,
+    OriginStatus,
+    ReaderAutoscalingStatus,
+    RehearsalStatus,
+)
 from aurora_operator.planning.model import EventSpec
 from aurora_operator.planning.storage_status import storage_events
 
@@ -44,6 +50,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += storage_events(before, after)
     events += _readers(before.reader_autoscaling, after.reader_autoscaling)
     events += _backup(before, after)
+    events += _rehearsal(before.backup, after.backup)
     if after.phase != before.phase and after.phase in _PHASES:
         kind, reason = _PHASES[after.phase]
         events.append(EventSpec(kind, reason, after.message or after.phase))
@@ -170,4 +177,18 @@ def _backup(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[Eve
             events.append(
                 EventSpec("Normal", reasons.BACKUP_COMPLETED, f"Backup {backup.label} ({backup.type}) is complete.")
             )
+    return events
+
+
+def _rehearsal(before: BackupStatus | None, after: BackupStatus | None) -> list[EventSpec]:
+    old = (before.rehearsal if before is not None else None) or RehearsalStatus()
+    new = (after.rehearsal if after is not None else None) or RehearsalStatus()
+    events = []
+    if new.running is not None and new.running != old.running:
+        events.append(EventSpec("Normal", reasons.REHEARSAL_STARTED, f"A restore is rehearsed by Job {new.running}."))
+    if new.last is not None and (old.last is None or old.last.job != new.last.job):
+        passed = new.last.result == "Passed"
+        reason = reasons.REHEARSAL_PASSED if passed else reasons.REHEARSAL_FAILED
+        text = new.last.message if passed else f"{new.last.reason}: {new.last.message}"
+        events.append(EventSpec("Normal" if passed else "Warning", reason, text))
     return events

@@ -49,6 +49,7 @@ class Picture:
     power_said: tuple[Said, ...] = ()
     backup: BackupStatus | None = None
     backup_said: Said | None = None
+    rehearsal_said: Said | None = None
     deleting: str | None = None
     """How far deletion is."""
     protected: bool = False

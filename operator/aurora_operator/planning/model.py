@@ -41,6 +41,7 @@ CHILD_KINDS: Final[Mapping[str, str]] = {
     "RoleBinding": "rbac.authorization.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
+    "Job": "batch/v1",
 }
 """Kinds in `Observed.children` and their apiVersions. All are found by the label `names.LABEL_CLUSTER`; the Secret
 `names.app_secret` is looked up by name besides, because a user may have made it before the cluster."""
@@ -267,7 +268,7 @@ class Plan:
     apply: tuple[dict[str, Any], ...] = ()
     """Whole objects for server-side apply; only those that differ from what was observed."""
     create: tuple[dict[str, Any], ...] = ()
-    """Objects to create if absent, never to change: the record."""
+    """Objects to create if absent, never to change: the record, Jobs."""
     delete: tuple[ObjectRef, ...] = ()
     calls: tuple[AgentCall, ...] = ()
     annotations: Mapping[str, str | None] = field(default_factory=dict)

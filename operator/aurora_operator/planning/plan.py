@@ -40,6 +40,7 @@ from aurora_operator.planning.placement import place
 from aurora_operator.planning.power import Power, gateway_of, plan_power
 from aurora_operator.planning.preset import zones_of
 from aurora_operator.planning.readers import Readers, plan_readers
+from aurora_operator.planning.rehearsal import plan_rehearsal
 from aurora_operator.planning.relief import NO_ROOM, roomier
 from aurora_operator.planning.repair import Losses, find_losses, sentences
 from aurora_operator.planning.restore import plan_restore
@@ -164,8 +165,11 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         *request.why,
     ]
     backups = decided.backups
+    rehearsals = plan_rehearsal(spec, facts, backups.status)
+    create += rehearsals.create
+    delete += rehearsals.delete
     calls += [backups.call] if backups.call is not None else []
-    why += backups.why
+    why += [*backups.why, *rehearsals.why]
     finalizers = tuple(facts.metadata.get("finalizers") or ())
     adds = FINALIZER not in finalizers and facts.metadata.get("deletionTimestamp") is None
     picture = Picture(
@@ -179,8 +183,9 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         votes=decided.votes,
         losses=decided.losses,
         data_loss=decided.loss.statement,
-        backup=backups.status,
+        backup=rehearsals.backup,
         backup_said=backups.said,
+        rehearsal_said=rehearsals.said,
         progress=progress.under_way(facts, members, decided.votes, settings, rollout, volumes, verdict, beginning),
         switching=rollout.now is not None and rollout.now.kind == "switchover",
         faults=(
@@ -206,10 +211,11 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
             **decided.loss.annotations,
             **beginning.annotations,
             **backups.annotations,
+            **rehearsals.annotations,
             **({names.ANNOTATION_WAKE: None} if power.woken else {}),
         },
         finalizers=(*finalizers, FINALIZER) if adds else None,
-        events=(*request.events, *decided.loss.events, *backups.events),
+        events=(*request.events, *decided.loss.events, *backups.events, *rehearsals.events),
         why=tuple(why),
     )
     return _report(facts, picture, made)

@@ -6,7 +6,14 @@ from typing import Any
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
-from aurora_operator.api.conditions import BACKUP_HEALTHY, RECONCILED, SPEC_ACCEPTED, Condition, set_condition
+from aurora_operator.api.conditions import (
+    BACKUP_HEALTHY,
+    RECONCILED,
+    RESTORE_REHEARSED,
+    SPEC_ACCEPTED,
+    Condition,
+    set_condition,
+)
 from aurora_operator.api.status import AuroraClusterStatus, Endpoints, MemberStatus
 from aurora_operator.planning.durability import durability_status
 from aurora_operator.planning.facts import Facts
@@ -60,7 +67,9 @@ def _conditions(
     said = [*judgement.conditions, (SPEC_ACCEPTED, verdict.status, verdict.reason, verdict.message)]
     said += [picture.storage_said] if picture.storage_said is not None else []
     said += [picture.backup_said] if picture.backup_said is not None else []
-    conditions = tuple(c for c in conditions if c.type != BACKUP_HEALTHY or picture.backup_said is not None)
+    said += [picture.rehearsal_said] if picture.rehearsal_said is not None else []
+    optional = {BACKUP_HEALTHY: picture.backup_said, RESTORE_REHEARSED: picture.rehearsal_said}
+    conditions = tuple(c for c in conditions if optional.get(c.type, c) is not None)
     for type_, status, reason, message in said:
         conditions = set_condition(
             conditions,

@@ -17,7 +17,7 @@ from aurora_operator.api.cluster import AuroraCluster
 from aurora_operator.api.durability import default_write_quorum, write_quorum_problem
 from aurora_operator.api.rules import sentences
 from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning import clone, restored
+from aurora_operator.planning import clone, rehearsal, restored
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.growing import class_of
 from aurora_operator.planning.model import CheckParameters, Raw
@@ -159,6 +159,7 @@ def impossible(spec: AuroraClusterSpec, facts: Facts) -> tuple[str, ...]:
         *_storage_problems(spec, facts),
         *clone.problems(spec, facts),
         *restored.problems(spec, facts),
+        *rehearsal.problems(spec),
     )
 
 

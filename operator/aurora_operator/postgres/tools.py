@@ -95,7 +95,7 @@ class Tools:
                     os.killpg(process.pid, 9)
                 await process.wait()
         if returncode != 0:
-            raise ToolError(name, returncode, "\n".join(tail))
+            raise ToolError(name, returncode, "\n".join(tail), output.decode(errors="replace"))
         return output
 
     async def version(self) -> str:

@@ -41,6 +41,9 @@ THREE_COPIES: Final = (
     "and less is no majority, so that two halves could both take writes."
 )
 
+_BACKUP: Final[Spec] = {"destination": {"volume": {"claimName": "x"}}}
+_SCHEDULE: Final = "schedule must have cron's five fields (minute, hour, day of the month, month, day of the week), in"
+
 BAD_SPECS: Final = (
     Bad("no-instances", {"instances": 0}, INSTANCES),
     Bad("seventeen-instances", {"instances": 17}, INSTANCES),
@@ -351,6 +354,24 @@ BAD_SPECS: Final = (
     _parameter("max_wal_senders", 5, "max_wal_senders must be a number of at least 40:"),
     _parameter("max_connections", "many", "max_connections must be a number of at least 20:"),
     Bad(
+        "rehearsal-by-a-word",
+        {"backup": {**_BACKUP, "restoreRehearsal": {"schedule": "weekly"}}},
+        _SCHEDULE,
+    ),
+    Bad("rehearsal-at-25", {"backup": {**_BACKUP, "restoreRehearsal": {"schedule": "0 25 * * *"}}}, _SCHEDULE),
+    Bad("rehearsal-by-six", {"backup": {**_BACKUP, "restoreRehearsal": {"schedule": "0 0 4 * * 0"}}}, _SCHEDULE),
+    Bad("rehearsal-step-0", {"backup": {**_BACKUP, "restoreRehearsal": {"schedule": "*/0 4 * * *"}}}, _SCHEDULE),
+    Bad(
+        "rehearsal-in-a-blink",
+        {"backup": {**_BACKUP, "restoreRehearsal": {"deadlineSeconds": 5}}},
+        "deadlineSeconds must be 60 to 604800 seconds.",
+    ),
+    Bad(
+        "rehearsal-in-no-memory",
+        {"backup": {**_BACKUP, "restoreRehearsal": {"resources": {"limits": {"memory": "64Mi"}}}}},
+        "An instance needs at least 256Mi of memory",
+    ),
+    Bad(
         "two-parameters",
         {"parameters": {"fsync": "off", "full_page_writes": "off"}},
         "fsync full_page_writes cannot be set: it protects acknowledged writes and always has its safe value here. "
@@ -517,6 +538,14 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"storage": {"size": "1.5Ti", "storageClassName": "fast", "volumeRetention": {"whenDeleted": "Delete"}}},
     {"cloneFrom": {"cluster": "demo", "type": "full-copy"}},
     {"restoreFrom": {"snapshot": "monday"}},
+    {
+        "backup": {
+            **_BACKUP,
+            "restoreRehearsal": {"schedule": "*/15 0-6,22 1,15 JAN-MAR MON-FRI", "query": "SELECT 1=1"},
+        }
+    },
+    {"backup": {**_BACKUP, "restoreRehearsal": {"schedule": "0 4 * * sun", "database": "shop"}}},
+    {"backup": {**_BACKUP, "restoreRehearsal": {}}},
     {"storage": {"autoscaling": {"enabled": False}}},
     {"readerAutoscaling": {"target": {"metric": "DatabaseConnections", "value": 500}, "disableScaleIn": True}},
     {"storage": {"size": "5Gi", "autoscaling": {"thresholdPercent": 90, "step": "5Gi", "max": "20Gi"}}},

@@ -92,6 +92,7 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.scalingConfiguration.timeoutAction": "RollbackCapacityChange",
         ".spec.serverlessV2ScalingConfiguration.minCapacity": 0.5,
         ".spec.serverlessV2ScalingConfiguration.secondsUntilAutoPause": 300,
+        ".spec.backup.restoreRehearsal.deadlineSeconds": 21600,
         ".spec.storage": {
             "size": "10Gi",
             "volumeRetention": {"whenDeleted": "Retain", "whenScaled": "Delete"},

@@ -106,6 +106,9 @@ async def test_the_probe_complains() -> None:
         await alive(memo=memo)
 
 
+_SUNDAY = "1.7949744e+09"
+
+
 def test_metrics() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry, lambda: True)
@@ -117,12 +120,18 @@ def test_metrics() -> None:
     storage = {"usedBytes": 800, "bytesLeft": 5600, "volumes": [volume, {"name": "demo-2", "size": "10Gi"}]}
     status = {"phase": "Degraded", "epoch": 7, "members": members, "storage": storage}
     metrics.passed(("ns", "demo"), status, seconds=0.2, failed=False)
+    rehearsal = {
+        "last": {"result": "Failed", "finishedAt": "2026-11-25T04:00:00Z", "durationSeconds": 90, "restoreSeconds": 12},
+        "lastPassedAt": "2026-11-18T04:00:00+00:00",
+    }
+    status = {"phase": "Ready", "backup": {"rehearsal": rehearsal}}
+    metrics.passed(("ns", "rehearsed"), status, seconds=0.2, failed=False)
     metrics.passed(("ns", "x"), {"phase": "Ready"}, seconds=0.2, failed=True)
     text = generate_latest(registry).decode()
     for line in (
         "aurora_operator_leader 1.0",
         'aurora_clusters{phase="Degraded"} 1.0',
-        'aurora_clusters{phase="Ready"} 1.0',
+        'aurora_clusters{phase="Ready"} 2.0',
         'aurora_cluster_epoch{cluster="demo",namespace="ns"} 7.0',
         'aurora_member_ready{cluster="demo",instance="demo-1",namespace="ns"} 1.0',
         'aurora_member_ready{cluster="demo",instance="demo-2",namespace="ns"} 0.0',
@@ -132,9 +141,13 @@ def test_metrics() -> None:
         'AuroraVolumeBytesLeftTotal{cluster="demo",namespace="ns"} 5600.0',
         'aurora_member_volume_bytes{cluster="demo",instance="demo-1",namespace="ns"} 1000.0',
         'aurora_member_volume_free_bytes{cluster="demo",instance="demo-1",namespace="ns"} 200.0',
-        'aurora_reconcile_total{result="success"} 1.0',
+        'aurora_restore_rehearsal_passed{cluster="rehearsed",namespace="ns"} 0.0',
+        'aurora_restore_rehearsal_seconds{cluster="rehearsed",namespace="ns"} 90.0',
+        'aurora_restore_rehearsal_restore_seconds{cluster="rehearsed",namespace="ns"} 12.0',
+        f'aurora_restore_rehearsal_last_passed_time_seconds{{cluster="rehearsed",namespace="ns"}} {_SUNDAY}',
+        'aurora_reconcile_total{result="success"} 2.0',
         'aurora_reconcile_total{result="error"} 1.0',
-        "aurora_reconcile_seconds_count 2.0",
+        "aurora_reconcile_seconds_count 3.0",
     ):
         assert line in text.splitlines()
     metrics.forget(("ns", "demo"))

@@ -125,7 +125,7 @@ class FakeApi:
 _PLURALS = {
     "statefulsets", "pods", "persistentvolumeclaims", "services", "endpointslices", "configmaps", "secrets",
     "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "networkpolicies", "nodes",
-    "storageclasses", "auroraclusters",
+    "storageclasses", "auroraclusters", "jobs",
 }  # fmt: skip
 
 

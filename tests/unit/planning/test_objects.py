@@ -115,7 +115,10 @@ def test_only_our_operator_reaches_the_agents() -> None:
         for port in rule["ports"]:
             doors.setdefault(port["port"], []).extend(rule.get("from", ["all"]))
     assert doors[names.POSTGRES_PORT] == ["all"] and doors[names.HEALTH_PORT] == ["all"]
-    assert doors[names.PEER_PORT] == [{"podSelector": {"matchLabels": {names.LABEL_CLUSTER: "demo"}}}]
+    (own,) = doors[names.PEER_PORT]
+    assert own["podSelector"]["matchLabels"] == {names.LABEL_CLUSTER: "demo"}
+    (others,) = own["podSelector"]["matchExpressions"]
+    assert (others["operator"], others["values"]) == ("NotIn", ["rehearsal"])
     operators = doors[names.API_PORT][-1]
     assert operators["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "aurora-system"}
     assert operators["podSelector"]["matchLabels"] == {"app": "op"}

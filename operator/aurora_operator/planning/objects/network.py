@@ -124,7 +124,13 @@ def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[s
     def ports(*numbers: int) -> list[dict[str, Any]]:
         return [{"protocol": "TCP", "port": number} for number in numbers]
 
-    own = {"podSelector": {"matchLabels": {names.LABEL_CLUSTER: identity.name}}}
+    # A rehearsal has nothing to ask of the cluster.
+    own = {
+        "podSelector": {
+            "matchLabels": {names.LABEL_CLUSTER: identity.name},
+            "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "NotIn", "values": ["rehearsal"]}],
+        }
+    }
     operators = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator.namespace}},
         "podSelector": {"matchLabels": dict(operator.pod_labels)},

@@ -1,0 +1,126 @@
+"""The Job of a rehearsal: a pod that sees the repository, and a volume that goes with it."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, Final
+
+from aurora_operator.api import names
+from aurora_operator.api.backup import RestoreRehearsal
+from aurora_operator.api.placement import Image, Scheduling
+from aurora_operator.api.rehearsal import TASK_VARIABLE, RehearsalTask
+from aurora_operator.planning.objects import repositories
+from aurora_operator.planning.objects.common import Identity
+
+COMPONENT: Final = "rehearsal"
+CONTAINER: Final = "rehearsal"
+KEPT_SECONDS: Final = 7 * 24 * 3600
+"""How long a Job that has ended waits for an operator that is away, which deletes it as soon as it has noted the
+result."""
+
+
+def build_rehearsal(
+    identity: Identity,
+    name: str,
+    *,
+    task: RehearsalTask,
+    wanted: RestoreRehearsal,
+    image: str,
+    image_settings: Image,
+    scheduling: Scheduling,
+    size: str,
+    storage_class: str | None,
+) -> dict[str, Any]:
+    """The Job; its pod meets the `restricted` standard, and has no token for the Kubernetes API and no certificate of
+    the cluster. `size` is that of the source's volumes."""
+    # Not an instance: no label of one, or others would take it for a copy.
+    labels = {**identity.labels, names.LABEL_COMPONENT: COMPONENT}
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        # For destinations that know pods by it; it carries no rights in the Kubernetes API without its token.
+        "serviceAccountName": identity.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": names.POSTGRES_UID,
+            "runAsGroup": names.POSTGRES_UID,
+            "fsGroup": names.POSTGRES_UID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(image, image_settings, task, wanted)],
+        "volumes": _volumes(identity, size, storage_class),
+    }
+    repositories.add(pod, repositories.mounts(task.repository, repositories.RESTORE))
+    if scheduling.node_selector:
+        pod["nodeSelector"] = dict(scheduling.node_selector)
+    if scheduling.affinity:
+        pod["affinity"] = deepcopy(scheduling.affinity)
+    if scheduling.tolerations:
+        pod["tolerations"] = [t.model_dump(by_alias=True, exclude_none=True) for t in scheduling.tolerations]
+    if image_settings.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": secret.name} for secret in image_settings.pull_secrets]
+    return identity.object(
+        "Job",
+        name,
+        labels=labels,
+        spec={
+            # A failure is an answer. Only when Kubernetes itself takes the pod away, it begins again.
+            "backoffLimit": 0,
+            "podFailurePolicy": {
+                "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            },
+            "activeDeadlineSeconds": wanted.deadline_seconds,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    )
+
+
+def _container(image: str, image_settings: Image, task: RehearsalTask, wanted: RestoreRehearsal) -> dict[str, Any]:
+    def resource(variable: str, of: str, divisor: str) -> dict[str, Any]:
+        reference = {"containerName": CONTAINER, "resource": of, "divisor": divisor}
+        return {"name": variable, "valueFrom": {"resourceFieldRef": reference}}
+
+    cpu = "requests.cpu" if wanted.resources.cpu_limit_millis is None else "limits.cpu"
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": image_settings.pull_policy,
+        "command": ["python3", "-m", "aurora_operator.agent.rehearsal"],
+        "env": [
+            {"name": TASK_VARIABLE, "value": task.model_dump_json(by_alias=True, exclude_none=True)},
+            resource("AURORA_CPU_MILLIS", cpu, "1m"),
+            resource("AURORA_MEMORY_BYTES", "limits.memory", "1"),
+        ],
+        "resources": wanted.resources.to_kubernetes(),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "data", "mountPath": names.DATA_MOUNT},
+            {"name": "run", "mountPath": names.RUN_DIR},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of the pod's own
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  likewise
+        ],
+    }
+
+
+def _volumes(identity: Identity, size: str, storage_class: str | None) -> list[dict[str, Any]]:
+    claim: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    if storage_class is not None:
+        claim["storageClassName"] = storage_class
+    # Without the cluster's label: it is none of the cluster's volumes.
+    labels = {"app.kubernetes.io/managed-by": "aurora-operator", "app.kubernetes.io/component": COMPONENT}
+    template = {"metadata": {"labels": labels}, "spec": claim}
+    return [
+        {"name": "data", "ephemeral": {"volumeClaimTemplate": template}},
+        {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "512Mi"}},
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+    ]
