@@ -149,10 +149,10 @@ class CapacityRange(WireModel):
         return max(self.least, min(round_up(acu), self.most))
 
     def at_most(self, acu: float) -> float:
-        """The largest capacity that is not above `acu`, else the smallest of the range."""
+        """The largest capacity that there is and that is not above `acu`; below the range too."""
         if self.scaling_point is not None:
-            return max((size for size in self.sizes if size <= acu), default=self.least)
-        return max(self.least, math.floor(acu / STEP) * STEP)
+            return max((size for size in V1_SIZES if size <= acu), default=0.0)
+        return math.floor(acu / STEP) * STEP
 
 
 def round_up(acu: float) -> float:

@@ -202,3 +202,15 @@ async def test_v1_others_have_what_the_writer_has(pod_v1: Pod, monkeypatch: pyte
     monkeypatch.setattr(pod_v1.scaler, "_floor", floor)
     await pod_v1.second(**BUSY_V1)
     assert (pod_v1.kube.asked, pod_v1.looks) == ([4], 0)
+
+
+@pytest.mark.parametrize("range_", [V1.model_copy(update={"least": 8}), CapacityRange(least=8, most=16)])
+async def test_a_node_without_room_for_the_least_is_not_asked_all_the_time(pod: Pod, range_: CapacityRange) -> None:
+    pod.member.capacity, pod.acu = range_, 4.0
+    pod.kube.obstacle = "Deferred: Node didn't have enough resource: cpu"
+    for _ in range(50):
+        await pod.second()
+        if pod.kube.asked and pod.kube.asked[-1] < 8 and pod.kube.asked[-1] > pod.acu:
+            pod.kube.obstacle, pod.acu = "Deferred: likewise", pod.kube.asked[-1]
+    assert pod.kube.asked.count(8) == 1
+    assert pod.copy.capacity.obstacle is not None
