@@ -149,6 +149,9 @@ SNAPSHOT_LOST: Final = "SnapshotLost"
 """Somebody deleted what held the data."""
 DELETING: Final = "Deleting"
 
+READER_MOVED: Final = "ReaderMoved"
+"""A reader whose node is too small begins again on a larger one."""
+
 # Reader autoscaling: events
 READERS_SCALED_OUT: Final = "ReadersScaledOut"
 READERS_SCALED_IN: Final = "ReadersScaledIn"

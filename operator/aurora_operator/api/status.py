@@ -71,6 +71,12 @@ class MemberStatus(WireModel):
     message: str | None = Field(default=None, description="More about its phase, such as the progress of a copy.")
     capacity: float | None = Field(default=None, description="Capacity in force of a serverless instance, in ACU.")
     wanted_capacity: float | None = Field(default=None, description="Capacity that its load asks for, in ACU.")
+    too_small_since: datetime | None = Field(
+        default=None, description="Since when its node has been too small for the capacity that its load asks for."
+    )
+    moved_at: datetime | None = Field(
+        default=None, description="When it was started again last because of that, for a larger node."
+    )
     capacity_reason: str | None = Field(
         default=None, description="What asks for that capacity, or why it is not in force."
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from aurora_operator.api import names
+from aurora_operator.api.quantity import is_quantity, to_bytes, to_millis
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import NotFound
 from aurora_operator.kube.resources import CHILDREN, CLUSTER, NODE, STORAGE_CLASS, Resource
@@ -104,6 +105,7 @@ def node_of(raw: Raw) -> Node:
     spec, metadata = raw.get("spec") or {}, raw["metadata"]
     conditions = (raw.get("status") or {}).get("conditions") or ()
     addresses = (raw.get("status") or {}).get("addresses") or ()
+    allocatable = (raw.get("status") or {}).get("allocatable") or {}
     taints = spec.get("taints") or ()
     return Node(
         name=metadata["name"],
@@ -112,7 +114,13 @@ def node_of(raw: Raw) -> Node:
         schedulable=not any(t["key"] == _TAINT_CONTROL_PLANE and t["effect"] != "PreferNoSchedule" for t in taints),
         cordoned=bool(spec.get("unschedulable")),
         address=next((a["address"] for a in addresses if a.get("type") == "InternalIP"), None),
+        memory_bytes=_amount(allocatable.get("memory"), to_bytes),
+        cpu_millis=_amount(allocatable.get("cpu"), to_millis),
     )
+
+
+def _amount(text: object, convert: Callable[[str], int]) -> int:
+    return convert(text) if isinstance(text, str) and is_quantity(text) else 0
 
 
 def storage_class_of(raw: Raw) -> StorageClass:

@@ -14,6 +14,8 @@ from aurora_operator.api.status import (
     ReaderAutoscalingStatus,
     StorageStatus,
 )
+from aurora_operator.planning.moving import NONE as NO_MOVES
+from aurora_operator.planning.moving import Moves
 from aurora_operator.planning.repair import NONE as NO_LOSSES
 from aurora_operator.planning.repair import Losses
 from aurora_operator.planning.validation import Verdict
@@ -34,6 +36,7 @@ class Picture:
     voters: tuple[str, ...] = ()
     votes: Votes | None = None
     losses: Losses = NO_LOSSES
+    moves: Moves = NO_MOVES
     data_loss: DataLossStatus | None = None
     progress: tuple[str, ...] = ()
     """What is under way, a sentence each."""

@@ -89,6 +89,10 @@ class Node:
     """`spec.unschedulable`: it takes no new pods for now."""
     address: str | None = None
     """Its InternalIP."""
+    memory_bytes: int = 0
+    """What it can give to pods; 0 if it does not say."""
+    cpu_millis: int = 0
+    """Likewise, in thousandths."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from aurora_operator.api import names
+from aurora_operator.api import names, reasons
 from aurora_operator.api.capacity import capacity_resources
 from aurora_operator.api.origin import Origin, RestoreOrigin
 from aurora_operator.api.spec import AuroraClusterSpec
@@ -25,7 +25,18 @@ from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.judgement_model import Picture
 from aurora_operator.planning.logcopies import LogCopies, plan_log_copies
 from aurora_operator.planning.members import Members, choose_members
-from aurora_operator.planning.model import AgentCall, ObjectRef, Observed, Plan, PushSettings, StopWriter, Supplies
+from aurora_operator.planning.model import (
+    AgentCall,
+    EventSpec,
+    ObjectRef,
+    Observed,
+    Plan,
+    PushSettings,
+    StopWriter,
+    Supplies,
+)
+from aurora_operator.planning.moving import NONE as NO_MOVES
+from aurora_operator.planning.moving import Moves, plan_moves
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.access import build_access, build_disruption_budget, build_log_access
 from aurora_operator.planning.objects.common import decode_data, is_leaving
@@ -81,6 +92,7 @@ class _Decided:
     beginning: Beginning
     seeding: Seeding
     readers: Readers
+    moves: Moves
 
 
 def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
@@ -182,6 +194,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         power_said=power.conditions,
         votes=decided.votes,
         losses=decided.losses,
+        moves=_moved(decided, facts),
         data_loss=decided.loss.statement,
         backup=rehearsals.backup,
         backup_said=backups.said,
@@ -215,7 +228,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
             **({names.ANNOTATION_WAKE: None} if power.woken else {}),
         },
         finalizers=(*finalizers, FINALIZER) if adds else None,
-        events=(*request.events, *decided.loss.events, *backups.events, *rehearsals.events),
+        events=(*request.events, *decided.loss.events, *backups.events, *rehearsals.events, *_told(rollout)),
         why=tuple(why),
     )
     return _report(facts, picture, made)
@@ -259,8 +272,9 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
         backups = replace(backups, call=None, why=())
     if power.for_backup:
         backups = replace(backups, status=woken(backups.status, facts.now))
+    moves = plan_moves(spec, members, facts) if power.mode == "on" else NO_MOVES
     statefulsets = {
-        o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o], beginning.origin))
+        o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o], beginning.origin, moves))
         for o in members.present
     }
     votes = choose_votes(own, readers.without(members, facts), zones, facts, losses.lost, loss.given_up)
@@ -279,6 +293,7 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
         facts,
         requested=room or request.target,
         requested_because=NO_ROOM if room is not None else "it was asked for",
+        moves=moves,
     )
     if power.mode != "on":
         rollout = Rollout()
@@ -311,7 +326,21 @@ def _decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> _Decide
         beginning,
         seeding,
         readers,
+        moves,
     )
+
+
+def _told(rollout: Rollout) -> list[EventSpec]:
+    now = rollout.now
+    return [EventSpec("Normal", reasons.READER_MOVED, now.why)] if now is not None and now.kind == "move" else []
+
+
+def _moved(decided: _Decided, facts: Facts) -> Moves:
+    """With what is done now."""
+    now = decided.rollout.now
+    if now is None or now.kind != "move":
+        return decided.moves
+    return replace(decided.moves, tried={**decided.moves.tried, now.instance: facts.now.replace(microsecond=0)})
 
 
 def _first_data(facts: Facts, spec: AuroraClusterSpec, bootstrap: int, supplies: Supplies) -> Beginning:
@@ -335,13 +364,18 @@ def _mounts(facts: Facts, spec: AuroraClusterSpec, ordinal: int, origin: Origin 
     return (*found, *repositories.kept(copy.statefulset if copy is not None else None, repositories.RESTORE))
 
 
-def _instance(facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None, origin: Origin | None) -> Instance:
+def _instance(
+    facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None, origin: Origin | None, moves: Moves
+) -> Instance:
     capacity, copy = spec.capacity_of(ordinal), facts.copies.get(ordinal)
     resources = spec.resources_of(ordinal)
     if capacity is not None:
         seen = copy.agent.capacity if copy is not None and copy.agent is not None else None
         before = start_of(copy.statefulset) if copy is not None else None
-        resources = capacity_resources(start_capacity(before, seen.now if seen is not None else None, capacity))
+        start = moves.starts.get(ordinal)
+        if start is None:
+            start = start_capacity(before, seen.now if seen is not None else None, capacity)
+        resources = capacity_resources(start)
     return Instance(
         ordinal=ordinal,
         image=spec.image.name or facts.observed.operator.default_image,

@@ -8,7 +8,7 @@ time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from aurora_operator.api import names
@@ -17,6 +17,7 @@ from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.model import AgentCall, ObjectRef, Restart, Switchover
+from aurora_operator.planning.moving import Moves
 from aurora_operator.planning.objects.common import is_leaving
 from aurora_operator.planning.objects.instance import ANNOTATION_TEMPLATE
 from aurora_operator.planning.voting import Votes
@@ -24,7 +25,7 @@ from aurora_operator.planning.voting import Votes
 _BUSY: Final = frozenset({"Initialising", "Cloning", "Recovering", "Rewinding", "Promoting", "Electing", "Resigning"})
 """Phases that lead somewhere, and would begin again after an interruption."""
 
-Kind = Literal["replace", "restart", "switchover"]
+Kind = Literal["replace", "restart", "switchover", "move"]
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ def plan_rollout(
     *,
     requested: str | None = None,
     requested_because: str = "it was asked for",
+    moves: Moves | None = None,
 ) -> Rollout:
     """The one thing to do next. `templates` are the fingerprints that pods should have, by name; `requested` is the
-    instance that should be the writer, and why."""
+    instance that should be the writer, and why; `moves` are pods that would be better off on another node."""
     copies = [facts.copies[o] for o in members.present if o in facts.copies]
     logs = [facts.log_copies[n] for n in votes.present_logs if n in facts.log_copies and n not in votes.leaving_logs]
     copies += logs
@@ -72,6 +74,9 @@ def plan_rollout(
             return Rollout(_replace(copy, f"its pod cannot run: {copy.stuck}"), todo)
         if _given_up(copy) and _will_be_new(copy, templates):
             return Rollout(_replace(copy, "it is out of date, and its agent has given up"), todo)
+    for copy in copies:
+        if moves is not None and copy.name in moves.smaller:
+            return Rollout(_replace(copy, moves.smaller[copy.name]), todo)
     leader = facts.leader
     needed = bool(todo or requested or members.writer_leaving is not None)
     if leader is None:
@@ -108,6 +113,9 @@ def plan_rollout(
         if writer in outdated and not _will_be_new(writer, templates):
             return Rollout(None, todo, f"the StatefulSet of {writer.name} is being updated")
         return Rollout(_replace(writer, "it has to be restarted, and no other instance can take over"), todo)
+    for copy in readers:
+        if moves is not None and copy.name in moves.elsewhere:
+            return Rollout(replace(_replace(copy, moves.elsewhere[copy.name]), kind="move"), todo)
     return Rollout(None, todo)
 
 

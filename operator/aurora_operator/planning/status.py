@@ -118,6 +118,8 @@ def _members(facts: Facts, picture: Picture) -> tuple[MemberStatus, ...]:
                 ailment=agent.ailment if agent is not None else None,
                 missing_since=picture.losses.since.get(name),
                 message=member_message(copy),
+                too_small_since=picture.moves.since.get(name),
+                moved_at=picture.moves.tried.get(name),
                 **_capacity(agent),
             )
         )

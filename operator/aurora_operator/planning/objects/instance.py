@@ -116,8 +116,12 @@ def fingerprint(template: dict[str, Any], *, scales: bool) -> str:
 
 def start_of(statefulset: Raw | None) -> float | None:
     """The capacity, in ACU, with which a StatefulSet's next pod would start; None if it cannot be told."""
-    containers = statefulset["spec"]["template"]["spec"].get("containers") or () if statefulset is not None else ()
-    for container in containers:
+    return capacity_of_pod(statefulset["spec"]["template"]) if statefulset is not None else None
+
+
+def capacity_of_pod(pod: Raw | None) -> float | None:
+    """The capacity, in ACU, with which a pod was made; None if it cannot be told."""
+    for container in (pod["spec"].get("containers") or ()) if pod is not None else ():
         memory = ((container.get("resources") or {}).get("limits") or {}).get("memory")
         if container.get("name") == names.CONTAINER and memory is not None and is_quantity(memory):
             return to_bytes(memory) / ACU_BYTES
