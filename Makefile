@@ -73,7 +73,9 @@ csi: setup ## Run the test cluster's CSI driver on the real kernel, and the CSI 
 	@$(SUDO) $(PYTHON) -m tests.kind.csi.sanity
 
 e2e: operator ## Run the end-to-end tests on the kind cluster
-	@.venv/bin/pytest tests/e2e --durations 15
+	@rm -f build/e2e/measurements.json
+	@.venv/bin/pytest tests/e2e -m "not alone" --numprocesses 2 --dist loadgroup --durations 15
+	@.venv/bin/pytest tests/e2e -m alone --durations 10
 
 faults: operator ## Inject every fault, then random ones, into a cluster under load: make faults MINUTES=5 SEED=7
 	@AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) \

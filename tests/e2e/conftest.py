@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -13,7 +14,7 @@ import pytest
 from tests.e2e import diagnosis, kube, operating, outages
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.client import Client
-from tests.kind import chart, tools
+from tests.kind import cache, chart, tools
 from tests.kind.context import require_own_context
 from tests.kind.shell import HarnessError
 
@@ -37,18 +38,20 @@ def surroundings() -> None:
 def operator(surroundings: None) -> None:
     """One operator runs, of the newest image that was built; its chart is installed if it is not yet."""
     try:
-        chart.install()
-        operating.scale(1)
+        with (cache.root() / "operator.lock").open("w") as lock:  # two processes may share the tests
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            chart.install()
+            operating.scale(1)
     except (AssertionError, HarnessError) as error:
         pytest.exit(f"The operator does not run: {error}\nRun `make cluster` first, or `make test`.", returncode=2)
 
 
-@pytest.fixture(scope="session")
-def measure() -> Measure:
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Measure:
     """Note a figure; all are printed at the end, and kept in build/e2e/measurements.json."""
 
     def note(name: str, value: Any) -> None:
-        _measurements[name] = round(value, 3) if isinstance(value, float) else value
+        request.node.user_properties.append((name, round(value, 3) if isinstance(value, float) else value))
 
     return note
 
@@ -74,7 +77,7 @@ class Shared:
         return self._cluster
 
     def release(self) -> None:
-        """Delete it, if it is there: two cores carry one cluster at a time."""
+        """Delete it, if it is there: two cores carry one cluster beside another process's."""
         self._cluster = None
         self._holder.close()
 
@@ -147,8 +150,16 @@ def _namespace(name: str) -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what needs no cluster or the shared one, then what makes its own: the shared one is made once."""
-    items.sort(key=lambda item: "namespace" in getattr(item, "fixturenames", ()) and "admission" not in item.nodeid)
+    """First what needs no cluster or the shared one, then what makes its own: the shared one is made once, and by one
+    process only, where two share the tests."""
+
+    def own(item: pytest.Item) -> bool:
+        return "namespace" in getattr(item, "fixturenames", ()) and "admission" not in item.nodeid
+
+    items.sort(key=own)
+    for item in items:
+        group = "shared" if "cluster" in getattr(item, "fixturenames", ()) and not own(item) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -161,6 +172,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect what was measured; in the process that reports, wherever the test ran."""
+    if report.when == "teardown":
+        _measurements.update(report.user_properties)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was measured."""
     if _measurements:
@@ -168,4 +185,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, value in _measurements.items():
             terminalreporter.write_line(f"{name}: {json.dumps(value)}")
         diagnosis.FOLDER.mkdir(parents=True, exist_ok=True)
-        (diagnosis.FOLDER / "measurements.json").write_text(json.dumps(_measurements, indent=1))
+        file = diagnosis.FOLDER / "measurements.json"
+        before = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(before | _measurements, indent=1))

@@ -15,7 +15,7 @@ from tests.e2e.probe import Probe
 
 from aurora_operator.api import names
 
-pytestmark = pytest.mark.usefixtures("healed")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("healed")]
 
 CASES = [
     Case("pod-cut-off", on_pod(outages.cut_off_pod)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.e2e import kube, outages
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
@@ -10,6 +11,8 @@ from tests.e2e.probe import Probe
 from tests.kind.context import kubectl
 
 from aurora_operator.api import names
+
+pytestmark = pytest.mark.alone
 
 SPEC = dict(SMALL) | {"durability": {"repairDelaySeconds": 10}}
 

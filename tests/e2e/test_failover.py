@@ -12,6 +12,8 @@ from tests.e2e.probe import Probe
 
 from aurora_operator.api import names
 
+pytestmark = pytest.mark.alone
+
 LONGEST_GAP = 10.0
 """Seconds without a write beyond which a failover has gone wrong; bench/failover says how long they take."""
 

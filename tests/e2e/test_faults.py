@@ -14,7 +14,7 @@ from tests.e2e.probe import Probe
 
 from aurora_operator.api import names
 
-pytestmark = pytest.mark.usefixtures("healed")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("healed")]
 
 CASES = [
     Case("postgres-frozen", on_pod(outages.frozen_postgres)),

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+import pytest
 from tests.e2e import kube, operating, outages
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
@@ -15,6 +16,8 @@ from tests.e2e.probe import Probe
 from tests.kind.context import KUBE_CONTEXT
 
 from aurora_operator.api import names
+
+pytestmark = pytest.mark.alone
 
 SIX: dict[str, Any] = dict(SMALL) | {"durability": {"repairDelaySeconds": 10}}
 THREE: dict[str, Any] = dict(SMALL) | {"durability": {"copies": 3}}

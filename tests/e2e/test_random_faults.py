@@ -25,7 +25,7 @@ from aurora_operator.api import names
 
 MINUTES = float(os.environ.get("AURORA_FAULT_MINUTES", "0.7"))
 SEED = int(os.environ.get("AURORA_FAULT_SEED", str(random.SystemRandom().randrange(1_000_000))))
-pytestmark = pytest.mark.usefixtures("healed")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("healed")]
 
 WAKING = 1.0
 """Seconds in which what was frozen notices what it missed."""
