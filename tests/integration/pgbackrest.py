@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.integration.binaries import CACHE
+from tests.kind.cache import lock
 from tests.kind.shell import output
 from tests.kind.tools import parse_version
 
@@ -37,6 +38,11 @@ def find() -> str:
 
 
 def _fetched() -> Path:
+    with lock(CACHE / "lock", "it fetches pgBackRest"):
+        return _fetch()
+
+
+def _fetch() -> Path:
     """Trixie's package with all its libraries, and the loader of its C library to start it with."""
     folder = CACHE / "pgbackrest-trixie"
     program = folder / "pgbackrest"

@@ -39,8 +39,10 @@ def binary(module: Path, package: str = ".", *, name: str, ldflags: Sequence[str
     key = cache.digest(module, package, flags, version(), *ENVIRONMENT.values())
     target = cache.slot(f"bin-{name}", key)
     if not target.exists():
-        with step(f"compile {name}"), cache.heavy(), cache.filling(target) as made:
-            run(["go", "build", "-ldflags", flags, "-v", "-o", made, package], cwd=module, env=ENVIRONMENT)
+        with step(f"compile {name}"), cache.heavy():
+            if not target.exists():  # another process may have made it meanwhile
+                with cache.filling(target) as made:
+                    run(["go", "build", "-ldflags", flags, "-v", "-o", made, package], cwd=module, env=ENVIRONMENT)
     return target
 
 
@@ -50,11 +52,13 @@ def installed(package: str, release: str, *, name: str, ldflags: Sequence[str] =
     key = cache.digest(package, release, flags, version())
     target = cache.slot(f"bin-{name}", key)
     if not target.exists():
-        with step(f"compile {name} {release}"), cache.heavy(), cache.filling(target) as made:
-            folder = made.parent / "gobin"
-            environment = ENVIRONMENT | {"GOBIN": str(folder)}
-            run(["go", "install", "-v", "-ldflags", flags, f"{package}@{release}"], env=environment)
-            next(folder.iterdir()).rename(made)
+        with step(f"compile {name} {release}"), cache.heavy():
+            if not target.exists():
+                with cache.filling(target) as made:
+                    folder = made.parent / "gobin"
+                    environment = ENVIRONMENT | {"GOBIN": str(folder)}
+                    run(["go", "install", "-v", "-ldflags", flags, f"{package}@{release}"], env=environment)
+                    next(folder.iterdir()).rename(made)
     return target
 
 
