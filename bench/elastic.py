@@ -4,7 +4,7 @@ Makes a cluster of one instance in namespace `bench`, of 0.5 to 8 ACU, and measu
 
 scaling: four sessions compute and commit for 30 s; the time from there to the higher limit in the container's control
     group, and the commits that failed or were lost meanwhile.
-burst: pgbench with 16 clients for 60 s out of nothing, and three minutes more: how capacity follows, and goes down.
+burst: pgbench with 16 clients for 60 s out of nothing, and what becomes of the capacity in 150 s after it.
 waking: the cluster pauses again and again and is woken by one client: from the connection to the session.
 many: the same with a thousand clients at once.
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,10 +36,11 @@ from aurora_operator.api.capacity import ACU_BYTES, ACU_CPU_MILLIS
 from aurora_operator.planning.capacity import CPU_TARGET
 from bench import machine
 from bench.plot import Series, svg
+from bench.wakes import figures, run, wake, where
 
 NAMESPACE = "bench"
 PAUSE_SECONDS = 5
-LEAD_SECONDS, BURST_SECONDS, AFTER_SECONDS = 10, 60, 180
+LEAD_SECONDS, BURST_SECONDS, AFTER_SECONDS = 10, 60, 150
 TOLD = {
     "transactions": r"number of transactions actually processed: (\d+)",
     "failed": r"number of failed transactions: (\d+)",
@@ -55,27 +55,6 @@ SPEC: dict[str, Any] = {
     "serverlessV2ScalingConfiguration": {"minCapacity": 0.5, "maxCapacity": 8},
     "storage": {"size": "2Gi"},
 }
-CLIENTS = """
-import asyncio, json, sys, time
-import psycopg
-
-async def one(target):
-    begun = time.monotonic()
-    try:
-        async with await psycopg.AsyncConnection.connect(target) as connection:
-            await connection.execute("SELECT 1")
-            took = time.monotonic() - begun
-            await asyncio.sleep(1)
-            return took
-    except psycopg.Error as error:
-        return str(error).strip().splitlines()[0]
-
-async def main():
-    target = sys.argv[1]
-    print(json.dumps(await asyncio.gather(*(one(target) for _ in range(int(sys.argv[2]))))))
-
-asyncio.run(main())
-"""
 WORK = """
 import json, sys, threading, time
 import psycopg
@@ -180,15 +159,9 @@ def measure(part: str, cluster: AuroraCluster, client: Client, arguments: argpar
     operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", str(PAUSE_SECONDS))
     cluster.change({"serverlessV2ScalingConfiguration": {"minCapacity": 0, "maxCapacity": 8}})
     if part == "many":
-        return figures(wake(cluster, client, arguments.clients))
-    return figures([seconds for _ in range(arguments.wakes) for seconds in wake(cluster, client, 1)])
-
-
-def run(client: Client, cluster: AuroraCluster, script: str, *words: str, timeout: float) -> Any:
-    """A Python script in the client's pod; what it prints as JSON."""
-    target = client.conninfo(cluster.name, connect_timeout="120")
-    command = ("python3", "-", target, *words)
-    return json.loads(kube.execute(cluster.namespace, POD, CONTAINER, *command, stdin=script, timeout=timeout))
+        return figures(wake(cluster, client, arguments.clients).sessions)
+    wakes = [wake(cluster, client, 1) for _ in range(arguments.wakes)]
+    return {**figures([seconds for one in wakes for seconds in one.sessions]), "where": where(wakes)}
 
 
 def watch(cluster: AuroraCluster, seconds: float) -> list[Sample]:
@@ -229,13 +202,13 @@ def growth(seen: list[Sample], begun: float) -> dict[str, Any]:
 
 
 def burst(cluster: AuroraCluster, client: Client, picture: Path | None) -> dict[str, Any]:
-    """pgbench out of nothing, and what becomes of the capacity in the three minutes after it."""
+    """pgbench out of nothing, and what becomes of the capacity after it."""
     target = client.conninfo(cluster.name)
 
     def pgbench(*words: str) -> str:
         return kube.execute(cluster.namespace, POD, CONTAINER, "pgbench", *words, target, timeout=300)
 
-    pgbench("--initialize", "--quiet", "--scale=20")
+    pgbench("--initialize", "--quiet", "--scale=5")
     # What that took has been forgotten, and the least is there again.
     until("the least capacity", lambda: cluster.status["members"][0].get("capacity") == 0.5, timeout=240, every=1)
     with ThreadPoolExecutor() as pool:
@@ -268,30 +241,6 @@ def drawn(seen: list[Sample]) -> str:
     title = f"A real run: pgbench with 16 clients for {BURST_SECONDS} s"
     lines = [Series("CPU use asks for", "#9aa5b1", used), Series("capacity", "#0b5fff", capacity)]
     return svg(title, "ACU", lines)
-
-
-def wake(cluster: AuroraCluster, client: Client, clients: int) -> list[float | str]:
-    """Seconds from connection to session of each client, after the cluster has paused."""
-    until("it is paused", lambda: cluster.status["phase"] == "Paused", timeout=180)
-    found: list[float | str] = run(client, cluster, CLIENTS, str(clients), timeout=300)
-    cluster.wait_ready(120)
-    return found
-
-
-def figures(times: list[float | str]) -> dict[str, Any]:
-    """Percentiles, and what failed."""
-    good = sorted(t for t in times if not isinstance(t, str))
-    failed = [t for t in times if isinstance(t, str)]
-    if not good:
-        return {"sessions": 0, "failed": len(failed), "errors": sorted(set(failed))[:3]}
-    return {
-        "sessions": len(good),
-        "p50": round(statistics.median(good), 2),
-        "p99": round(good[min(len(good) * 99 // 100, len(good) - 1)], 2),
-        "max": round(good[-1], 2),
-        "failed": len(failed),
-        "errors": sorted(set(failed))[:3],
-    }
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from aurora_operator.api.status import (
     RehearsalStatus,
 )
 from aurora_operator.planning.model import EventSpec
+from aurora_operator.planning.power import DOWN
 from aurora_operator.planning.storage_status import storage_events
 
 _PHASES = {
@@ -74,6 +75,9 @@ def _writer(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[Eve
         return [
             EventSpec("Normal", reasons.WRITER_OPENED, f"{after.writer} is the first writer, in epoch {after.epoch}.")
         ]
+    if before.phase in DOWN:
+        text = f"{after.writer} is the writer again, in epoch {after.epoch}."
+        return [EventSpec("Normal", reasons.WRITER_OPENED, text)]
     planned = before.phase == "SwitchingOver"
     reason = reasons.SWITCHED_OVER if planned else reasons.FAILED_OVER
     return [

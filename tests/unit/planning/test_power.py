@@ -144,7 +144,9 @@ def test_a_client_wakes_it_and_the_gateway_stays_until_its_clients_have_gone() -
     world.step()
     assert world.phase == "Resuming"
     assert all(s["spec"]["replicas"] == 1 for s in world.objects["StatefulSet"].values())
-    world.until(lambda: world.phase == "Ready")
+    told = [event.reason for _ in range(20) for event in world.step().events]
+    assert world.phase == "Ready"
+    assert "WriterOpened" in told and "FailedOver" not in told, "nothing has failed"
     assert world.components() == {"instance"}
     assert world.writer_leads_to != ["10.9.9.9"]
     world.clients = "joined"

@@ -1,0 +1,117 @@
+"""Waking a cluster that has paused: from the connection to the session, and where the time goes."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from tests.e2e import kube
+from tests.e2e.aurora import AuroraCluster
+from tests.e2e.client import CONTAINER, POD, Client
+from tests.e2e.kube import until
+from tests.kind.context import kubectl
+
+from aurora_operator.api import names
+
+CLIENTS = """
+import asyncio, json, sys, time
+import psycopg
+
+async def one(target):
+    begun = time.monotonic()
+    try:
+        async with await psycopg.AsyncConnection.connect(target) as connection:
+            await connection.execute("SELECT 1")
+            took = time.monotonic() - begun
+            await asyncio.sleep(1)
+            return took
+    except psycopg.Error as error:
+        return str(error).strip().splitlines()[0]
+
+async def main():
+    target, begun = sys.argv[1], time.time()
+    sessions = await asyncio.gather(*(one(target) for _ in range(int(sys.argv[2]))))
+    print(json.dumps({"begun": begun, "sessions": sessions}))
+
+asyncio.run(main())
+"""
+STARTED = """
+import os, time
+from pathlib import Path
+
+ticks = int(Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19])
+age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+print(time.time() - age)
+"""
+"""When the container's first process began, by the kernel."""
+LINES: Final = {
+    "PostgreSQL started": "starting PostgreSQL",
+    "open for clients": "open for clients as the writer",
+}
+
+
+@dataclass(frozen=True)
+class Wake:
+    """One: seconds to each session or what failed, and moments in seconds since the first connection, by name."""
+
+    sessions: list[float | str]
+    moments: dict[str, float]
+
+
+def run(client: Client, cluster: AuroraCluster, script: str, *words: str, timeout: float) -> Any:
+    """A Python script in the client's pod; what it prints as JSON."""
+    target = client.conninfo(cluster.name, connect_timeout="120")
+    command = ("python3", "-", target, *words)
+    return json.loads(kube.execute(cluster.namespace, POD, CONTAINER, *command, stdin=script, timeout=timeout))
+
+
+def wake(cluster: AuroraCluster, client: Client, clients: int) -> Wake:
+    """Let so many clients connect once the cluster has paused."""
+    until("it is paused", lambda: cluster.status["phase"] == "Paused", timeout=180)
+    found = run(client, cluster, CLIENTS, str(clients), timeout=300)
+    cluster.wait_ready(120)
+    pod = names.pod_name(names.instance_name(cluster.name, 1))
+    started = kube.execute(cluster.namespace, pod, names.CONTAINER, "python3", "-", stdin=STARTED)
+    log = kubectl("--namespace", cluster.namespace, "logs", "--timestamps", pod, timeout=30)
+    moments = {"process started": float(started), **moments_in(log)}
+    return Wake(found["sessions"], {name: at - found["begun"] for name, at in moments.items()})
+
+
+def moments_in(log: str) -> dict[str, float]:
+    """When the first line of each kind was written, in seconds since the epoch."""
+    found: dict[str, float] = {}
+    for line in log.splitlines():
+        stamp, _, text = line.partition(" ")
+        for name, words in LINES.items():
+            if name not in found and words in text:
+                # Nanoseconds are more than Python reads.
+                found[name] = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z", r"\1+00:00", stamp)).timestamp()
+    return found
+
+
+def where(wakes: Sequence[Wake]) -> dict[str, float]:
+    """Medians of the moments, in seconds since the connection."""
+    names_ = sorted({name for one in wakes for name in one.moments})
+    found = {name: statistics.median(one.moments[name] for one in wakes if name in one.moments) for name in names_}
+    return {name: round(at, 2) for name, at in sorted(found.items(), key=lambda item: item[1])}
+
+
+def figures(times: Sequence[float | str]) -> dict[str, Any]:
+    """Percentiles, and what failed."""
+    good = sorted(t for t in times if not isinstance(t, str))
+    failed = [t for t in times if isinstance(t, str)]
+    if not good:
+        return {"sessions": 0, "failed": len(failed), "errors": sorted(set(failed))[:3]}
+    return {
+        "sessions": len(good),
+        "p50": round(statistics.median(good), 2),
+        "p99": round(good[min(len(good) * 99 // 100, len(good) - 1)], 2),
+        "max": round(good[-1], 2),
+        "failed": len(failed),
+        "errors": sorted(set(failed))[:3],
+    }
