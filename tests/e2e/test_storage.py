@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.e2e import kube
+from tests.e2e import faults, kube
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
@@ -76,6 +76,44 @@ def test_a_full_volume_stops_writes_and_nothing_else_until_it_may_grow(namespace
     empty(cluster, before.instance)
     cluster.wait_condition("StorageHealthy", "True", timeout=FAST)
     cluster.wait_ready()
+
+
+def test_postgresql_that_died_on_a_full_volume_waits_until_that_has_grown(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    writer = cluster.leadership().instance
+    pod = names.pod_name(writer)
+    size = capacities(cluster)[writer]
+    cluster.change({"storage": {"autoscaling": {"max": f"{size // MIB}Mi"}}})
+    cluster.wait_condition("Ready", "True", timeout=30)
+    runs = restarts(cluster, writer)
+    with Probe(cluster) as probe:
+        fill(cluster, writer, leave=MIB)
+        faults.kill_postmaster(cluster.namespace, pod)
+        until("it is kept down", lambda: "PostgreSQL waits" in unhealthy(cluster), timeout=30)
+        assert restarts(cluster, writer) == runs
+        cluster.change({"storage": {"autoscaling": {"max": "8Gi"}}})
+        raised = time.time()
+        until("the volume has grown", lambda: capacities(cluster)[writer] > size, timeout=FAST)
+        cluster.wait_roles(readers=1, timeout=FAST)
+        measure("storage: seconds from a higher maximum until PostgreSQL is back", time.time() - raised)
+        probe.wait_acknowledged(100)
+        report = probe.stop()
+    report.require_nothing_lost()
+    assert cluster.sql(writer, "SELECT count(*) FROM burst", database="app") == "100000"
+    assert restarts(cluster, writer) == runs, "the agent went on"
+    empty(cluster, writer)
+    cluster.wait_ready()
+
+
+def restarts(cluster: AuroraCluster, instance: str) -> int:
+    """How often an instance's container was started again."""
+    return int(cluster.pod(instance)["status"]["containerStatuses"][0]["restartCount"])
+
+
+def unhealthy(cluster: AuroraCluster) -> str:
+    """What StorageHealthy says against the volumes."""
+    found = kube.condition(cluster.read(), "StorageHealthy")
+    return str(found["message"]) if found is not None and found["status"] == "False" else ""
 
 
 def fill(cluster: AuroraCluster, instance: str, *, leave: int) -> float:
