@@ -5,7 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from pathlib import Path
+from typing import Final
+
+_ATTEMPTS: Final = 20
+_PAUSE: Final = 0.1
 
 
 def fsync_directory(path: Path) -> None:
@@ -108,8 +113,19 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory of ours and everything in it, if it is there. Symbolic links in it are not followed."""
-    if path.is_symlink():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
+    """Remove a directory of ours and everything in it, if it is there. Symbolic links in it are not followed.
+
+    Somebody may still come and go there: pgBackRest, which fetches WAL ahead, ends a moment after PostgreSQL.
+    """
+    for left in reversed(range(_ATTEMPTS)):
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                if not left or error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
+                time.sleep(_PAUSE)
+                continue
+        return

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import shutil
 import struct
 from pathlib import Path
 
@@ -58,6 +60,34 @@ def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
     files.remove_tree(precious)
     files.remove_tree(precious)
     assert not precious.exists()
+
+
+@pytest.mark.parametrize("trouble", [errno.ENOENT, errno.ENOTEMPTY])
+def test_a_tree_is_removed_although_somebody_still_comes_and_goes_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: int
+) -> None:
+    (tmp_path / "busy" / "spool").mkdir(parents=True)
+    remove, calls = shutil.rmtree, 0
+
+    def rmtree(path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            raise OSError(trouble, "somebody was quicker")
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    files.remove_tree(tmp_path / "busy")
+    assert not (tmp_path / "busy").exists() and calls == 3
+
+
+def test_a_tree_that_cannot_be_removed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rmtree(path: Path) -> None:
+        raise OSError(errno.EACCES, "no")
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    with pytest.raises(PermissionError):
+        files.remove_tree(tmp_path)
 
 
 def test_a_volume_has_one_user(tmp_path: Path) -> None:
