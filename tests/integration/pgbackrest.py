@@ -1,4 +1,7 @@
-"""Where the tests' pgBackRest comes from: installed here, or Debian trixie's, unpacked once into `.cache/`."""
+"""Where the tests' pgBackRest comes from: installed here, or Debian trixie's, unpacked once into `.cache/`.
+
+The unpacked one can be run by a clock that is ahead: libfaketime comes with it.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from tests.kind.tools import parse_version
 LEAST = (2, 54)
 """The first that knows PostgreSQL 17."""
 SUITE = "trixie"
+AHEAD = "FAKETIME"
+"""Environment variable for `find_with_clock`'s program: how far its clock is ahead, such as +604800."""
 HELP = """no pgBackRest 2.54 or newer found, and Debian trixie's could not be fetched: apt-get install pgbackrest on
 Debian 13, or put one on the PATH"""
 _CONFIG = """Dir::Etc::SourceList "{0}/sources.list";
@@ -37,6 +42,14 @@ def find() -> str:
         raise RuntimeError(f"{HELP} ({error})") from error
 
 
+def find_with_clock() -> str:
+    """The program, with a clock of its own: see AHEAD. RuntimeError where there is none."""
+    try:
+        return str(_fetched().with_name("pgbackrest-with-clock"))
+    except (OSError, subprocess.SubprocessError, StopIteration) as error:
+        raise RuntimeError(f"{HELP} ({error})") from error
+
+
 def _fetched() -> Path:
     with lock(CACHE / "lock", "it fetches pgBackRest"):
         return _fetch()
@@ -44,7 +57,7 @@ def _fetched() -> Path:
 
 def _fetch() -> Path:
     """Trixie's package with all its libraries, and the loader of its C library to start it with."""
-    folder = CACHE / "pgbackrest-trixie"
+    folder = CACHE / "pgbackrest-trixie-with-clock"
     program = folder / "pgbackrest"
     if program.exists():
         return program
@@ -58,17 +71,18 @@ def _fetch() -> Path:
     (apt / "status").touch()
     (apt / "apt.conf").write_text(_CONFIG.format(apt))
     environment = {"APT_CONFIG": str(apt / "apt.conf"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    for command in (["update"], ["install", "--download-only", "--yes", "pgbackrest"]):
+    for command in (["update"], ["install", "--download-only", "--yes", "pgbackrest", "libfaketime"]):
         subprocess.run(["apt-get", "--quiet", *command], check=True, env=environment, capture_output=True, timeout=300)
     for package in (apt / "cache" / "archives").glob("*.deb"):
         if package.name.startswith(("lib", "zlib", "pgbackrest")):
             subprocess.run(["dpkg-deb", "--extract", package, root], check=True, timeout=60)
     loader = next((root / "usr").glob("lib*/ld-linux-*"), None) or next((root / "usr" / "lib").rglob("ld-linux-*"))
     libraries = next((root / "usr" / "lib").glob("*-linux-gnu"))
-    script = f'#!/bin/sh\nexec {loader} --library-path {libraries} {root}/usr/bin/pgbackrest "$@"\n'
+    clock = next(root.rglob("libfaketime.so.1"))
     shutil.rmtree(apt)
-    made = program.with_suffix(".new")
-    made.write_text(script)
-    made.chmod(0o755)
-    made.rename(program)
+    for path, more in ((folder / "pgbackrest-with-clock", f" --preload {clock}"), (program, "")):
+        made = path.with_suffix(".new")
+        made.write_text(f'#!/bin/sh\nexec {loader} --library-path {libraries}{more} {root}/usr/bin/pgbackrest "$@"\n')
+        made.chmod(0o755)
+        made.rename(path)
     return program
