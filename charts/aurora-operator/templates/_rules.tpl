@@ -38,6 +38,10 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [snapshot.storage.k8s.io]
   resources: [volumesnapshots]
   verbs: [get, list, create, patch, delete]
+# For snapshots by backup: copying one, and removing one.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [list, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [list, watch, create, patch]

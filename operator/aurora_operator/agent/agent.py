@@ -36,7 +36,7 @@ from aurora_operator.agent.space import Space
 from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.agent.watchdog import Watchdog
-from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.leader import switchover_refusal
@@ -308,6 +308,13 @@ class Agent:
         if refusal is not None:
             raise Refused(refusal)
         self.copy.backups.take(request)
+
+    def snapshot(self, request: SnapshotRequest) -> None:
+        """Begin a snapshot. Raises Refused."""
+        refusal = self.copy.backups.snapshot_refusal(request)
+        if refusal is not None:
+            raise Refused(refusal)
+        self.copy.backups.take_snapshot(request)
 
     def switchover(self, target: str | None) -> None:
         """Hand over. Raises Refused with the reason when that cannot be now."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
+from aurora_operator.agent import snapshot
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.restore import repository_of
 from aurora_operator.api import names
-from aurora_operator.api.agent import BackupEntry, BackupReport, BackupRequest, BackupRun
+from aurora_operator.api.agent import BackupEntry, BackupReport, BackupRequest, BackupRun, SnapshotRequest
 from aurora_operator.api.settings import BackupSettings
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres import disk, sql, wal
@@ -179,15 +181,7 @@ class Backups:
 
         try:
             pgbackrest = self._pgbackrest(wanted)
-            leader = copy.leader_id()
-            peer = None
-            if leader is not None and leader != copy.id:
-                member = copy.settings.member(name_of(leader))
-                if member is None:
-                    raise RepositoryError("other", f"the host of the writer {name_of(leader)} is not known")
-                peer = Peer(member.host)
-            await self._checkpoint(leader)
-            await asyncio.to_thread(pgbackrest.configure, peer)
+            await asyncio.to_thread(pgbackrest.configure, await self._peer())
             await pgbackrest.backup(request.kind, on_progress=progress)
             log.info("took a backup (%s) in %.1f s", request.kind, time.monotonic() - started)
         except (PostgresError, OSError) as failure:
@@ -203,6 +197,37 @@ class Backups:
                 error=error,
             )
             self.look_again()
+
+    def snapshot_refusal(self, request: SnapshotRequest) -> str | None:
+        """Why this copy cannot take a snapshot now."""
+        wanted = self._copy.settings.backup
+        return self.refusal() or (snapshot.refusal(wanted, request) if wanted is not None else None)
+
+    def take_snapshot(self, request: SnapshotRequest) -> None:
+        """Begin a snapshot. Ask `snapshot_refusal` before."""
+        wanted = self._copy.settings.backup
+        assert wanted is not None  # noqa: S101  asked by `snapshot_refusal`
+        main = self._pgbackrest(wanted)
+
+        async def peer() -> Peer | None:
+            found = await self._peer()
+            # The leader's own configuration: it knows no other.
+            return None if found is None else replace(found, config=main.access.config)
+
+        work = snapshot.take(self._copy, main, request, peer)
+        self._work = asyncio.create_task(work, name="snapshot")
+
+    async def _peer(self) -> Peer | None:
+        """The leader, ready for a backup; None where that is this copy."""
+        copy = self._copy
+        leader = copy.leader_id()
+        await self._checkpoint(leader)
+        if leader is None or leader == copy.id:
+            return None
+        member = copy.settings.member(name_of(leader))
+        if member is None:
+            raise RepositoryError("other", f"the host of the writer {name_of(leader)} is not known")
+        return Peer(member.host)
 
     async def _checkpoint(self, leader: CopyId | None) -> None:
         """pgBackRest refuses a writer whose pg_control does not tell of its timeline yet: see `checkpoint_source`."""

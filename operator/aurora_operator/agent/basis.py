@@ -14,7 +14,7 @@ from aurora_operator.agent.kubeapi import KubeApi
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.store import Store
 from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import Ailment, BackupReport, BackupRun, Phase, ReplicaStatus, Task
+from aurora_operator.api.agent import Ailment, BackupReport, BackupRun, Phase, ReplicaStatus, SnapshotRun, Task
 from aurora_operator.api.capacity import CapacityStatus
 from aurora_operator.api.load import Load
 from aurora_operator.api.settings import Settings
@@ -75,6 +75,7 @@ class Basis:
     backup_report: BackupReport | None = None
     """On the writer, where there is a destination."""
     backup_run: BackupRun | None = None
+    snapshot_run: SnapshotRun | None = None
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Fails with what nobody expected: the agent ends then, and the kubelet starts it anew."""

@@ -30,6 +30,7 @@ from aurora_operator.api.agent import (
     BackupRequest,
     ParameterCheck,
     ParameterCheckResult,
+    SnapshotRequest,
     SwitchoverRequest,
 )
 from aurora_operator.api.base import WireModel
@@ -75,6 +76,9 @@ class Service(Protocol):
 
     def backup(self, request: BackupRequest) -> None:
         """Begin a backup."""
+
+    def snapshot(self, request: SnapshotRequest) -> None:
+        """Begin a backup into a repository of its own."""
 
     def alive(self) -> bool:
         """Whether the agent's loop makes progress."""
@@ -132,6 +136,10 @@ def api(service: Service) -> Starlette:
         service.backup(await _body(request, BackupRequest))
         return Response(status_code=202)
 
+    async def snapshot(request: Request) -> Response:
+        service.snapshot(await _body(request, SnapshotRequest))
+        return Response(status_code=202)
+
     async def switchover(request: Request) -> Response:
         service.switchover((await _body(request, SwitchoverRequest)).target)
         return Response(status_code=202)
@@ -156,6 +164,7 @@ def api(service: Service) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/backup", _guard(backup), methods=["POST"]),
+            Route("/v1/snapshot", _guard(snapshot), methods=["POST"]),
             Route("/v1/wal", _guard(wal, (AGENT_CN,))),
             Route("/v1/wal/{file}", _guard(wal_file, (AGENT_CN,))),
             Route("/v1/status", _guard(status, (OPERATOR_CN, AGENT_CN))),

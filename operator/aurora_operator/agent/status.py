@@ -53,6 +53,7 @@ def build(copy: Basis) -> AgentStatus:
         task=copy.task,
         backup=copy.backup_report,
         backup_run=copy.backup_run,
+        snapshot_run=copy.snapshot_run,
         volume_bytes=usage.size,
         volume_used_bytes=copy.volume.used_bytes if copy.volume is not None else usage.used,
         load=copy.load,

@@ -8,6 +8,7 @@
 | POST /v1/restart | | 202; PostgreSQL of a reader restarts; 409 on the writer |
 | POST /v1/stop | | 202 on the leader of a cluster that is to pause or stop; 409 with a sentence where it cannot be |
 | POST /v1/backup | `BackupRequest` | 202; a backup begins; 409 where it cannot |
+| POST /v1/snapshot | `SnapshotRequest` | 202; a backup into a repository of its own begins; 409 where it cannot |
 | POST /v1/switchover | `SwitchoverRequest` | 202 on the leader; 409 with a sentence where it cannot be |
 | GET /v1/wal | | `{"files": {name: bytes}}`: WAL segments and timeline histories of this copy; for agents |
 | GET /v1/wal/{file} | | one of them, with `?size=` only so many bytes; 404 where there is none |
@@ -25,6 +26,7 @@ from pydantic import Field
 from aurora_operator.api.base import WireModel
 from aurora_operator.api.capacity import CapacityStatus
 from aurora_operator.api.load import Load
+from aurora_operator.api.repository import Repository
 from aurora_operator.api.volume import VolumeUse
 
 Phase = Literal[
@@ -82,6 +84,29 @@ class BackupRun(WireModel):
     started_at: str
     finished_at: str | None = None
     error: str | None = None
+
+
+class SnapshotRequest(WireModel):
+    """Take a backup into a repository that nothing else uses. `token` comes back in `SnapshotRun`."""
+
+    token: str
+    repository: Repository = Field(description="In the cluster's own destination, but for the path.")
+
+
+class SnapshotRun(WireModel):
+    """The last snapshot that this copy took or takes. Times are RFC 3339, sizes bytes."""
+
+    token: str
+    path: str
+    started_at: str
+    finished_at: str | None = None
+    error: str | None = None
+    label: str | None = None
+    lsn: int = 0
+    timeline: int = 0
+    taken_at: str | None = Field(default=None, description="When the backup ended: all committed by then is in it.")
+    size_bytes: int = 0
+    stored_bytes: int = 0
 
 
 class BackupEntry(WireModel):
@@ -180,6 +205,7 @@ class AgentStatus(WireModel):
     task: Task | None = None
     backup: BackupReport | None = Field(default=None, description="On the leader only.")
     backup_run: BackupRun | None = None
+    snapshot_run: SnapshotRun | None = None
     volume_bytes: int = 0
     volume_used_bytes: int = 0
     load: Load | None = Field(default=None, description="None until there are two samples.")

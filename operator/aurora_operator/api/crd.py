@@ -50,10 +50,11 @@ _SNAPSHOT_COLUMNS: Final = (
     ("Cluster", "string", ".spec.cluster", 0, "The cluster that it is of."),
     ("Status", "string", ".status.phase", 0, "Its state in one word."),
     ("Taken", "date", ".status.consistencyPoint.time", 0, "Time since the moment that its data are of."),
-    ("Size", "string", ".status.size", 0, "The least size of a volume that is made from it."),
+    ("Size", "string", ".status.size", 0, "The least size of a volume for its data."),
     ("Age", "date", ".metadata.creationTimestamp", 0, "Time since it was created."),
     ("LSN", "string", ".status.consistencyPoint.lsn", 1, "The LSN that its data reach at least."),
     ("Method", "string", ".spec.method", 1, "How it was made."),
+    ("Path", "string", ".status.backup.path", 1, "Where in the destination a backup holds the data."),
     ("Message", "string", ".status.message", 1, "Its state in a sentence."),
 )
 

@@ -63,6 +63,10 @@ BACKUP_MOUNT: Final = "/etc/aurora/backup"
 volume, where it is one, as `volume`."""
 RESTORE_MOUNT: Final = "/etc/aurora/restore"
 """The same of the repository in `spec.restoreFrom`, read-only."""
+ENV_SOURCE: Final = "AURORA_SOURCE"
+ENV_TARGET: Final = "AURORA_TARGET"
+"""Of the Jobs of AuroraSnapshots: repositories as `api.repository.Repository`, in JSON, whose Secrets are in
+`RESTORE_MOUNT` and `BACKUP_MOUNT`."""
 ORIGIN_MOUNT: Final = "/etc/aurora/origin"
 """The Secret `<cluster>-origin`, while the first data of a clone are copied from a running cluster: that cluster's
 ca.crt, and replication.crt/.key for this purpose."""
@@ -158,6 +162,18 @@ def stanza(cluster: str, uid: str) -> str:
 def rehearsal_job(cluster: str, token: int) -> str:
     """The Job of a rehearsal; `token` is a time in seconds since 1970."""
     return f"{cluster}-rehearsal-{token}"
+
+
+def snapshot_path(destination: str, snapshot: str, uid: str, attempt: int | None = None) -> str:
+    """Where in a destination an AuroraSnapshot's backup is; without `attempt`, the folder that holds all of them.
+    Nothing else is ever stored there, not even by a later AuroraSnapshot of the same name."""
+    folder = f"{destination}/snapshots/{snapshot[:40]}-{uid[:8]}"
+    return folder if attempt is None else f"{folder}/{attempt}"
+
+
+def snapshot_job(snapshot: str, uid: str, verb: str) -> str:
+    """The Job that copies an AuroraSnapshot's backup, or removes it."""
+    return f"{snapshot[:40].rstrip('.-')}-{uid[:8]}-{verb}".replace(".", "-")
 
 
 def settings_configmap(cluster: str) -> str:

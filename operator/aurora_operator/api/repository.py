@@ -160,6 +160,6 @@ def rules_of_encryption() -> tuple[Rule, ...]:
 class Repository(WireModel):
     """A repository as agents are told of it: the destination with its path, and whose backups there."""
 
-    destination: Destination
-    stanza: str
-    encryption: Encryption | None = None
+    destination: Destination = Field(description="Where, with the path.")
+    stanza: str = Field(description="Whose backups there.")
+    encryption: Encryption | None = Field(default=None, description="How they are encrypted, if they are.")

@@ -11,6 +11,7 @@ from aurora_operator.api import names
 from aurora_operator.api.base import Model, WireModel
 from aurora_operator.api.cluster import ObjectMeta
 from aurora_operator.api.conditions import Condition
+from aurora_operator.api.repository import Destination, Repository
 from aurora_operator.api.rules import Rule, RuledModel
 
 SNAPSHOT_KIND: Final = "AuroraSnapshot"
@@ -28,13 +29,20 @@ SnapshotPhase = Literal[
 class AuroraSnapshotSpec(RuledModel):
     """What to keep, and how."""
 
-    cluster: Annotated[str, Field(min_length=1, max_length=40)] = Field(
-        description="The AuroraCluster, in the same namespace."
+    cluster: Annotated[str, Field(min_length=1, max_length=40)] | None = Field(
+        default=None, description="The AuroraCluster, in the same namespace."
     )
-    method: Literal["VolumeSnapshot"] = Field(
+    source_snapshot: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None,
+        description="Instead of cluster: an AuroraSnapshot of method Backup in the same namespace, to copy to "
+        "destination.",
+    )
+    method: Literal["VolumeSnapshot", "Backup"] = Field(
         default="VolumeSnapshot",
-        description="VolumeSnapshot: the storage driver takes a snapshot of a reader's volume.",
+        description="VolumeSnapshot: the storage driver takes a snapshot of a reader's volume. Backup: pgBackRest "
+        "stores all data, in the cluster's backup destination.",
     )
+    destination: Destination | None = Field(default=None, description="Where to copy sourceSnapshot.")
     deletion_policy: Literal["Delete", "Retain"] = Field(
         default="Delete",
         description="When this resource is deleted: Delete deletes the data it stands for, Retain leaves them.",
@@ -42,8 +50,29 @@ class AuroraSnapshotSpec(RuledModel):
 
     RULES: ClassVar = (
         Rule(
-            cel="self.cluster == oldSelf.cluster && self.method == oldSelf.method",
-            message="cluster and method of a snapshot cannot change: make another AuroraSnapshot.",
+            cel=" && ".join(
+                f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
+                for name in ("cluster", "sourceSnapshot", "destination")
+            )
+            + " && self.method == oldSelf.method",
+            message="cluster, sourceSnapshot, method and destination of a snapshot cannot change: make another "
+            "AuroraSnapshot.",
+        ),
+        Rule(
+            cel="has(self.cluster) != has(self.sourceSnapshot)",
+            message="A snapshot needs one of cluster and sourceSnapshot, and only one.",
+            check=lambda s: (s.cluster is None) != (s.source_snapshot is None),
+        ),
+        Rule(
+            cel="has(self.sourceSnapshot) == has(self.destination)",
+            message="destination goes with sourceSnapshot: a snapshot of a cluster is kept in that cluster's own "
+            "backup destination, and a second AuroraSnapshot copies it elsewhere.",
+            check=lambda s: (s.source_snapshot is None) == (s.destination is None),
+        ),
+        Rule(
+            cel="!has(self.sourceSnapshot) || self.method == 'Backup'",
+            message="sourceSnapshot goes with method: Backup; a VolumeSnapshot cannot be copied to a destination.",
+            check=lambda s: s.source_snapshot is None or s.method == "Backup",
         ),
     )
 
@@ -66,6 +95,15 @@ class SnapshotSource(WireModel):
     zone: str | None = Field(default=None, description="The zone of its volume.")
 
 
+class SnapshotBackup(WireModel):
+    """Where the data of method Backup are: all that a restore needs, but for what is in the Secrets."""
+
+    path: str = Field(description="The path in the destination, as restoreFrom.destination.path.")
+    repository: Repository = Field(description="The destination with that path, the stanza, and the encryption.")
+    label: str | None = Field(default=None, description="pgBackRest's label of the backup, once it is complete.")
+    stored_bytes: int | None = Field(default=None, description="What it takes there, compressed.")
+
+
 class AuroraSnapshotStatus(WireModel):
     """The observed state. Only the operator writes it."""
 
@@ -73,8 +111,10 @@ class AuroraSnapshotStatus(WireModel):
     phase: SnapshotPhase | None = Field(default=None, description="The state in one word.")
     message: str | None = Field(default=None, description="The state in a sentence.")
     consistency_point: ConsistencyPoint | None = Field(default=None, description="Where in the history the data are.")
-    size: str | None = Field(default=None, description="The least size of a volume that is made from it.")
+    progress: int | None = Field(default=None, description="Percent done, while it is made by method Backup.")
+    size: str | None = Field(default=None, description="The least size of a volume for its data.")
     volume_snapshot: str | None = Field(default=None, description="Name of the VolumeSnapshot that holds the data.")
+    backup: SnapshotBackup | None = Field(default=None, description="Where a backup holds the data.")
     source: SnapshotSource | None = Field(default=None, description="What it was taken of.")
     started_at: datetime | None = Field(default=None, description="When it was begun.")
     completed_at: datetime | None = Field(default=None, description="When it could first be used.")
@@ -103,3 +143,5 @@ class AuroraSnapshot(Model):
 
 LABEL_SNAPSHOT: Final = f"{names.GROUP}/snapshot"
 """On the VolumeSnapshot of an AuroraSnapshot: its name."""
+LABEL_SNAPSHOT_UID: Final = f"{names.GROUP}/snapshot-uid"
+"""On the Jobs of an AuroraSnapshot, and their pods: its uid."""

@@ -38,6 +38,7 @@ from aurora_operator.planning.model import (
     StopWriter,
     Switchover,
     TakeBackup,
+    TakeSnapshot,
     Unreachable,
 )
 
@@ -105,6 +106,8 @@ class Agents:
             case TakeBackup():
                 body = BackupRequest(kind=call.kind, token=call.token)
                 await self._send(client, address, "POST", "/v1/backup", body)
+            case TakeSnapshot():
+                await self._send(client, address, "POST", "/v1/snapshot", call.request)
             case Restart():
                 await self._send(client, address, "POST", "/v1/restart", None)
             case StopWriter():

@@ -39,6 +39,7 @@ from aurora_operator.planning.model import (
     Unreachable,
 )
 from aurora_operator.planning.restored import snapshot_wanted
+from aurora_operator.planning.snapshot_model import by_backup
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +182,8 @@ class _Pass:
         snapshot = None if wanted is None else await observe.get(self._to.api, SNAPSHOT, self._namespace, wanted)
         if wanted is None or snapshot is None:
             return None
+        if by_backup(snapshot):
+            return Held(snapshot)
         return Held(snapshot, await observe.get(self._to.api, OPTIONAL["VolumeSnapshot"], self._namespace, wanted))
 
     async def _final_snapshot(self) -> Raw | None:

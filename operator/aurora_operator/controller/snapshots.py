@@ -8,15 +8,27 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from aurora_operator.api.snapshot import LABEL_SNAPSHOT_UID
+from aurora_operator.controller.agents import AgentError
 from aurora_operator.controller.fleet import Key
 from aurora_operator.controller.loop import Outcome
 from aurora_operator.controller.reconcile import AgentCalls, Stopped, discard, read_source
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
-from aurora_operator.kube.errors import Conflict, KubeError
-from aurora_operator.kube.resources import OPTIONAL, SNAPSHOT
-from aurora_operator.planning.model import EventSpec, Node, OperatorConfig, Raw, SnapshotClass, StorageClass
-from aurora_operator.planning.snapshot import SnapshotPlan, SnapshotSeen, needs_source, plan_snapshot
+from aurora_operator.kube.errors import Conflict, Forbidden, KubeError
+from aurora_operator.kube.resources import CHILDREN, OPTIONAL, SNAPSHOT, WORK
+from aurora_operator.planning.model import (
+    EventSpec,
+    Node,
+    OperatorConfig,
+    Raw,
+    SnapshotClass,
+    Source,
+    StorageClass,
+    TakeSnapshot,
+)
+from aurora_operator.planning.snapshot import plan_snapshot
+from aurora_operator.planning.snapshot_model import SnapshotPlan, SnapshotSeen, by_backup, is_going, needs_source
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +45,8 @@ class SnapshotReconciler:
     say: Callable[[Raw, EventSpec], Awaitable[None]]
     may_write: Callable[[], bool] = field(default=lambda: True)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    ending: set[str] = field(default_factory=set)
+    """Namespaces whose API server has said that they are being deleted."""
 
     async def __call__(self, key: Key) -> Outcome:
         """Run a pass."""
@@ -40,11 +54,14 @@ class SnapshotReconciler:
             snapshot = await observe.get(self.api, SNAPSHOT, *key)
             if snapshot is None:
                 return Outcome(gone=True)
-            plan = plan_snapshot(await self._observe(key, snapshot), self.now())
+            seen = await self._observe(key, snapshot)
+            plan = plan_snapshot(seen, self.now())
         except KubeError as error:
             log.warning("snapshot %s/%s: cannot be read: %s", *key, error)
             return Outcome(failed=True)
         failed = not await self._carry_out(key, snapshot, plan)
+        if plan.call is not None and seen.source is not None:
+            await self._call(key, seen.source, plan.call)
         return Outcome(again_in=plan.requeue_seconds, failed=failed)
 
     async def _carry_out(self, key: Key, snapshot: Raw, plan: SnapshotPlan) -> bool:
@@ -73,16 +90,45 @@ class SnapshotReconciler:
                 done = await self._step(key, "remove finalizers", doing)
         return done
 
+    async def _call(self, key: Key, source: Source, call: TakeSnapshot) -> None:
+        """A failed call is no failure of the pass: the next one sees how things are."""
+        if not self.may_write():
+            raise Stopped("the Lease is not ours any more")
+        try:
+            await self.agents.call((key[0], source.cluster["metadata"]["name"]), source.children, call)
+        except AgentError as error:
+            log.warning("snapshot %s/%s: %s", *key, error)
+
     async def _observe(self, key: Key, snapshot: Raw) -> SnapshotSeen:
         namespace, name = key
         (_, storage), classes = await asyncio.gather(self.surroundings(), self.classes())
+        spec = snapshot.get("spec") or {}
+        backed_up = by_backup(snapshot)
         # Where the API is not served, the answer is that there is none.
-        held = await observe.get(self.api, OPTIONAL["VolumeSnapshot"], namespace, name)
-        source = None
-        wanted = (snapshot.get("spec") or {}).get("cluster")
-        if needs_source(snapshot) and wanted:
-            source = await read_source(self.api, self.agents, namespace, wanted)
-        return SnapshotSeen(snapshot, self.operator, held, source, storage, classes)
+        held = None if backed_up else await observe.get(self.api, OPTIONAL["VolumeSnapshot"], namespace, name)
+        source = copied = None
+        if needs_source(snapshot) and spec.get("cluster"):
+            source = await read_source(self.api, self.agents, namespace, spec["cluster"])
+        if needs_source(snapshot) and spec.get("sourceSnapshot"):
+            copied = await observe.get(self.api, SNAPSHOT, namespace, spec["sourceSnapshot"])
+        jobs: list[Raw] = []
+        pods: list[Raw] = []
+        if backed_up and (is_going(snapshot) or (needs_source(snapshot) and spec.get("sourceSnapshot"))):
+            selector = f"{LABEL_SNAPSHOT_UID}={snapshot['metadata']['uid']}"
+            jobs = await observe.list_objects(self.api, WORK["Job"], namespace, selector)
+            pods = await observe.list_objects(self.api, CHILDREN["Pod"], namespace, selector)
+        return SnapshotSeen(
+            snapshot,
+            self.operator,
+            held,
+            source,
+            copied=copied,
+            jobs={job["metadata"]["name"]: job for job in jobs},
+            job_pods=tuple(pods),
+            namespace_ends=namespace in self.ending,
+            storage_classes=storage,
+            snapshot_classes=classes,
+        )
 
     async def _step(self, key: Key, what: str, doing: Awaitable[object]) -> bool:
         if not self.may_write():
@@ -94,6 +140,8 @@ class SnapshotReconciler:
             log.info("snapshot %s/%s: overtaken when about to %s: %s", *key, what, error.reason)
             return False
         except KubeError as error:
+            if isinstance(error, Forbidden) and "because it is being terminated" in error.message:
+                self.ending.add(key[0])
             log.warning("snapshot %s/%s: cannot %s: %s", *key, what, error)
             return False
         return True

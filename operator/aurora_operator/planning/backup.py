@@ -119,6 +119,16 @@ def who_takes(facts: Facts) -> AgentStatus | None:
     return min(readers, key=lambda a: (a.lag_bytes or 0, a.name), default=leader)
 
 
+def under_way(facts: Facts) -> str | None:
+    """The backup that some copy takes now: `full on demo-2`, or a snapshot. There is only one at a time."""
+    for agent in facts.answering:
+        if agent.backup_run is not None and agent.backup_run.finished_at is None:
+            return f"{agent.backup_run.kind} on {agent.name}"
+        if agent.snapshot_run is not None and agent.snapshot_run.finished_at is None:
+            return f"snapshot on {agent.name}"
+    return None
+
+
 def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
     """The next step."""
     asked = annotation(facts.observed.cluster, names.ANNOTATION_BACKUP)
@@ -127,7 +137,7 @@ def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
             return BackupPlan()
         return _refuse("There is no backup to take: spec.backup is not set.")
     runs = [a.backup_run for a in facts.answering if a.backup_run is not None]
-    running = next((r for r in runs if r.finished_at is None), None)
+    running = under_way(facts)
     report = facts.leader.backup if facts.leader is not None else None
     failed = _last_failure(runs, report)
     plan = BackupPlan(
@@ -211,7 +221,6 @@ def _status(facts: Facts, report: BackupReport | None, runs: list[BackupRun]) ->
     before = facts.before.backup
     if report is None:
         return before
-    running = next((a for a in facts.answering if a.backup_run is not None and a.backup_run.finished_at is None), None)
     return BackupStatus(
         stanza=report.stanza,
         path=report.path,
@@ -221,9 +230,7 @@ def _status(facts: Facts, report: BackupReport | None, runs: list[BackupRun]) ->
         latest_restorable_time=report.latest_restorable_at
         or (before.latest_restorable_time if before is not None and not report.needs_backup else None),
         waiting_segments=report.waiting_segments,
-        running=None
-        if running is None or running.backup_run is None
-        else f"{running.backup_run.kind} on {running.name}",
+        running=under_way(facts),
         woken_at=before.woken_at if before is not None else None,
         backups=tuple(
             KeptBackup(

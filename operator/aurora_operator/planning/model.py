@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, ParameterCheckResult
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, ParameterCheckResult, SnapshotRequest
 from aurora_operator.api.settings import Settings
 from aurora_operator.api.volume import VolumeUse
 
@@ -49,6 +49,10 @@ CHILD_KINDS: Final[Mapping[str, str]] = {
 
 OPTIONAL_KINDS: Final[Mapping[str, str]] = {"VolumeSnapshot": "snapshot.storage.k8s.io/v1"}
 """Kinds in `Observed.children` that a Kubernetes cluster may not have; found by the same label."""
+
+
+WORK_KINDS: Final[Mapping[str, str]] = {"Job": "batch/v1"}
+"""Kinds of what is done for an AuroraSnapshot outside the cluster's own pods; not watched."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ class ObjectRef:
     @property
     def api_version(self) -> str:
         """The kind's apiVersion."""
-        return {**CHILD_KINDS, **OPTIONAL_KINDS}[self.kind]
+        return {**CHILD_KINDS, **OPTIONAL_KINDS, **WORK_KINDS}[self.kind]
 
 
 @dataclass(frozen=True)
@@ -249,7 +253,15 @@ class TakeBackup:
     token: str
 
 
-AgentCall = PushSettings | Restart | Switchover | CheckParameters | AcceptLoss | StopWriter | TakeBackup
+@dataclass(frozen=True)
+class TakeSnapshot:
+    """POST /v1/snapshot."""
+
+    instance: str
+    request: SnapshotRequest
+
+
+AgentCall = PushSettings | Restart | Switchover | CheckParameters | AcceptLoss | StopWriter | TakeBackup | TakeSnapshot
 
 
 @dataclass(frozen=True)

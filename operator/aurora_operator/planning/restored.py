@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from aurora_operator.api import names
-from aurora_operator.api.origin import CloneOrigin
+from aurora_operator.api.origin import CloneOrigin, Origin, RestoreOrigin
+from aurora_operator.api.snapshot import AuroraSnapshotStatus
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import OriginStatus
 from aurora_operator.planning.beginning import Beginning, begun, moment, tidy
@@ -15,7 +16,7 @@ from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.snapshot import data_source, format_lsn, is_usable, least_bytes, lsn_of, zone_of
 from aurora_operator.planning.objects.volume import claim_name
 from aurora_operator.planning.placement import allowed_zones
-from aurora_operator.planning.snapshot import status_of
+from aurora_operator.planning.snapshot_model import by_backup, status_of
 
 
 def snapshot_wanted(cluster: Raw, children: Mapping[str, Mapping[str, Raw]]) -> str | None:
@@ -35,6 +36,8 @@ def plan_restored(
     held = facts.observed.held
     told = status_of(held.snapshot) if held is not None else None
     old = facts.settings.origin if facts.settings is not None else None
+    if isinstance(old, RestoreOrigin) or (held is not None and by_backup(held.snapshot)):
+        return _from_backup(snapshot, told, old, waits)
     claim = facts.observed.child("PersistentVolumeClaim", claim_name(names.instance_name(facts.name, bootstrap)))
     begins = f"The first instance begins with snapshot {snapshot}."
     if held is None or held.volume is None or told is None or told.completed_at is None or not is_usable(held.volume):
@@ -58,6 +61,22 @@ def plan_restored(
         status=status.model_copy(update={"method": "VolumeSnapshot", "consistency_point": format_lsn(lsn)}),
         message=begins,
     )
+
+
+def _from_backup(snapshot: str, told: AuroraSnapshotStatus | None, old: Origin | None, waits: Beginning) -> Beginning:
+    begins = f"The first instance is restored from snapshot {snapshot}."
+    status = waits.status
+    if isinstance(old, RestoreOrigin):  # What was begun goes on with what it was begun with.
+        return replace(waits, origin=old, ready=True, message=begins)
+    if told is None or told.completed_at is None or told.backup is None:
+        why = told.message if told is not None and told.message else "nothing is known of it yet."
+        return replace(waits, message=f"Waiting for the snapshot {snapshot}: {why}")
+    origin = RestoreOrigin(source=f"snapshot {snapshot}", repository=told.backup.repository, set=told.backup.label)
+    if status is not None:
+        point = told.consistency_point
+        status = status.model_copy(update={"method": "Restore", "consistency_point": point.lsn if point else None})
+    # The pods are made once the settings say so, and never with an empty database.
+    return replace(waits, origin=origin, status=status, message=begins)
 
 
 def problems(spec: AuroraClusterSpec, facts: Facts) -> list[str]:

@@ -6,8 +6,7 @@ policy `Delete`, removes it, whatever becomes of the cluster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,83 +21,29 @@ from aurora_operator.api.snapshot import (
     AuroraSnapshotSpec,
     AuroraSnapshotStatus,
     ConsistencyPoint,
-    SnapshotPhase,
     SnapshotSource,
 )
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.model import (
-    EventSpec,
-    ObjectRef,
-    Observed,
-    OperatorConfig,
-    Raw,
-    SnapshotClass,
-    Source,
-    StorageClass,
-    parse_time,
-)
+from aurora_operator.planning.model import EventSpec, ObjectRef, Observed, Raw, parse_time
 from aurora_operator.planning.objects.common import is_leaving, label
 from aurora_operator.planning.objects.snapshot import build_volume_snapshot, error_of, format_lsn, is_usable
 from aurora_operator.planning.objects.volume import claim_name
 from aurora_operator.planning.seeds import fit_copies, means_for, readers_are_behind
+from aurora_operator.planning.snapshot_backup import plan_backed_up, plan_removal
+from aurora_operator.planning.snapshot_model import (
+    STEADY_SECONDS,
+    WAITING_SECONDS,
+    SnapshotPlan,
+    SnapshotSeen,
+    Step,
+    by_backup,
+    is_going,
+    ready_message,
+    status_of,
+)
 
 FINALIZER: Final = f"{names.GROUP}/snapshot"
-STEADY_SECONDS: Final = 60.0
-BUSY_SECONDS: Final = 1.0
-WAITING_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True)
-class SnapshotSeen:
-    """All that planning may know of an AuroraSnapshot."""
-
-    snapshot: Raw
-    operator: OperatorConfig
-    volume_snapshot: Raw | None = None
-    """The VolumeSnapshot of its name, ours or not."""
-    source: Source | None = None
-    """The cluster; read only until the snapshot is complete."""
-    storage_classes: tuple[StorageClass, ...] = ()
-    snapshot_classes: tuple[SnapshotClass, ...] = ()
-
-
-@dataclass(frozen=True)
-class SnapshotPlan:
-    """What to do now: finalizers that are added first, objects, deletions, status, events; and finalizers that are
-    removed at last, when all else was done."""
-
-    status: dict[str, Any]
-    apply: tuple[dict[str, Any], ...] = ()
-    delete: tuple[ObjectRef, ...] = ()
-    finalizers: tuple[str, ...] | None = None
-    events: tuple[EventSpec, ...] = ()
-    requeue_seconds: float = STEADY_SECONDS
-
-
-@dataclass(frozen=True)
-class _Step:
-    phase: SnapshotPhase
-    reason: str
-    message: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    apply: tuple[dict[str, Any], ...] = ()
-    delete: tuple[ObjectRef, ...] = ()
-    finalizers: tuple[str, ...] | None = None
-    seconds: float = BUSY_SECONDS
-
-
-def needs_source(snapshot: Raw) -> bool:
-    """Whether planning must see the cluster: not once the snapshot is complete, nor when it is to go."""
-    return snapshot["metadata"].get("deletionTimestamp") is None and status_of(snapshot).completed_at is None
-
-
-def status_of(snapshot: Raw) -> AuroraSnapshotStatus:
-    """The status that is there; an empty one where it cannot be read."""
-    try:
-        return AuroraSnapshotStatus.model_validate(snapshot.get("status") or {})
-    except ValidationError:
-        return AuroraSnapshotStatus()
 
 
 def plan_snapshot(seen: SnapshotSeen, now: datetime) -> SnapshotPlan:
@@ -128,13 +73,16 @@ def plan_snapshot(seen: SnapshotSeen, now: datetime) -> SnapshotPlan:
         status.to_kubernetes(),
         step.apply,
         step.delete,
+        step.call,
         step.finalizers,
         (event,) if news else (),
         step.seconds,
     )
 
 
-_WARN: Final = frozenset({reasons.CANNOT_TAKE_SNAPSHOT, reasons.SNAPSHOT_LOST, reasons.SNAPSHOT_FAILING})
+_WARN: Final = frozenset(
+    {reasons.CANNOT_TAKE_SNAPSHOT, reasons.SNAPSHOT_LOST, reasons.SNAPSHOT_FAILING, reasons.SNAPSHOT_LEFT}
+)
 
 
 @dataclass(frozen=True)
@@ -148,19 +96,24 @@ class _Planning:
         name: str = self.seen.snapshot["metadata"]["name"]
         return name
 
-    def step(self) -> _Step:
+    def step(self) -> Step:
         metadata = self.seen.snapshot["metadata"]
-        if metadata.get("deletionTimestamp") is not None:
-            return self._going()
+        if is_going(self.seen.snapshot):
+            kept = tuple(f for f in metadata.get("finalizers") or () if f != FINALIZER)
+            if by_backup(self.seen.snapshot):
+                return plan_removal(self.seen, self.before, kept, self.now)
+            return self._going(kept)
         try:
             spec = AuroraSnapshot.model_validate({"metadata": metadata, "spec": self.seen.snapshot["spec"]}).spec
         except ValidationError as error:
             return self._cannot(" ".join(sentences(error)))
         finalizers = tuple(metadata.get("finalizers") or ())
         if FINALIZER not in finalizers:
-            message = f"A snapshot of {spec.cluster} is asked for."
+            message = f"A snapshot of {spec.cluster or spec.source_snapshot} is asked for."
             changes = {"started_at": self.now.replace(microsecond=0)}
-            return _Step("Pending", reasons.WAITING, message, changes, finalizers=(*finalizers, FINALIZER))
+            return Step("Pending", reasons.WAITING, message, changes, finalizers=(*finalizers, FINALIZER))
+        if spec.method == "Backup":
+            return plan_backed_up(self.seen, spec, self.before, self.now)
         there = self.seen.volume_snapshot
         if there is not None and label(there, LABEL_SNAPSHOT) != self.name:
             return self._cannot(
@@ -170,13 +123,13 @@ class _Planning:
             return self._kept(there)
         return self._begin(spec) if there is None else self._follow(spec, there)
 
-    def _cannot(self, message: str) -> _Step:
-        return _Step("Pending", reasons.CANNOT_TAKE_SNAPSHOT, message, seconds=WAITING_SECONDS)
+    def _cannot(self, message: str) -> Step:
+        return Step("Pending", reasons.CANNOT_TAKE_SNAPSHOT, message, seconds=WAITING_SECONDS)
 
-    def _wait(self, message: str, **changes: Any) -> _Step:
-        return _Step("Pending", reasons.WAITING, message, changes)
+    def _wait(self, message: str, **changes: Any) -> Step:
+        return Step("Pending", reasons.WAITING, message, changes)
 
-    def _begin(self, spec: AuroraSnapshotSpec) -> _Step:
+    def _begin(self, spec: AuroraSnapshotSpec) -> Step:
         """Note how far the cluster is; then take an instance that has all of that."""
         facts = self._facts()
         if facts is None:
@@ -214,7 +167,7 @@ class _Planning:
             owned=False,
         )
         changes = {"source": source, "volume_snapshot": self.name}
-        return _Step("Creating", reasons.TAKING_SNAPSHOT, _taking(copies[0]), changes, apply=(made,))
+        return Step("Creating", reasons.TAKING_SNAPSHOT, _taking(copies[0]), changes, apply=(made,))
 
     def _facts(self) -> Facts | None:
         seen, source = self.seen, self.seen.source
@@ -225,14 +178,14 @@ class _Planning:
         )
         return Facts(observed, self.now)
 
-    def _follow(self, spec: AuroraSnapshotSpec, there: Raw) -> _Step:
+    def _follow(self, spec: AuroraSnapshotSpec, there: Raw) -> Step:
         error = error_of(there)
         if not is_usable(there):
             if error is not None:
                 message = f"The storage driver has not made the snapshot yet, and tries again: {error}"
-                return _Step("Creating", reasons.SNAPSHOT_FAILING, message, seconds=WAITING_SECONDS)
+                return Step("Creating", reasons.SNAPSHOT_FAILING, message, seconds=WAITING_SECONDS)
             message = f"The storage driver makes a snapshot of a volume of {spec.cluster}."
-            return _Step("Creating", reasons.TAKING_SNAPSHOT, message)
+            return Step("Creating", reasons.TAKING_SNAPSHOT, message)
         taken = (there.get("status") or {}).get("creationTime")
         point = self.before.consistency_point
         if point is not None and taken is not None:
@@ -243,25 +196,24 @@ class _Planning:
             "completed_at": self.now.replace(microsecond=0),
             "volume_snapshot": self.name,
         }
-        message = f"A cluster can be made from it: restoreFrom: {{snapshot: {self.name}}}."
-        return _Step("Ready", reasons.SNAPSHOT_READY, message, changes, seconds=STEADY_SECONDS)
+        message = ready_message(self.name)
+        return Step("Ready", reasons.SNAPSHOT_READY, message, changes, seconds=STEADY_SECONDS)
 
-    def _kept(self, there: Raw | None) -> _Step:
+    def _kept(self, there: Raw | None) -> Step:
         if there is None or is_leaving(there):
             message = f"The VolumeSnapshot {self.name}, which held the data, was deleted by somebody."
-            return _Step("Failed", reasons.SNAPSHOT_LOST, message, seconds=STEADY_SECONDS)
-        message = f"A cluster can be made from it: restoreFrom: {{snapshot: {self.name}}}."
-        return _Step("Ready", reasons.SNAPSHOT_READY, message, seconds=STEADY_SECONDS)
+            return Step("Failed", reasons.SNAPSHOT_LOST, message, seconds=STEADY_SECONDS)
+        message = ready_message(self.name)
+        return Step("Ready", reasons.SNAPSHOT_READY, message, seconds=STEADY_SECONDS)
 
-    def _going(self) -> _Step:
+    def _going(self, kept: tuple[str, ...]) -> Step:
         there = self.seen.volume_snapshot
-        kept = tuple(f for f in self.seen.snapshot["metadata"].get("finalizers") or () if f != FINALIZER)
         ours = there is not None and label(there, LABEL_SNAPSHOT) == self.name
         policy = (self.seen.snapshot.get("spec") or {}).get("deletionPolicy", "Delete")
         if there is None or not ours or policy == "Retain":
-            return _Step("Deleting", reasons.DELETING, "The snapshot is being let go.", finalizers=kept)
+            return Step("Deleting", reasons.DELETING, "The snapshot is being let go.", finalizers=kept)
         delete = () if is_leaving(there) else (ObjectRef("VolumeSnapshot", self.name, there["metadata"].get("uid")),)
-        return _Step("Deleting", reasons.DELETING, "The data of the snapshot are being deleted.", delete=delete)
+        return Step("Deleting", reasons.DELETING, "The data of the snapshot are being deleted.", delete=delete)
 
 
 def _taking(copy: Copy) -> str:

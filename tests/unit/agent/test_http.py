@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from aurora_operator.agent.client import Client
 from aurora_operator.agent.http import Refused, api, health, serve
 from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
 from aurora_operator.api.settings import Member, Settings
 
 SETTINGS = Settings(
@@ -37,6 +37,7 @@ class Service:
         self.target: str | None = "nobody asked"
         self.up = True
         self.backups: list[BackupRequest] = []
+        self.kept: list[SnapshotRequest] = []
         self.survivors: tuple[str, ...] = ()
         self.wal = Path("/nonexistent")
 
@@ -62,6 +63,9 @@ class Service:
         if self.backups:
             raise Refused("a backup is under way here")
         self.backups.append(request)
+
+    def snapshot(self, request: SnapshotRequest) -> None:
+        self.kept.append(request)
 
     async def accept_data_loss(self, request: AcceptDataLoss) -> None:
         if request.lost != ("c/1",):
@@ -136,6 +140,14 @@ async def test_a_backup_is_begun_once(client: httpx.AsyncClient, service: Servic
     assert (await client.post("/v1/backup", json=body)).status_code == 202
     assert service.backups == [BackupRequest(kind="incr", token="20261125T040000Z")]
     assert (await client.post("/v1/backup", json=body)).status_code == 409
+
+
+async def test_a_snapshot_is_begun_where_it_is_to_be(client: httpx.AsyncClient, service: Service) -> None:
+    destination = {"s3": {"bucket": "backups", "endpoint": "s3.test"}, "path": "/b/snapshots/monday-1/1"}
+    body = {"token": "uid", "repository": {"destination": destination, "stanza": "demo-1"}}
+    assert (await client.post("/v1/snapshot", json=body)).status_code == 202
+    assert [r.repository.destination.path for r in service.kept] == ["/b/snapshots/monday-1/1"]
+    assert (await client.post("/v1/snapshot", json={"token": "uid"})).status_code == 409
 
 
 async def test_probes_tell_the_truth(service: Service) -> None:

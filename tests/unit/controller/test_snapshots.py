@@ -8,7 +8,7 @@ from tests.unit.kube.fake import FakeApi
 
 from aurora_operator.controller.reconcile import Stopped
 from aurora_operator.controller.snapshots import SnapshotReconciler
-from aurora_operator.kube.errors import NoAnswer
+from aurora_operator.kube.errors import Forbidden, NoAnswer
 from aurora_operator.planning.model import EventSpec, Node, OperatorConfig, Raw, StorageClass
 from aurora_operator.planning.snapshot import FINALIZER
 
@@ -78,3 +78,40 @@ async def test_nothing_is_written_without_the_lease() -> None:
     with pytest.raises(Stopped):
         await shell.run(KEY)
     assert not shell.api.writes
+
+
+def backed_up(shell: Shell, **metadata: Any) -> dict[str, Any]:
+    destination = {"s3": {"bucket": "backups", "endpoint": "s3.test"}, "path": "/b/snapshots/monday-uid-1234/1"}
+    backup = {"path": destination["path"], "repository": {"destination": destination, "stanza": "demo-1"}}
+    status = {"phase": "Ready", "completedAt": "2026-03-01T12:00:00Z", "backup": backup}
+    about = {"generation": 1, "finalizers": [FINALIZER], "uid": "uid-1234", **metadata}
+    shell.api.put(PATH, spec={"cluster": "demo", "method": "Backup"}, metadata=about, status=status)
+    return shell.api.objects[PATH]
+
+
+JOB = "/apis/batch/v1/namespaces/ns/jobs/monday-uid-1234-remove"
+
+
+async def test_a_job_removes_a_backup_and_then_it_is_let_go() -> None:
+    shell = Shell()
+    held = backed_up(shell, deletionTimestamp="2026-03-01T12:00:00Z")
+    assert not (await shell.run(KEY)).failed
+    job = shell.api.objects[JOB]
+    assert job["metadata"]["labels"]["aurorapg.io/snapshot-uid"] == "uid-1234"
+    await shell.run(KEY)
+    assert held["metadata"]["finalizers"] == [FINALIZER]
+    job["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    await shell.run(KEY)
+    assert shell.api.objects[PATH]["metadata"]["finalizers"] == []
+
+
+async def test_a_namespace_that_ends_takes_no_job_and_keeps_no_snapshot() -> None:
+    shell = Shell()
+    backed_up(shell, deletionTimestamp="2026-03-01T12:00:00Z")
+    why = 'jobs "x" is forbidden: unable to create new content in namespace ns because it is being terminated'
+    shell.api.fail["PATCH", "jobs"] = Forbidden(403, "Forbidden", why)
+    assert (await shell.run(KEY)).failed
+    assert shell.api.objects[PATH]["metadata"]["finalizers"] == [FINALIZER]
+    await shell.run(KEY)
+    assert shell.api.objects[PATH]["metadata"]["finalizers"] == []
+    assert shell.said[-1].reason == "SnapshotLeft"

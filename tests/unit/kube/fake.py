@@ -123,7 +123,7 @@ class FakeApi:
 
 
 _PLURALS = {
-    "statefulsets", "pods", "persistentvolumeclaims", "services", "endpointslices", "configmaps", "secrets",
+    "jobs", "statefulsets", "pods", "persistentvolumeclaims", "services", "endpointslices", "configmaps", "secrets",
     "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "networkpolicies", "nodes",
     "storageclasses", "auroraclusters", "jobs",
 }  # fmt: skip

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.planning.world import World, cluster
 
+from aurora_operator.api.origin import RestoreOrigin
+from aurora_operator.api.settings import Settings
 from aurora_operator.planning.model import Held
 from aurora_operator.planning.objects.config import SETTINGS_KEY
 from aurora_operator.planning.restored import snapshot_wanted
@@ -82,5 +84,51 @@ def test_a_snapshot_that_is_being_made_is_waited_for() -> None:
         world.step()
     assert not world.instances and "It is being made." in world.resource["status"]["message"]
     world.held = complete
+    world.settle()
+    assert world.resource["status"]["phase"] == "Ready"
+
+
+def backed_up(**status: Any) -> Held:
+    """A complete AuroraSnapshot of method Backup."""
+    source = {"databaseName": "app", "masterUsername": "app"}
+    destination = {
+        "s3": {"bucket": "backups", "endpoint": "s3.test", "credentials": {"name": "keys"}},
+        "path": "/a/m-1/1",
+    }
+    backup = {
+        "path": "/a/m-1/1",
+        "label": "20260301-120002F",
+        "repository": {"destination": destination, "stanza": "demo-1", "encryption": {"secret": {"name": "phrase"}}},
+    }
+    done = {"phase": "Ready", "completedAt": "2026-03-01T12:00:00Z", "source": source, "backup": backup}
+    point = {"consistencyPoint": {"lsn": "1/200", "timeline": 3}}
+    spec = {"cluster": "gone", "method": "Backup"}
+    return Held({"metadata": {"name": "monday"}, "spec": spec, "status": done | point | status})
+
+
+def test_a_backup_is_restored_by_the_first_instance() -> None:
+    world = restored(backed_up())
+    world.until(lambda: bool(world.instances))
+    settings = Settings.model_validate_json(world.objects["ConfigMap"]["new-settings"]["data"][SETTINGS_KEY])
+    origin = settings.origin
+    assert isinstance(origin, RestoreOrigin)
+    assert (origin.set, origin.repository.stanza) == ("20260301-120002F", "demo-1")
+    assert origin.repository.destination.path == "/a/m-1/1"
+    pod = world.objects["StatefulSet"]["new-1"]["spec"]["template"]["spec"]
+    assert {"restore-credentials", "restore-encryption"} <= {v["name"] for v in pod["volumes"]}
+    world.held = None  # it goes on with what it was begun with
+    world.settle()
+    told = world.resource["status"]["origin"]
+    assert (told["source"], told["method"], told["consistencyPoint"]) == ("snapshot monday", "Restore", "1/200")
+    assert told["completedAt"] and "dataSource" not in world.objects["PersistentVolumeClaim"]["data-new-1"]["spec"]
+
+
+def test_a_backup_that_is_being_taken_is_waited_for() -> None:
+    making = backed_up(phase="Creating", message="demo-2 stores it.", completedAt=None)
+    world = restored(making)
+    for _ in range(5):
+        world.step()
+    assert not world.instances and "demo-2 stores it." in world.resource["status"]["message"]
+    world.held = backed_up()
     world.settle()
     assert world.resource["status"]["phase"] == "Ready"

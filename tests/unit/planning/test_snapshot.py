@@ -12,7 +12,8 @@ from tests.unit.planning.world import START, World
 
 from aurora_operator.api.snapshot import LABEL_SNAPSHOT
 from aurora_operator.planning.model import SnapshotClass, Source
-from aurora_operator.planning.snapshot import FINALIZER, SnapshotPlan, SnapshotSeen, needs_source, plan_snapshot
+from aurora_operator.planning.snapshot import FINALIZER, plan_snapshot
+from aurora_operator.planning.snapshot_model import SnapshotPlan, SnapshotSeen, needs_source
 
 CLASSES = (SnapshotClass("snaps", "csi.test"),)
 

@@ -26,7 +26,7 @@ from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.reaper import Reaper
 from aurora_operator.agent.store import Store
 from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest
+from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
 from aurora_operator.api.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.messages import Heartbeat, Message
@@ -198,6 +198,10 @@ class LogAgent:
 
     def backup(self, request: BackupRequest) -> None:
         """A log copy has no data to back up."""
+        raise Refused("this is a log copy: ask an instance")
+
+    def snapshot(self, request: SnapshotRequest) -> None:
+        """Nor for this."""
         raise Refused("this is a log copy: ask an instance")
 
     async def accept_data_loss(self, request: AcceptDataLoss) -> None:

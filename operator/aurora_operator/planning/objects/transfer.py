@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from aurora_operator.api import names
+from aurora_operator.planning.objects.job import build_job
+from aurora_operator.planning.objects.repositories import Mount
 
 MOUNT = "/transfer"
 KEPT_SECONDS = 7 * 24 * 3600
@@ -24,66 +26,33 @@ def build_transfer(
     path: str,
     jobs: int,
 ) -> dict[str, Any]:
-    """The Job; its pod meets the `restricted` standard.
+    """The Job.
 
     `host` must be a single server, because all workers of an export share its snapshot; `path` is below the root of
     the volume of `claim`.
     """
-    module = ["python3", "-m", "aurora_operator.agent.transfer", verb]
-    labels = {"app.kubernetes.io/managed-by": "aurora", f"{names.GROUP}/transfer": cluster}
-    container = {
-        "name": "transfer",
-        "image": image,
-        "command": [
-            *module,
-            "--host",
-            host,
-            "--database",
-            database,
-            "--path",
-            f"{MOUNT}/{path.strip('/')}",
-            "--jobs",
-            str(jobs),
-        ],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "transfer", "mountPath": MOUNT},
-            {"name": "app", "mountPath": names.APP_MOUNT, "readOnly": True},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  a volume of the pod's own
-        ],
-    }
-    pod = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.POSTGRES_UID,
-            "runAsGroup": names.POSTGRES_UID,
-            "fsGroup": names.POSTGRES_UID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [
+    app = {"secretName": names.app_secret(cluster), "defaultMode": 0o440}
+    mounts: list[Mount] = [
+        (
             {"name": "transfer", "persistentVolumeClaim": {"claimName": claim}},
-            {"name": "app", "secret": {"secretName": names.app_secret(cluster), "defaultMode": 0o440}},
-            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+            {"name": "transfer", "mountPath": MOUNT},
+        ),
+        ({"name": "app", "secret": app}, {"name": "app", "mountPath": names.APP_MOUNT, "readOnly": True}),
+    ]
+    return build_job(
+        name,
+        namespace,
+        container="transfer",
+        image=image,
+        command=[
+            *("python3", "-m", "aurora_operator.agent.transfer", verb),
+            *("--host", host),
+            *("--database", database),
+            *("--path", f"{MOUNT}/{path.strip('/')}"),
+            *("--jobs", str(jobs)),
         ],
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        labels={"app.kubernetes.io/managed-by": "aurora", f"{names.GROUP}/transfer": cluster},
+        mounts=mounts,
         # Tried once: whoever asked for it sees why it failed, and an import is never begun twice.
-        "spec": {
-            "backoffLimit": 0,
-            "ttlSecondsAfterFinished": KEPT_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
-    }
+        ttlSecondsAfterFinished=KEPT_SECONDS,
+    )

@@ -1,0 +1,70 @@
+"""`python -m aurora_operator.agent.snapshotjob copy|remove`: the process of the Jobs of AuroraSnapshots.
+
+Repositories come as JSON in the environment, their Secrets as files. It prints how far it is; what it could not do, it
+leaves as the container's message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+from aurora_operator.agent.restore import repository_of
+from aurora_operator.api import names
+from aurora_operator.api.repository import Repository
+from aurora_operator.postgres import repocopy
+from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.pgbackrest import PgBackRest
+from aurora_operator.postgres.tools import Tools
+
+ROOT = Path("/tmp/aurora")  # noqa: S108  a volume of the pod's own
+MESSAGE = Path("/dev/termination-log")
+QUIET_SECONDS = 2.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do it; 1 and a sentence when it cannot be done."""
+    (verb,) = sys.argv[1:] if arguments is None else arguments
+    try:
+        asyncio.run({"copy": _copy, "remove": _remove}[verb]())
+    except (PostgresError, OSError) as error:
+        print(error, file=sys.stderr, flush=True)
+        MESSAGE.write_text(str(error)[:1000])
+        return 1
+    return 0
+
+
+def _repository(variable: str, mount: str) -> PgBackRest:
+    repository = Repository.model_validate_json(os.environ[variable])
+    layout = Layout(data=ROOT / "data", run=ROOT / "run", tls=ROOT / "tls")
+    return repository_of(Tools(), layout, repository, mount, cpu_millis=1000)
+
+
+async def _copy() -> None:
+    source, target = (
+        _repository(names.ENV_SOURCE, names.RESTORE_MOUNT),
+        _repository(names.ENV_TARGET, names.BACKUP_MOUNT),
+    )
+    started = said = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        if done == total or time.monotonic() - said >= QUIET_SECONDS:
+            said = time.monotonic()
+            print(f"{done} of {total} bytes in {said - started:.0f} s", flush=True)
+
+    kept = await repocopy.copy(source, target, on_progress=progress)
+    print(f"{kept.label} is complete after {time.monotonic() - started:.1f} s", flush=True)
+
+
+async def _remove() -> None:
+    await repocopy.remove(_repository(names.ENV_TARGET, names.BACKUP_MOUNT))
+    print("removed", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

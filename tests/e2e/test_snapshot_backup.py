@@ -1,0 +1,107 @@
+"""AuroraSnapshots by backup: kept when the cluster and its backups go, copied, restored from, and removed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.e2e import kube, objectstore
+from tests.e2e.aurora import SMALL, AuroraCluster
+from tests.e2e.conftest import Measure
+from tests.e2e.kube import Object, until
+
+from aurora_operator.api import names
+from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
+
+RESOURCE = f"{SNAPSHOT_PLURAL}.{names.GROUP}"
+VAULT = "/vault"
+ALONE: dict[str, Any] = dict(SMALL) | {"instances": 1, "durability": {"copies": 1}}
+
+# In this order: each goes on where the one before ended.
+
+
+def _make(name: str, namespace: str, **spec: object) -> None:
+    metadata = {"name": name, "namespace": namespace}
+    kube.apply(
+        {
+            "apiVersion": names.API_VERSION,
+            "kind": SNAPSHOT_KIND,
+            "metadata": metadata,
+            "spec": {"method": "Backup", **spec},
+        }
+    )
+
+
+def _ready(name: str, namespace: str, timeout: float = 90) -> Object:
+    def look() -> Object:
+        live = kube.need(RESOURCE, name, namespace)
+        found = kube.condition(live, "Ready")
+        assert found is not None and found["status"] == "True", live.get("status")
+        return live
+
+    return until(f"snapshot {name} is Ready", look, timeout=timeout)
+
+
+def _stored(namespace: str, path: str) -> list[str]:
+    """What is in a path of the bucket, as the cluster's writer sees it."""
+    pod = names.pod_name(AuroraCluster("demo", namespace).leadership().instance)
+    config = f"--config={names.RUN_DIR}/pgbackrest/backup/pgbackrest.conf"
+    return kube.execute(
+        namespace, pod, names.CONTAINER, "pgbackrest", config, f"--repo1-path={path}", "repo-ls", timeout=30
+    ).split()
+
+
+def test_a_reader_stores_it_in_a_path_of_its_own(namespace: str, measure: Measure) -> None:
+    objectstore.start(namespace)
+    cluster = AuroraCluster("demo", namespace)
+    backup = {
+        "destination": objectstore.destination(namespace),
+        "encryption": {"secret": {"name": "s3-passphrase"}},
+    }
+    two = {"instances": 2, "durability": {"copies": 2}, "backup": backup}
+    gone = {"storage": {"size": "2Gi", "volumeRetention": {"whenDeleted": "Delete"}}, "skipFinalSnapshot": True}
+    cluster.create(dict(SMALL) | two | gone)
+    cluster.wait_ready(180)
+    writer = cluster.leadership().instance
+    cluster.sql(writer, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS id", database="app")
+    started = time.monotonic()
+    _make("monday", namespace, cluster="demo")
+    status = _ready("monday", namespace)["status"]
+    measure("snapshot by backup, seconds", time.monotonic() - started)
+    cluster.sql(writer, "DELETE FROM kept", database="app")
+    path = status["backup"]["path"]
+    assert path.startswith(f"/aurora/{namespace}/snapshots/monday-") and status["backup"]["storedBytes"] > 0
+    assert status["source"]["instance"] in cluster.readers()
+    assert status["consistencyPoint"]["timeline"] == cluster.leadership().epoch and status["consistencyPoint"]["time"]
+    assert {"archive", "backup", "snapshot.json"} <= set(_stored(namespace, path))
+
+
+def test_a_copy_goes_elsewhere_and_the_first_one_goes(namespace: str, measure: Measure) -> None:
+    started = time.monotonic()
+    destination = {**objectstore.destination(namespace), "path": VAULT}
+    _make("tuesday", namespace, sourceSnapshot="monday", destination=destination)
+    first, copy = (_ready(name, namespace)["status"] for name in ("monday", "tuesday"))
+    measure("copy of a snapshot, seconds", time.monotonic() - started)
+    assert copy["backup"]["path"].startswith(f"{VAULT}/snapshots/tuesday-")
+    assert copy["consistencyPoint"] == first["consistencyPoint"]
+    kube.delete(RESOURCE, "monday", namespace, "--timeout=60s")
+    assert _stored(namespace, first["backup"]["path"]) == []
+    assert {"archive", "backup", "snapshot.json"} <= set(_stored(namespace, copy["backup"]["path"]))
+
+
+def test_a_new_cluster_from_the_copy(namespace: str, measure: Measure) -> None:
+    restored = AuroraCluster("restored", namespace)
+    started = time.monotonic()
+    restored.create(ALONE | {"restoreFrom": {"snapshot": "tuesday"}})
+    restored.wait_ready(120)
+    measure("restore of a snapshot by backup, until Ready, seconds", time.monotonic() - started)
+    assert restored.status["origin"]["source"] == "snapshot tuesday"
+    assert restored.sql(restored.leadership().instance, "SELECT count(*) FROM kept", database="app") == "1000"
+    restored.delete()
+
+
+def test_what_is_retained_stays(namespace: str) -> None:
+    kube.patch(RESOURCE, "tuesday", namespace, {"spec": {"deletionPolicy": "Retain"}})
+    path = kube.need(RESOURCE, "tuesday", namespace)["status"]["backup"]["path"]
+    kube.delete(RESOURCE, "tuesday", namespace, "--timeout=60s")
+    assert "snapshot.json" in _stored(namespace, path)
