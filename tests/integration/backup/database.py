@@ -24,6 +24,7 @@ from aurora_operator.postgres.pgbackrest import PgBackRest
 from aurora_operator.postgres.repository import Access, Peer
 from aurora_operator.postgres.restoring import Restore, Restored, restoring
 
+PLACE = "snapshots/monday-1f2e3d4c"
 ENCRYPTION = Encryption(secret=SecretReference(name="passphrase"))
 
 
@@ -124,6 +125,15 @@ class Database:
             sink=copy.log.append,
             os_users=tuple(sorted(people)),
         )
+
+
+def beside(database: Database, copy: Copy, place: str = PLACE) -> PgBackRest:
+    """The repository of a snapshot, below the cluster's own."""
+    main = database.repository(copy.layout)
+    repository = main.access.repository
+    path = f"{repository.destination.path}/{place}"
+    inner = repository.model_copy(update={"destination": repository.destination.model_copy(update={"path": path})})
+    return replace(main, access=replace(main.access, repository=inner, called="snapshot"))
 
 
 async def insert(copy: Copy, *numbers: int) -> int:

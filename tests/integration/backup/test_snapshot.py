@@ -6,26 +6,14 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.integration.backup.database import Database, archived, fill_segment, ids, insert, now
+from tests.integration.backup.database import PLACE, Database, archived, beside, fill_segment, ids, insert, now
 from tests.integration.copies import Copy, Measured
 
 from aurora_operator.api.restore import RestoreTarget
 from aurora_operator.postgres import repocopy
 from aurora_operator.postgres.conf import Runtime
 from aurora_operator.postgres.errors import RepositoryError
-from aurora_operator.postgres.pgbackrest import PgBackRest
 from aurora_operator.postgres.snapshot import MARK, Kept, find, keep
-
-PLACE = "snapshots/monday-1f2e3d4c"
-
-
-def beside(database: Database, copy: Copy, place: str = PLACE) -> PgBackRest:
-    """The repository of a snapshot, below the cluster's own."""
-    main = database.repository(copy.layout)
-    repository = main.access.repository
-    path = f"{repository.destination.path}/{place}"
-    inner = repository.model_copy(update={"destination": repository.destination.model_copy(update={"path": path})})
-    return replace(main, access=replace(main.access, repository=inner, called="snapshot"))
 
 
 async def test_a_reader_takes_it_and_it_needs_nothing_of_the_cluster_s_own(
