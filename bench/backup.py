@@ -1,8 +1,8 @@
 """What backups cost and what they save: `python -m bench.backup [--sizes MIB,MIB] [--trials N]`.
 
 Runs PostgreSQL, pgBackRest and an S3 server (versitygw, TLS, encrypted) as processes of this machine, as the
-integration tests do: no Kubernetes. At each size it takes a full and an incremental backup and a snapshot, and restores;
-it compares the writes of two clients while a backup runs with those while none does. At random moments it takes
+integration tests do: no Kubernetes. At each size it takes a full and an incremental backup and a snapshot, restores,
+and compares the writes of two clients while a backup runs with those while none does. At random moments it takes
 everything away but the S3 server, and restores, to see how many seconds of acknowledged writes are gone. Progress goes
 to standard error; the last line of standard output is one JSON document. How long clones take, `bench.clone` measures.
 """

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.integration.backup.database import Database, fill_segment, ids, insert, now
+from tests.integration.backup.database import Database, beside, fill_segment, ids, insert, now
 from tests.integration.copies import Copy
 
 from aurora_operator.agent.backup import Backups
 from aurora_operator.agent.copy import Copy as AgentCopy
-from aurora_operator.api.agent import BackupReport, BackupRequest, BackupRun
+from aurora_operator.api.agent import BackupReport, BackupRequest, BackupRun, SnapshotRequest
 from aurora_operator.api.settings import BackupSettings
 from aurora_operator.postgres.pgbackrest import PgBackRest
 
@@ -43,7 +43,7 @@ class Agent:
         copy = self.postgres
         self.state = SimpleNamespace(
             layout=copy.layout, server=copy.server, session=copy.session, tools=copy.tools, id=copy.name,
-            role="writer", phase="Leading", task=None, backup_report=None, backup_run=None,
+            role="writer", phase="Leading", task=None, backup_report=None, backup_run=None, snapshot_run=None,
             settings=SimpleNamespace(backup=self.settings),
             driver=SimpleNamespace(state=SimpleNamespace(leadership=SimpleNamespace(epoch=self.epoch))),
             leader_id=lambda: copy.name, leader_epoch=lambda: self.epoch, progress=lambda *_: None,
@@ -117,3 +117,35 @@ async def test_a_leader_archives_and_takes_backups_and_says_how_it_stands(databa
     async with asyncio.timeout(10):
         while agent.state.backup_report is not None:
             await asyncio.sleep(0.1)
+
+
+async def test_a_snapshot_goes_below_the_cluster_s_own_path_and_nowhere_else(database: Database, agent: Agent) -> None:
+    await agent.report(lambda r: r.archiving and r.known)
+    await insert(agent.postgres, 1)
+    repository = beside(database, agent.postgres).access.repository
+    elsewhere = repository.destination.model_copy(update={"path": "/aurora/other"})
+    for wrong in ({"destination": elsewhere}, {"stanza": "other"}, {"encryption": None}):
+        request = SnapshotRequest(token="uid", repository=repository.model_copy(update=wrong))
+        assert "a snapshot goes" in (agent.backups.snapshot_refusal(request) or "")
+
+    request = SnapshotRequest(token="uid", repository=repository)
+    assert agent.backups.snapshot_refusal(request) is None
+    agent.backups.take_snapshot(request)
+    async with asyncio.timeout(60):
+        while agent.state.snapshot_run is None or agent.state.snapshot_run.finished_at is None:
+            assert agent.backups.refusal() is not None
+            await asyncio.sleep(0.1)
+    run = agent.state.snapshot_run
+    assert (run.error, run.token, run.path) == (None, "uid", repository.destination.path)
+    assert run.label and run.lsn and run.timeline == 34 and run.stored_bytes > 0 and run.taken_at
+    # The cluster's own account knows nothing of it.
+    agent.backups.look_again()
+    assert not (await agent.report(lambda r: True)).backups
+
+    database.store.stop()
+    agent.backups.take_snapshot(request)
+    async with asyncio.timeout(90):
+        while agent.state.snapshot_run.finished_at is None or agent.state.snapshot_run is run:
+            await asyncio.sleep(0.1)
+    assert "the destination" in (agent.state.snapshot_run.error or "")
+    database.store.start()
