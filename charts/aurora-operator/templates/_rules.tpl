@@ -30,7 +30,7 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch]
-# Rehearsals of a restore.
+# Rehearsals of a restore; snapshots by backup: copying one, and removing one.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [list, watch, create, patch, delete]
@@ -38,10 +38,6 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [snapshot.storage.k8s.io]
   resources: [volumesnapshots]
   verbs: [get, list, create, patch, delete]
-# For snapshots by backup: copying one, and removing one.
-- apiGroups: [batch]
-  resources: [jobs]
-  verbs: [list, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [list, watch, create, patch]

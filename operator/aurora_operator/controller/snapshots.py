@@ -16,7 +16,7 @@ from aurora_operator.controller.reconcile import AgentCalls, Stopped, discard, r
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import Conflict, Forbidden, KubeError
-from aurora_operator.kube.resources import CHILDREN, OPTIONAL, SNAPSHOT, WORK
+from aurora_operator.kube.resources import CHILDREN, OPTIONAL, SNAPSHOT
 from aurora_operator.planning.model import (
     EventSpec,
     Node,
@@ -115,7 +115,7 @@ class SnapshotReconciler:
         pods: list[Raw] = []
         if backed_up and (is_going(snapshot) or (needs_source(snapshot) and spec.get("sourceSnapshot"))):
             selector = f"{LABEL_SNAPSHOT_UID}={snapshot['metadata']['uid']}"
-            jobs = await observe.list_objects(self.api, WORK["Job"], namespace, selector)
+            jobs = await observe.list_objects(self.api, CHILDREN["Job"], namespace, selector)
             pods = await observe.list_objects(self.api, CHILDREN["Pod"], namespace, selector)
         return SnapshotSeen(
             snapshot,

@@ -7,7 +7,7 @@ from typing import Final
 
 from aurora_operator.api import names
 from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
-from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS, WORK_KINDS
+from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,6 @@ CHILDREN: Final = {
 
 OPTIONAL: Final = {kind: Resource(version, kind, kind.lower() + "s") for kind, version in OPTIONAL_KINDS.items()}
 """Kinds of children that a Kubernetes cluster may not have."""
-WORK: Final = {kind: Resource(version, kind, kind.lower() + "s") for kind, version in WORK_KINDS.items()}
-"""Kinds of what is done for an AuroraSnapshot."""
 SNAPSHOT_CLASS: Final = Resource(
     OPTIONAL_KINDS["VolumeSnapshot"], "VolumeSnapshotClass", "volumesnapshotclasses", namespaced=False
 )
@@ -59,4 +57,4 @@ SNAPSHOT_CLASS: Final = Resource(
 
 def resource_of(kind: str) -> Resource:
     """The address of a kind that the operator works with. Raises KeyError for any other."""
-    return {**CHILDREN, **OPTIONAL, **WORK, names.KIND: CLUSTER, SNAPSHOT_KIND: SNAPSHOT}[kind]
+    return {**CHILDREN, **OPTIONAL, names.KIND: CLUSTER, SNAPSHOT_KIND: SNAPSHOT}[kind]

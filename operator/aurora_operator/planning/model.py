@@ -51,10 +51,6 @@ OPTIONAL_KINDS: Final[Mapping[str, str]] = {"VolumeSnapshot": "snapshot.storage.
 """Kinds in `Observed.children` that a Kubernetes cluster may not have; found by the same label."""
 
 
-WORK_KINDS: Final[Mapping[str, str]] = {"Job": "batch/v1"}
-"""Kinds of what is done for an AuroraSnapshot outside the cluster's own pods; not watched."""
-
-
 @dataclass(frozen=True)
 class Held:
     """An AuroraSnapshot that this cluster is to be made from."""
@@ -194,7 +190,7 @@ class ObjectRef:
     @property
     def api_version(self) -> str:
         """The kind's apiVersion."""
-        return {**CHILD_KINDS, **OPTIONAL_KINDS, **WORK_KINDS}[self.kind]
+        return {**CHILD_KINDS, **OPTIONAL_KINDS}[self.kind]
 
 
 @dataclass(frozen=True)

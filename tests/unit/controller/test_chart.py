@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from aurora_operator.api import names
-from aurora_operator.kube.resources import CHILDREN, OPTIONAL, WORK, resource_of
+from aurora_operator.kube.resources import CHILDREN, OPTIONAL, resource_of
 
 CHART = Path(__file__).resolve().parents[3] / "charts" / "aurora-operator"
 
@@ -43,7 +43,7 @@ def test_nothing_is_allowed_that_is_not_used() -> None:
     children = {(group_of(r.api_version), r.plural) for r in CHILDREN.values()}
     own = {("aurorapg.io", f"auroraclusters{sub}") for sub in ("", "/status", "/finalizers")}
     own |= {("aurorapg.io", f"aurorasnapshots{sub}") for sub in ("", "/status")}
-    optional = {(group_of(r.api_version), r.plural) for r in (*OPTIONAL.values(), *WORK.values())}
+    optional = {(group_of(r.api_version), r.plural) for r in OPTIONAL.values()}
     granted = {("", "pods/resize")}  # to the agents of serverless instances
     assert set(rules()) == children | optional | granted | own | {("events.k8s.io", "events")}
     assert not any("*" in verbs for verbs in rules().values())
