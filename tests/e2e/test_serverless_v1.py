@@ -57,7 +57,11 @@ class Holder:
         until("the transaction is open", self._open, timeout=30, every=0.2)
 
     def _open(self) -> bool:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'BEGIN; INSERT INTO kept%'"
+        # So long that it is no short one.
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'BEGIN; INSERT INTO kept%' AND state = 'active' "
+            "AND clock_timestamp() - xact_start > '1.5 s'"
+        )
         return self._client.psql(self._target, query) != "0"
 
     def commit(self) -> None:

@@ -125,7 +125,8 @@ def _target(state: State, limits: CapacityRange, capacity: float, now: float) ->
     """The next size on the way to the most that was needed within the last minute; `capacity` if that is right."""
     if not limits.least <= capacity <= limits.most:
         return limits.at_least(capacity)
-    kept = max(wish.acu for wish in state.wishes)
+    # The range may have been another one a moment ago.
+    kept = limits.at_least(max(wish.acu for wish in state.wishes))
     if kept > capacity:
         return next(size for size in limits.sizes if size > capacity)
     raised = now if state.raised is None else state.raised

@@ -167,6 +167,28 @@ def test_a_capacity_outside_the_range_is_led_into_it() -> None:
     assert between.second(BUSY, FREE).acu == 8
 
 
+def test_a_range_that_shrinks_under_load() -> None:
+    writer = Writer(limits())
+    while writer.capacity < 16:
+        writer.second(BUSY, FREE)
+    writer.range = limits(least=2, most=4)
+    assert writer.second(BUSY, FREE).acu == 4
+    for _ in range(5):
+        assert writer.second(BUSY, FREE).acu == 4
+
+
+ends = st.tuples(st.sampled_from(V1_SIZES), st.sampled_from(V1_SIZES))
+
+
+@given(steps=st.lists(st.tuples(loads, ends, st.sampled_from([FREE, HELD])), min_size=1, max_size=20))
+def test_any_range_may_follow_any_other(steps: list[tuple[Load, tuple[float, float], Point]]) -> None:
+    state, capacity = State(), 2.0
+    for second, (load, (one, other), point) in enumerate(steps):
+        made = decide(state, load, limits(least=min(one, other), most=max(one, other)), capacity, second, point)
+        assert min(one, other) <= made.wanted <= max(one, other)
+        state, capacity = made.state, made.acu
+
+
 def test_the_others_follow_the_writer_at_once() -> None:
     made = follow(State(), limits(), 2, 0.0, 8)
     assert (made.acu, made.state.raised) == (8, 0.0)
