@@ -52,8 +52,8 @@ def stored(cluster: Cluster, root: Path, program: str) -> Iterator[tuple[Databas
         (volume.root / path).parent.mkdir(parents=True)
         (volume.root / path).write_text("another cluster's")
     if cluster.tools.user is not None:
-        for path in (volume.root, *volume.root.rglob("*")):
-            shutil.chown(path, cluster.tools.user, cluster.tools.user)
+        for item in (volume.root, *volume.root.rglob("*")):
+            shutil.chown(item, cluster.tools.user, cluster.tools.user)
     yield Database(cluster, volume, program), volume  # type: ignore[arg-type]
 
 
