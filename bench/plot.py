@@ -36,7 +36,7 @@ def svg(title: str, unit: str, lines: Sequence[Series]) -> str:
         value = most * step / 4
         y = TOP + tall * (1 - step / 4)
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e4e7eb"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
         second = (length - 1) * step / 4
         x = LEFT + inner * step / 4
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{second:.0f} s</text>')
