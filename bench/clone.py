@@ -62,8 +62,9 @@ def main() -> int:
             for kind in arguments.types.split(","):
                 with step(f"clone of {size} MiB, {kind}"):
                     result["clones"].append(_clone(source, spec, kind, size))
-    except (AssertionError, HarnessError) as error:
-        result["error"] = str(error)
+    except (AssertionError, HarnessError, KeyboardInterrupt) as error:
+        # What was measured before is worth something.
+        result["error"] = str(error) or "broken off"
         good = False
     finally:
         source.delete(wait=False)
