@@ -1,4 +1,4 @@
-"""A reader comes with sessions."""
+"""A reader comes with sessions, and goes without them."""
 
 from __future__ import annotations
 
@@ -43,10 +43,44 @@ def test_a_reader_comes_with_the_load(namespace: str, measure: Measure) -> None:
     assert cluster.events("ReadersScaledOut")
 
 
-def sleepers(cluster: AuroraCluster, instance: str) -> subprocess.Popen[bytes]:
+def test_it_goes_when_its_sessions_have_ended(namespace: str, measure: Measure) -> None:
+    """Goes on where the one before ended."""
+    cluster = AuroraCluster("demo", namespace)
+    writer = cluster.leadership()
+    (added,) = cluster.status["readerAutoscaling"]["added"]
+    client = sleepers(cluster, added, sessions=1)
+    try:
+        until("a client uses the reader", lambda: sessions(cluster, added) == 1, timeout=30)
+        # By this measure nobody needs it any more.
+        cluster.change({"readerAutoscaling": {"target": {"value": 100}, "scaleInCooldownSeconds": 5}})
+        until("it takes no new sessions", lambda: added not in cluster.serving(), timeout=90)
+        assert cluster.events("ReadersScaledIn")
+        assert sessions(cluster, added) == 1, "who is there may stay"
+        assert cluster.instances() == sorted([writer.instance, added])
+        cluster.sql(added, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OF_CLIENTS}")
+        ended = time.time()
+        until("it is gone", lambda: cluster.instances() == [writer.instance], timeout=60)
+        measure("readers: seconds from the end of the last session to the reader's removal", time.time() - ended)
+    finally:
+        client.kill()
+        client.wait()
+    cluster.wait_ready()
+    assert not cluster.status["readerAutoscaling"].get("added")
+    assert cluster.leadership() == writer
+
+
+OF_CLIENTS = "backend_type = 'client backend' AND usename = 'app'"
+
+
+def sessions(cluster: AuroraCluster, instance: str) -> int:
+    """The application's sessions there."""
+    return int(cluster.sql(instance, f"SELECT count(*) FROM pg_stat_activity WHERE {OF_CLIENTS}"))
+
+
+def sleepers(cluster: AuroraCluster, instance: str, sessions: int = SESSIONS) -> subprocess.Popen[bytes]:
     """Sessions of the application that do nothing; they end with the process in the pod."""
     password = cluster.secret()["password"]
     login = f"host=localhost user=app dbname=app sslmode=require password={password}"
-    script = f"for i in $(seq {SESSIONS}); do psql '{login}' -XAtc 'SELECT pg_sleep(600)' & done; wait"
+    script = f"for i in $(seq {sessions}); do psql '{login}' -XAtc 'SELECT pg_sleep(600)' & done; wait"
     words = ["kubectl", "--context", KUBE_CONTEXT, "--namespace", cluster.namespace, "exec", names.pod_name(instance)]
     return subprocess.Popen([*words, "--container", names.CONTAINER, "--", "sh", "-c", script])
