@@ -147,6 +147,7 @@ def _namespace(name: str) -> Iterator[str]:
         kube.delete_namespace(name)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """First what needs no cluster or the shared one, then what makes its own: the shared one is made once, and by one
     process only, where two share the tests."""
