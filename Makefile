@@ -74,7 +74,7 @@ csi: setup ## Run the test cluster's CSI driver on the real kernel, and the CSI 
 
 e2e: operator ## Run the end-to-end tests on the kind cluster
 	@rm -f build/e2e/measurements.json
-	@.venv/bin/pytest tests/e2e -m "not alone" --numprocesses 2 --dist loadgroup --durations 15
+	@.venv/bin/pytest tests/e2e -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 	@.venv/bin/pytest tests/e2e -m alone --durations 10
 
 faults: operator ## Inject every fault, then random ones, into a cluster under load: make faults MINUTES=5 SEED=7

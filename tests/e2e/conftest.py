@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.kind.shell import HarnessError
 
 _measurements: dict[str, Any] = {}
 _namespaces: list[str] = []
+
+_SHARED = "-".join(["e2e-shared", *([worker] if (worker := os.environ.get("PYTEST_XDIST_WORKER")) else [])])
 
 Measure = Callable[[str, Any], None]
 
@@ -55,7 +58,8 @@ def measure(request: pytest.FixtureRequest) -> Measure:
 
 
 class Shared:
-    """The cluster that most modules share: made when it is first asked for, gone while others have theirs."""
+    """The cluster that most modules share: made when it is first asked for, gone while others have theirs. Each
+    process that runs tests has its own."""
 
     def __init__(self) -> None:
         self._holder = contextlib.ExitStack()
@@ -71,7 +75,7 @@ class Shared:
                 print(f"{error}\nIt is replaced; what it looked like is in {folder}")
                 self.release()
         if self._cluster is None:
-            self._cluster = self._holder.enter_context(fresh_cluster("demo", "e2e-shared"))
+            self._cluster = self._holder.enter_context(fresh_cluster("demo", _SHARED))
         return self._cluster
 
     def release(self) -> None:
@@ -147,18 +151,9 @@ def _namespace(name: str) -> Iterator[str]:
         kube.delete_namespace(name)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks at the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First what needs no cluster or the shared one, then what makes its own: the shared one is made once, and by one
-    process only, where two share the tests."""
-
-    def own(item: pytest.Item) -> bool:
-        return "namespace" in getattr(item, "fixturenames", ()) and "admission" not in item.nodeid
-
-    items.sort(key=own)
-    for item in items:
-        group = "shared" if "cluster" in getattr(item, "fixturenames", ()) and not own(item) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+    """First what needs no cluster or the shared one, then what makes its own: the shared one is made once."""
+    items.sort(key=lambda item: "namespace" in getattr(item, "fixturenames", ()) and "admission" not in item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)
