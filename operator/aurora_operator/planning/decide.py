@@ -1,0 +1,196 @@
+"""The parts of the decision about a cluster that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aurora_operator.api.capacity import capacity_resources
+from aurora_operator.api.origin import Origin, RestoreOrigin
+from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.planning.backup import BackupPlan, backup_settings, plan_backup
+from aurora_operator.planning.beginning import Beginning
+from aurora_operator.planning.capacity import start_capacity
+from aurora_operator.planning.clone import plan_clone
+from aurora_operator.planning.dataloss import Acceptance, judge_loss
+from aurora_operator.planning.facts import Facts
+from aurora_operator.planning.logcopies import LogCopies, plan_log_copies
+from aurora_operator.planning.members import Members, choose_members
+from aurora_operator.planning.model import (
+    Supplies,
+)
+from aurora_operator.planning.moving import NONE as NO_MOVES
+from aurora_operator.planning.moving import Moves, plan_moves
+from aurora_operator.planning.objects import repositories
+from aurora_operator.planning.objects.instance import Instance, build_statefulset, start_of, template_of
+from aurora_operator.planning.objects.repositories import Mount
+from aurora_operator.planning.placement import place
+from aurora_operator.planning.power import Power, plan_power
+from aurora_operator.planning.readers import Readers, plan_readers
+from aurora_operator.planning.relief import NO_ROOM, roomier
+from aurora_operator.planning.repair import Losses, find_losses
+from aurora_operator.planning.restore import plan_restore
+from aurora_operator.planning.restored import plan_restored
+from aurora_operator.planning.rollout import Rollout, plan_rollout
+from aurora_operator.planning.seeding import Seeding, plan_seeds
+from aurora_operator.planning.settings import bootstrap_of
+from aurora_operator.planning.storage import Volumes, VolumeSource, plan_volumes
+from aurora_operator.planning.switchover import Request, read_request
+from aurora_operator.planning.voting import Votes, choose_votes
+from aurora_operator.planning.waking import woken
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The parts of the decision about a cluster that stays."""
+
+    spec: AuroraClusterSpec
+    members: Members
+    zones: Mapping[int, str | None]
+    statefulsets: Mapping[int, dict[str, Any]]
+    volumes: Volumes
+    losses: Losses
+    loss: Acceptance
+    votes: Votes
+    logs: LogCopies
+    rollout: Rollout
+    request: Request
+    power: Power
+    backups: BackupPlan
+    beginning: Beginning
+    seeding: Seeding
+    readers: Readers
+    moves: Moves
+
+
+def decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> Decided:
+    """`own` is the user's spec, without the readers that the load asks for."""
+    readers = plan_readers(own, facts)
+    spec = readers.spec
+    losses, loss = find_losses(own, facts), judge_loss(facts)
+    members = choose_members(readers.stay, facts, losses.broken, loss.given_up)
+    beginning = _first_data(facts, spec, bootstrap_of(members, facts), supplies)
+    placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
+    sources: dict[int, VolumeSource] = {}
+    if beginning.bootstrap is not None and (beginning.data_source is not None or beginning.least_bytes):
+        if beginning.data_source is not None and beginning.pinned:
+            placed.setdefault(beginning.bootstrap, beginning.zone)
+        sources[beginning.bootstrap] = VolumeSource(beginning.data_source, beginning.least_bytes)
+    zones = place(
+        spec, members.present, placed, facts.zones, usable=facts.usable_zones or None, leaving=members.leaving
+    )
+    backups = plan_backup(spec, facts)
+    power = plan_power(
+        spec,
+        members,
+        facts,
+        facts.observed.operator.auto_pause_seconds,
+        backing_up=backups.call is not None,
+    )
+    if power.mode != "on":
+        backups = replace(backups, call=None, why=())
+    if power.for_backup:
+        backups = replace(backups, status=woken(backups.status, facts.now))
+    moves = plan_moves(spec, members, facts) if power.mode == "on" else NO_MOVES
+    statefulsets = {
+        o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o], beginning.origin, moves))
+        for o in members.present
+    }
+    votes = choose_votes(own, readers.without(members, facts), zones, facts, losses.lost, loss.given_up)
+    logs = plan_log_copies(spec, votes, facts)
+    made = (*statefulsets.values(), *logs.statefulsets.values())
+    for statefulset in made:
+        statefulset["spec"]["replicas"] = power.replicas
+    templates = {obj["metadata"]["name"]: template_of(obj) for obj in made}
+    request = read_request(spec, members, facts)
+    room = roomier(members, facts) if request.target is None else None
+    rollout = plan_rollout(
+        spec,
+        members,
+        votes,
+        templates,
+        facts,
+        requested=room or request.target,
+        requested_because=NO_ROOM if room is not None else "it was asked for",
+        moves=moves,
+    )
+    if power.mode != "on":
+        rollout = Rollout()
+    seeding = plan_seeds(members, zones, facts)
+    volumes = plan_volumes(
+        spec,
+        members,
+        zones,
+        facts,
+        {**seeding.sources, **sources},
+        held=seeding.held,
+        marks=readers.marks,
+        given_up=losses.why,
+    )
+    volumes = replace(volumes, growths=(*volumes.growths, *logs.growths), pokes=(*volumes.pokes, *logs.pokes))
+    return Decided(
+        spec,
+        members,
+        zones,
+        statefulsets,
+        volumes,
+        losses,
+        loss,
+        votes,
+        logs,
+        rollout,
+        request,
+        power,
+        backups,
+        beginning,
+        seeding,
+        readers,
+        moves,
+    )
+
+
+def _first_data(facts: Facts, spec: AuroraClusterSpec, bootstrap: int, supplies: Supplies) -> Beginning:
+    before = facts.before.origin
+    if spec.restore_from is not None and spec.restore_from.snapshot is not None:
+        return plan_restored(spec, spec.restore_from.snapshot, bootstrap, facts, before)
+    if spec.restore_from is not None:
+        return plan_restore(spec.restore_from, bootstrap, facts, before)
+    return plan_clone(spec, bootstrap, facts, supplies, before)
+
+
+def _mounts(facts: Facts, spec: AuroraClusterSpec, ordinal: int, origin: Origin | None) -> tuple[Mount, ...]:
+    """What the pods need of repositories: that of backups, and that of a restore until it is done."""
+    found: tuple[Mount, ...] = ()
+    settings = backup_settings(spec, facts)
+    if settings is not None:
+        found = repositories.mounts(settings.repository, repositories.BACKUP)
+    if isinstance(origin, RestoreOrigin):
+        return (*found, *repositories.mounts(origin.repository, repositories.RESTORE))
+    copy = facts.copies.get(ordinal)
+    return (*found, *repositories.kept(copy.statefulset if copy is not None else None, repositories.RESTORE))
+
+
+def _instance(
+    facts: Facts, spec: AuroraClusterSpec, ordinal: int, zone: str | None, origin: Origin | None, moves: Moves
+) -> Instance:
+    capacity, copy = spec.capacity_of(ordinal), facts.copies.get(ordinal)
+    resources = spec.resources_of(ordinal)
+    if capacity is not None:
+        seen = copy.agent.capacity if copy is not None and copy.agent is not None else None
+        before = start_of(copy.statefulset) if copy is not None else None
+        start = moves.starts.get(ordinal)
+        if start is None:
+            start = start_capacity(before, seen.now if seen is not None else None, capacity)
+        resources = capacity_resources(start)
+    return Instance(
+        ordinal=ordinal,
+        image=spec.image.name or facts.observed.operator.default_image,
+        zone=zone,
+        resources=resources,
+        scales=capacity is not None,
+        image_settings=spec.image,
+        scheduling=spec.scheduling,
+        has_origin=spec.clone_from is not None,
+        mounts=_mounts(facts, spec, ordinal, origin),
+    )
