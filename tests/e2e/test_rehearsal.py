@@ -35,7 +35,7 @@ def source(namespace: str) -> Iterator[AuroraCluster]:
 
 
 def rehearsal(cluster: AuroraCluster) -> dict[str, Any]:
-    found: dict[str, Any] = cluster.status["backup"]["rehearsal"]
+    found: dict[str, Any] = cluster.status["backup"].get("rehearsal") or {}
     return found
 
 

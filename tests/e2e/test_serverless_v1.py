@@ -18,6 +18,9 @@ from tests.e2e.test_serverless import limit, uid
 
 from aurora_operator.api.capacity import ACU_BYTES
 
+# It takes a whole node's memory.
+pytestmark = pytest.mark.alone
+
 SCALING = {"autoPause": False, "secondsBeforeTimeout": 60, "timeoutAction": "ForceApplyCapacityChange"}
 SPEC = {
     "instances": 1,
