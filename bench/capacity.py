@@ -133,6 +133,7 @@ def _observed(asked: Asked, capacity: float) -> Load:
     wanted = asked.cores * 1000 + AGENT_MILLIS
     fixed = min(asked.memory_gib * (1 << 30), capacity * ACU_BYTES)
     return Load(
+        seconds=60,
         cpu_millis=min(wanted, limit),
         cpu_limit_millis=limit,
         cpu_throttled=1.0 if wanted > limit else 0.0,

@@ -17,6 +17,8 @@ from aurora_operator.planning.capacity import Wish, needs, remember
 
 DOWN_AFTER_UP_SECONDS: Final = 900.0
 DOWN_AFTER_DOWN_SECONDS: Final = 310.0
+WARM_UP_SECONDS: Final = 20.0
+"""So much must have been seen of a load: what comes before is the start of the container itself."""
 RETRY_SECONDS: Final = 60.0
 """How long a change that was given up is not tried again."""
 TELL_SECONDS: Final = 20.0
@@ -87,6 +89,8 @@ def decide(
         raise ValueError("these are not Serverless v1's rules")
     calm = load.model_copy(update={"cpu_millis": load.cpu_millis_10s, "running": round(load.running_10s)})
     need = needs(calm, capacity)
+    if load.seconds < WARM_UP_SECONDS and limits.least <= capacity <= limits.most:
+        return Decision(capacity, capacity, need.reason, replace(state, raised=now))
     wishes = remember(state.wishes, Wish(now, limits.at_least(need.acu)))
     state = replace(state, wishes=wishes, raised=now if state.raised is None else state.raised)
     target, reason = _target(state, limits, capacity, now), need.reason

@@ -75,6 +75,7 @@ class Pod:
     async def second(self, **load: Any) -> None:
         self.clock += 1
         seen = Load(
+            seconds=60,
             cpu_limit_millis=max(1000, round(500 * self.acu)),
             memory_limit_bytes=round(self.acu * ACU_BYTES),
             memory_bytes=self.memory,

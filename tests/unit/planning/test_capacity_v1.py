@@ -25,8 +25,8 @@ from aurora_operator.planning.capacity_v1 import (
     follow,
 )
 
-BUSY = Load(cpu_millis_10s=950.0, cpu_limit_millis=1000, running_10s=4.0, cpu_throttled=1.0)
-QUIET = Load(cpu_millis_10s=20.0, cpu_limit_millis=1000)
+BUSY = Load(seconds=60, cpu_millis_10s=950.0, cpu_limit_millis=1000, running_10s=4.0, cpu_throttled=1.0)
+QUIET = Load(seconds=60, cpu_millis_10s=20.0, cpu_limit_millis=1000)
 FREE, HELD = Point(None), Point("a transaction is open")
 
 
@@ -280,3 +280,9 @@ def test_the_simulator_knows_both(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(json.loads(capsys.readouterr().out)["capacity"]) == {2, 4, 8}
     with pytest.raises(SystemExit):
         main(["held", "--v1", "--max", "10"])
+
+
+def test_the_start_of_the_container_itself_is_no_load() -> None:
+    young = BUSY.model_copy(update={"seconds": 8})
+    assert decide(State(), young, limits(), 2.0, 0.0, FREE).wanted == 2.0
+    assert decide(State(), BUSY, limits(), 2.0, 0.0, FREE).wanted == 4.0
