@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,10 @@ from tests.kind.shell import CommandFailed
 
 Object = dict[str, Any]
 T = TypeVar("T")
+
+
+PATIENCE = 2.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
+"""Two processes share the machine's cores."""
 
 
 class NotSo(AssertionError):
@@ -84,11 +89,11 @@ def execute(
 
 
 def until(what: str, look: Callable[[], T | None], *, timeout: float, every: float = 0.5) -> T:
-    """Look until the answer is true, and return it; raise NotSo after `timeout` seconds.
+    """Look until the answer is true, and return it; raise NotSo after `timeout` seconds, or more beside other tests.
 
     A look that fails (an assertion, a kubectl that is refused or gets no answer) counts as not yet.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while True:
         try:
             seen: Any = look()
@@ -97,7 +102,7 @@ def until(what: str, look: Callable[[], T | None], *, timeout: float, every: flo
         except (AssertionError, CommandFailed, subprocess.TimeoutExpired) as error:
             seen = error
         if time.monotonic() > deadline:
-            raise NotSo(f"{what}: not so after {timeout:.0f} s; last seen: {seen!r}")
+            raise NotSo(f"{what}: not so after {timeout * PATIENCE:.0f} s; last seen: {seen!r}")
         time.sleep(every)
 
 

@@ -82,7 +82,7 @@ def test_a_damaged_backup_is_found_and_said(source: AuroraCluster, measure: Meas
     )
     started = time.monotonic()
     source.annotate(names.ANNOTATION_REHEARSAL, "now")
-    said = source.wait_condition(REHEARSED, "False", reason="BackupDamaged", timeout=90)
+    said = source.wait_condition(REHEARSED, "False", reason="BackupDamaged", timeout=180)
     measure("rehearsal of a damaged backup, seconds", time.monotonic() - started)
     assert f"{names.ANNOTATION_BACKUP}=full" in said["message"]
     assert rehearsal(source)["last"]["result"] == "Failed" and rehearsal(source)["lastPassedAt"]

@@ -83,7 +83,7 @@ def test_a_deleted_statefulset_comes_back_with_its_volume(cluster: AuroraCluster
         report = probe.stop()
     report.require_nothing_lost()
     assert kube.need("pvc", f"data-{reader}", cluster.namespace)["metadata"]["uid"] == claim
-    assert report.longest_gap() < 10
+    assert report.longest_gap() < 10 * kube.PATIENCE
 
 
 def test_a_crashed_reader_is_waited_for(cluster: AuroraCluster) -> None:

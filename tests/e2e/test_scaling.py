@@ -11,7 +11,7 @@ from tests.kind.context import kubectl
 
 from aurora_operator.api import names
 
-LONGEST_GAP = 10.0
+LONGEST_GAP = 10.0 * kube.PATIENCE
 """Seconds without a write: none is interrupted for longer than a switchover takes."""
 
 
