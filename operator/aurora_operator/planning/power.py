@@ -15,11 +15,11 @@ from aurora_operator.api.conditions import AUTO_PAUSE, ConditionStatus
 from aurora_operator.api.settings import PowerMode
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import ClusterPhase
-from aurora_operator.planning.backup import Kind
+from aurora_operator.planning.backup import Kind, under_way
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.objects.common import annotation, is_leaving
-from aurora_operator.planning.waking import is_running, wakes
+from aurora_operator.planning.waking import wakes
 
 Said = tuple[str, ConditionStatus, str, str]
 
@@ -140,7 +140,7 @@ def _idle(spec: AuroraClusterSpec, members: Members, facts: Facts) -> float | No
         return None
     if annotation(facts.observed.cluster, names.ANNOTATION_SWITCHOVER) is not None:
         return None
-    if _backup_asked(spec, facts) or is_running(facts):
+    if _backup_asked(spec, facts) or under_way(facts) is not None:
         return None
     found = []
     for ordinal in members.wanted:

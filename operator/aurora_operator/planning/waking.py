@@ -9,7 +9,6 @@ from aurora_operator.api.agent import BackupEntry
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus
 from aurora_operator.planning.backup import Kind, due, in_window
-from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import parse_time
 
 WAKE_AGAIN: Final = timedelta(hours=1)
@@ -45,8 +44,3 @@ def woken(before: BackupStatus | None, now: datetime) -> BackupStatus | None:
     if before is None or (before.woken_at is not None and now - parse_time(before.woken_at) < SAME_WAKING):
         return before
     return before.model_copy(update={"woken_at": now.isoformat(timespec="seconds")})
-
-
-def is_running(facts: Facts) -> bool:
-    """Whether somebody takes a backup."""
-    return any(a.backup_run is not None and a.backup_run.finished_at is None for a in facts.answering)

@@ -12,7 +12,7 @@ from tests.unit.planning.test_backup_flow import BACKUP, REPORT
 from tests.unit.planning.test_power import ZERO, Sleeper
 
 from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus, BackupEntry, BackupReport, BackupRun
+from aurora_operator.api.agent import AgentStatus, BackupEntry, BackupReport, BackupRun, SnapshotRun
 from aurora_operator.api.status import BackupStatus, KeptBackup
 from aurora_operator.planning.model import AgentCall, TakeBackup
 from aurora_operator.planning.waking import WAKE_AGAIN, wakes, woken
@@ -84,6 +84,7 @@ class Backed(Sleeper):
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
         self.kept: tuple[BackupEntry, ...] = ()
         self.runs: dict[str, BackupRun] = {}
+        self.snapshots: dict[str, SnapshotRun] = {}
         self.outcome = "done"
         self.taken: list[str] = []
         self.report: BackupReport = REPORT
@@ -91,7 +92,8 @@ class Backed(Sleeper):
     def status_of(self, name: str) -> AgentStatus:
         found = super().status_of(name)
         report = self.report.model_copy(update={"backups": self.kept}) if found.role == "writer" else None
-        return found.model_copy(update={"backup": report, "backup_run": self.runs.get(name)})
+        runs = {"backup_run": self.runs.get(name), "snapshot_run": self.snapshots.get(name)}
+        return found.model_copy(update={"backup": report, **runs})
 
     def call(self, call: AgentCall) -> None:
         if not isinstance(call, TakeBackup):
@@ -160,6 +162,20 @@ def test_it_does_not_pause_while_a_backup_runs_or_is_about_to() -> None:
     assert world.phase == "Ready" and world.stops == 1
     (name,) = world.runs
     world.runs = {name: world.runs[name].model_copy(update={"finished_at": world.now.isoformat(), "error": "ended"})}
+    world.until(lambda: world.phase == "Paused")
+
+
+def test_it_does_not_pause_while_a_snapshot_is_taken() -> None:
+    world = asleep()
+    at_night(world)
+    world.until(lambda: world.phase == "Ready")
+    run = SnapshotRun(token="t", path="/p", started_at=world.now.isoformat())
+    world.snapshots = {"demo-1": run}
+    world.idle = 10_000.0
+    for _ in range(5):
+        world.step()
+    assert world.phase == "Ready" and world.stops == 1
+    world.snapshots = {"demo-1": run.model_copy(update={"finished_at": world.now.isoformat()})}
     world.until(lambda: world.phase == "Paused")
 
 
