@@ -7,6 +7,7 @@ from typing import Any, Final
 from aurora_operator.api import names
 from aurora_operator.api.placement import Image, Scheduling
 from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 
 COMPONENT: Final = "gateway"
 GRACE_SECONDS: Final = 30
@@ -63,11 +64,7 @@ def build_gateway(
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "readinessProbe": {**probe, "periodSeconds": 1},
         "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted_container(),
         "volumeMounts": [{"name": "tls", "mountPath": names.TLS_MOUNT, "readOnly": True}],
     }
     # Of the cluster's certificates only the server's, to tell who asks in TLS that the cluster was stopped.
@@ -77,13 +74,7 @@ def build_gateway(
         "serviceAccountName": name,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.POSTGRES_UID,
-            "runAsGroup": names.POSTGRES_UID,
-            "fsGroup": names.POSTGRES_UID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted_pod(),
         "tolerations": [t.model_dump(by_alias=True, exclude_none=True) for t in scheduling.tolerations],
         "containers": [container],
         "volumes": [{"name": "tls", "secret": secret}],

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aurora_operator.api import names
 from aurora_operator.planning.objects.repositories import Mount
+from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 
 API_VERSION = "batch/v1"
 
@@ -30,11 +30,7 @@ def build_job(
         "name": container,
         "image": image,
         "command": list(command),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted_container(),
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         "terminationMessagePolicy": message_policy,
         "volumeMounts": [place for _, place in mounts] + [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
@@ -45,13 +41,7 @@ def build_job(
         "restartPolicy": "Never" if tries == 1 else "OnFailure",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.POSTGRES_UID,
-            "runAsGroup": names.POSTGRES_UID,
-            "fsGroup": names.POSTGRES_UID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": restricted_pod(),
         "containers": [made],
         "volumes": [volume for volume, _ in mounts] + [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
     }

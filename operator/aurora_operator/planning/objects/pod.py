@@ -14,6 +14,7 @@ from aurora_operator.api.placement import Image, Scheduling
 from aurora_operator.api.resources import Resources
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 from aurora_operator.planning.objects.volume import claim_name
 
 EVICT_SECONDS: Final = 30
@@ -71,16 +72,9 @@ def pod_spec(
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": kind.grace_seconds,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.POSTGRES_UID,
-            "runAsGroup": names.POSTGRES_UID,
-            "fsGroup": names.POSTGRES_UID,
-            # A volume that is ours already is not walked: it may be large, and PostgreSQL refuses a data directory
-            # that is opened to the group.
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        # A volume that is ours already is not walked: it may be large, and PostgreSQL refuses a data directory
+        # that is opened to the group.
+        "securityContext": {**restricted_pod(), "fsGroupChangePolicy": "OnRootMismatch"},
         "affinity": _affinity(identity, scheduling, kind),
         "tolerations": _tolerations(scheduling),
         "containers": [_container(identity, name, kind, image, zone, resources, image_settings)],
@@ -131,11 +125,7 @@ def _container(
         "env": _environment(identity, name, kind, zone, resources),
         "ports": [{"name": name, "containerPort": _PORTS[name], "protocol": "TCP"} for name in kind.ports],
         "resources": resources.to_kubernetes(),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted_container(),
         # The agent is alive while its event loop is; that PostgreSQL is down is its business, not the kubelet's.
         "livenessProbe": _probe("/livez", period=10, timeout=5, failures=6),
         "readinessProbe": _probe("/readyz", period=2, timeout=2, failures=2),

@@ -11,6 +11,7 @@ from aurora_operator.api.placement import Image, Scheduling
 from aurora_operator.api.rehearsal import TASK_VARIABLE, RehearsalTask
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 
 COMPONENT: Final = "rehearsal"
 CONTAINER: Final = "rehearsal"
@@ -42,14 +43,7 @@ def build_rehearsal(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 1,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": names.POSTGRES_UID,
-            "runAsGroup": names.POSTGRES_UID,
-            "fsGroup": names.POSTGRES_UID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": {**restricted_pod(), "fsGroupChangePolicy": "OnRootMismatch"},
         "containers": [_container(image, image_settings, task, wanted)],
         "volumes": _volumes(identity, size, storage_class),
     }
@@ -96,11 +90,7 @@ def _container(image: str, image_settings: Image, task: RehearsalTask, wanted: R
             resource("AURORA_MEMORY_BYTES", "limits.memory", "1"),
         ],
         "resources": wanted.resources.to_kubernetes(),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted_container(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "data", "mountPath": names.DATA_MOUNT},
