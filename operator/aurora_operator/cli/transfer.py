@@ -12,6 +12,7 @@ from aurora_operator.api import names
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.kube import client, observe
 from aurora_operator.kube.resources import CHILDREN, Resource
+from aurora_operator.planning.objects.job import ended
 from aurora_operator.planning.objects.transfer import build_transfer
 
 JOB: Final = Resource("batch/v1", "Job", "jobs")
@@ -121,6 +122,5 @@ def _state(job: Any) -> str | None:
     """`Complete`, `Failed`, or None while it runs."""
     if job is None:
         return "Failed"
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    ended = [c["type"] for c in conditions if c["status"] == "True" and c["type"] in ("Complete", "Failed")]
-    return ended[0] if ended else None
+    end = ended(job)
+    return None if end is None else str(end["type"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,15 +14,15 @@ from aurora_operator.api.status import RehearsalResult
 from aurora_operator.planning.backup import CAUSES
 from aurora_operator.planning.model import Raw, parse_time
 from aurora_operator.planning.objects.common import label
-
-LABEL_JOB: Final = "batch.kubernetes.io/job-name"
+from aurora_operator.planning.objects.job import ended, pods_of
 
 
 def pod_of(job: str, pods: Iterable[Raw]) -> Raw | None:
     """The newest pod of a Job."""
-    own = [pod for pod in pods if label(pod, LABEL_JOB) == job]
     return max(
-        own, key=lambda p: (str(p["metadata"].get("creationTimestamp", "")), p["metadata"]["name"]), default=None
+        pods_of(job, pods),
+        key=lambda p: (str(p["metadata"].get("creationTimestamp", "")), p["metadata"]["name"]),
+        default=None,
     )
 
 
@@ -44,18 +44,18 @@ def progress_of(pod: Raw | None) -> str:
 
 def result_of(job: Raw, pods: Iterable[Raw], progress: str | None, now: datetime) -> RehearsalResult | None:
     """The result, or None while there is none. `progress` is what was said of it last."""
-    ended = _ended(job)
-    if ended is None:
+    end = ended(job)
+    if end is None:
         return None
     name: str = job["metadata"]["name"]
     cluster = label(job, names.LABEL_CLUSTER) or ""
     pod = pod_of(name, pods)
     terminated = _terminated(pod)
-    timed_out = ended.get("reason") == "DeadlineExceeded"
+    timed_out = end.get("reason") == "DeadlineExceeded"
     if pod is not None and terminated is None and not timed_out:
         return None  # the pods were listed a moment before the Jobs
     report = _report(terminated)
-    passed = ended["type"] == "Complete"
+    passed = end["type"] == "Complete"
     if passed:
         reason, message = reasons.REHEARSAL_PASSED, _passed(report or RehearsalReport())
     elif timed_out:
@@ -63,10 +63,10 @@ def result_of(job: Raw, pods: Iterable[Raw], progress: str | None, now: datetime
     elif report is not None and report.error is not None:
         reason, message = _failed(report, cluster)
     else:
-        reason, message = reasons.REHEARSAL_INTERRUPTED, _interrupted(terminated, ended, cluster)
+        reason, message = reasons.REHEARSAL_INTERRUPTED, _interrupted(terminated, end, cluster)
     status = job.get("status") or {}
     started = _time(status.get("startTime") or job["metadata"].get("creationTimestamp"))
-    finished = _time((terminated or {}).get("finishedAt")) or _time(ended.get("lastTransitionTime")) or now
+    finished = _time((terminated or {}).get("finishedAt")) or _time(end.get("lastTransitionTime")) or now
     return RehearsalResult(
         job=name,
         result="Passed" if passed else "Failed",
@@ -93,11 +93,6 @@ def vanished(job: str, cluster: str, now: datetime) -> RehearsalResult:
 def again(cluster: str) -> str:
     """How to have another one."""
     return f"To try again: kubectl annotate auroracluster {cluster} {names.ANNOTATION_REHEARSAL}=now"
-
-
-def _ended(job: Raw) -> Raw | None:
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    return next((c for c in conditions if c.get("type") in ("Complete", "Failed") and c.get("status") == "True"), None)
 
 
 def _terminated(pod: Raw | None) -> Raw | None:
@@ -172,10 +167,10 @@ def _timed_out(job: Raw, cluster: str, progress: str | None) -> str:
     )
 
 
-def _interrupted(terminated: Raw | None, ended: Raw, cluster: str) -> str:
+def _interrupted(terminated: Raw | None, end: Raw, cluster: str) -> str:
     why = (terminated or {}).get("reason")
     if why == "OOMKilled":
         memory = "Raise backup.restoreRehearsal.resources.limits.memory."
         return f"Its pod used more memory than it has. {memory} {again(cluster)}"
-    said = " ".join(str((terminated or {}).get("message") or ended.get("message") or why or "").split())
+    said = " ".join(str((terminated or {}).get("message") or end.get("message") or why or "").split())
     return f"Its pod ended without an answer: {said[-500:] or 'nothing says why'} {again(cluster)}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from aurora_operator.planning.model import Raw
+from aurora_operator.planning.objects.common import label
 from aurora_operator.planning.objects.repositories import Mount
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 
 API_VERSION = "batch/v1"
+LABEL_JOB = "batch.kubernetes.io/job-name"
+"""On a Job's pods, put there by Kubernetes."""
 
 
 def build_job(
@@ -55,3 +59,14 @@ def build_job(
             "template": {"metadata": {"labels": dict(labels)}, "spec": pod},
         },
     }
+
+
+def ended(job: Raw) -> Raw | None:
+    """The condition, of type Complete or Failed, by which a Job goes on no more; None while it does."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c.get("type") in ("Complete", "Failed") and c.get("status") == "True"), None)
+
+
+def pods_of(job: str, pods: Iterable[Raw]) -> list[Raw]:
+    """A Job's pods among these."""
+    return [pod for pod in pods if label(pod, LABEL_JOB) == job]

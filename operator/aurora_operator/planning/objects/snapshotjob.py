@@ -9,7 +9,7 @@ from aurora_operator.api import names
 from aurora_operator.api.repository import Repository
 from aurora_operator.api.snapshot import LABEL_SNAPSHOT_UID, SNAPSHOT_KIND
 from aurora_operator.planning.model import Raw
-from aurora_operator.planning.objects.job import build_job
+from aurora_operator.planning.objects.job import build_job, ended, pods_of
 from aurora_operator.planning.objects.repositories import BACKUP, RESTORE, mounts
 
 COPY: Final = "copy"
@@ -32,19 +32,17 @@ def build_removal(snapshot: Raw, image: str, target: Repository) -> dict[str, An
 
 def is_complete(job: Raw) -> bool:
     """Whether it has done what it was made for."""
-    return _said(job, "Complete")
+    return (ended(job) or {}).get("type") == "Complete"
 
 
 def has_failed(job: Raw) -> bool:
     """Whether it goes on no more, and has not."""
-    return _said(job, "Failed")
+    return (ended(job) or {}).get("type") == "Failed"
 
 
 def complaint(job: Raw, pods: Iterable[Raw]) -> str | None:
     """Why it did not succeed the last time; None where it has not failed, or does not say."""
-    for pod in pods:
-        if job["metadata"]["name"] != ((pod["metadata"].get("labels") or {}).get("batch.kubernetes.io/job-name")):
-            continue
+    for pod in pods_of(job["metadata"]["name"], pods):
         for container in (pod.get("status") or {}).get("containerStatuses") or ():
             for state in (container.get("state") or {}, container.get("lastState") or {}):
                 ended, waits = state.get("terminated") or {}, state.get("waiting") or {}
@@ -83,8 +81,3 @@ def _build(snapshot: Raw, image: str, verb: str, environment: dict[str, str], pl
 
 def _text(repository: Repository) -> str:
     return repository.model_dump_json(by_alias=True, exclude_none=True)
-
-
-def _said(job: Raw, condition: str) -> bool:
-    found = (job.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == condition and c["status"] == "True" for c in found)
