@@ -21,7 +21,7 @@ from tests.kind.shell import HarnessError
 _measurements: dict[str, Any] = {}
 _namespaces: list[str] = []
 
-_SHARED = "-".join(["e2e-shared", *([worker] if (worker := os.environ.get("PYTEST_XDIST_WORKER")) else [])])
+_SHARED = f"e2e-shared-{os.environ.get('PYTEST_XDIST_WORKER', '')}".rstrip("-")
 
 Measure = Callable[[str, Any], None]
 

@@ -38,8 +38,8 @@ def start(namespace: str) -> None:
 
 
 def _make_secrets(namespace: str) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         Authority.make().fill(folder, f"{NAME}.{namespace}.svc")
         files = {name: (folder / name).read_text() for name in ("ca.crt", "server.crt", "server.key")}
     keys = {"access-key-id": _ACCESS, "secret-access-key": _SECRET}

@@ -12,6 +12,7 @@ from tests.e2e import kube, operating, outages
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
+from tests.e2e.lasting import node_of
 from tests.e2e.probe import Probe
 from tests.kind.context import KUBE_CONTEXT
 
@@ -24,12 +25,7 @@ THREE: dict[str, Any] = dict(SMALL) | {"durability": {"copies": 3}}
 
 
 def zone_of(cluster: AuroraCluster, copy: str) -> str:
-    pod = kube.need("pod", names.pod_name(copy), cluster.namespace)
-    return str(pod["spec"]["nodeSelector"][names.LABEL_ZONE])
-
-
-def node_of(cluster: AuroraCluster, copy: str) -> str:
-    return str(kube.need("pod", names.pod_name(copy), cluster.namespace)["spec"]["nodeName"])
+    return str(cluster.pod(copy)["spec"]["nodeSelector"][names.LABEL_ZONE])
 
 
 def copies_of(cluster: AuroraCluster) -> list[str]:

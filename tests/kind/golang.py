@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.kind import cache
@@ -38,12 +38,11 @@ def binary(module: Path, package: str = ".", *, name: str, ldflags: Sequence[str
     flags = " ".join(("-s", "-w", *ldflags))
     key = cache.digest(module, package, flags, version(), *ENVIRONMENT.values())
     target = cache.slot(f"bin-{name}", key)
-    if not target.exists():
-        with step(f"compile {name}"), cache.heavy():
-            if not target.exists():  # another process may have made it meanwhile
-                with cache.filling(target) as made:
-                    run(["go", "build", "-ldflags", flags, "-v", "-o", made, package], cwd=module, env=ENVIRONMENT)
-    return target
+
+    def build(made: Path) -> None:
+        run(["go", "build", "-ldflags", flags, "-v", "-o", made, package], cwd=module, env=ENVIRONMENT)
+
+    return _compiled(name, target, build)
 
 
 def installed(package: str, release: str, *, name: str, ldflags: Sequence[str] = ()) -> Path:
@@ -51,14 +50,23 @@ def installed(package: str, release: str, *, name: str, ldflags: Sequence[str] =
     flags = " ".join(("-s", "-w", *ldflags))
     key = cache.digest(package, release, flags, version())
     target = cache.slot(f"bin-{name}", key)
+
+    def install_it(made: Path) -> None:
+        folder = made.parent / "gobin"
+        environment = ENVIRONMENT | {"GOBIN": str(folder)}
+        run(["go", "install", "-v", "-ldflags", flags, f"{package}@{release}"], env=environment)
+        next(folder.iterdir()).rename(made)
+
+    return _compiled(f"{name} {release}", target, install_it)
+
+
+def _compiled(what: str, target: Path, make: Callable[[Path], None]) -> Path:
+    """`target`, made if it is not there; another process may make it while this one waits for its turn."""
     if not target.exists():
-        with step(f"compile {name} {release}"), cache.heavy():
+        with step(f"compile {what}"), cache.heavy():
             if not target.exists():
                 with cache.filling(target) as made:
-                    folder = made.parent / "gobin"
-                    environment = ENVIRONMENT | {"GOBIN": str(folder)}
-                    run(["go", "install", "-v", "-ldflags", flags, f"{package}@{release}"], env=environment)
-                    next(folder.iterdir()).rename(made)
+                    make(made)
     return target
 
 

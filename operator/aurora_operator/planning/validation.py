@@ -73,6 +73,7 @@ def _in_force(facts: Facts, spec: AuroraClusterSpec, raw: Raw) -> Verdict:
         if agent.parameters_error and agent.settings_revision >= revision:
             message = f"PostgreSQL on {agent.name} refuses parameters: {agent.parameters_error}"
             return Verdict(spec, raw, "False", reasons.PARAMETERS_REFUSED, message)
+    message = "The spec is in force."
     raised = facts.leader.raised_parameters if facts.leader is not None else {}
     if raised:
         values = ", ".join(f"{name} stays {value}" for name, value in sorted(raised.items()))
@@ -80,8 +81,7 @@ def _in_force(facts: Facts, spec: AuroraClusterSpec, raw: Raw) -> Verdict:
             f"The spec is in force, but {values}: PostgreSQL starts no standby with less than its primary had, so this "
             "can only be raised."
         )
-        return Verdict(spec, raw, "True", reasons.ACCEPTED, message)
-    return Verdict(spec, raw, "True", reasons.ACCEPTED, "The spec is in force.")
+    return Verdict(spec, raw, "True", reasons.ACCEPTED, message)
 
 
 def _ask(
