@@ -13,6 +13,7 @@ from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.restore import repository_of
 from aurora_operator.api import names
 from aurora_operator.api.agent import BackupEntry, BackupReport, BackupRequest, BackupRun, SnapshotRequest
+from aurora_operator.api.base import to_second
 from aurora_operator.api.settings import BackupSettings
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres import disk, sql, wal
@@ -167,7 +168,9 @@ class Backups:
         """Begin a backup. Ask `refusal` before."""
         wanted = self._copy.settings.backup
         assert wanted is not None  # noqa: S101  asked by `refusal`
-        self._copy.backup_run = BackupRun(kind=request.kind, token=request.token, started_at=_text(datetime.now(UTC)))
+        self._copy.backup_run = BackupRun(
+            kind=request.kind, token=request.token, started_at=to_second(datetime.now(UTC))
+        )
         self._work = asyncio.create_task(self._take(wanted, request), name="backup")
 
     async def _take(self, wanted: BackupSettings, request: BackupRequest) -> None:
@@ -193,7 +196,7 @@ class Backups:
                 kind=request.kind,
                 token=request.token,
                 started_at=begun,
-                finished_at=_text(datetime.now(UTC)),
+                finished_at=to_second(datetime.now(UTC)),
                 error=error,
             )
             self.look_again()
@@ -258,12 +261,12 @@ class Backups:
             waits_for_restart=state is not None and not state.archive_mode,
             waiting_segments=state.waiting if state is not None else 0,
             last_segment=state.last_segment if state is not None else None,
-            failing_since=None if self._failing_since is None else _text(self._failing_since),
+            failing_since=None if self._failing_since is None else to_second(self._failing_since),
             cause=self._error.cause if self._error is not None else None,
             error=str(self._error) if self._error is not None else None,
             needs_backup=archiver.gap is not None and not usable,
-            earliest_restorable_at=_text(usable[0].stop) if usable else None,
-            latest_restorable_at=_text(max(latest, usable[0].stop)) if latest is not None else None,
+            earliest_restorable_at=to_second(usable[0].stop) if usable else None,
+            latest_restorable_at=to_second(max(latest, usable[0].stop)) if latest is not None else None,
             backups=tuple(_entry(b) for b in self._info.backups[-SHOWN:]) if self._info is not None else (),
             known=self._info is not None,
         )
@@ -282,14 +285,9 @@ def _entry(backup: BackupInfo) -> BackupEntry:
     return BackupEntry(
         label=backup.label,
         kind=backup.kind,
-        started_at=_text(backup.start),
-        finished_at=_text(backup.stop),
+        started_at=to_second(backup.start),
+        finished_at=to_second(backup.stop),
         size_bytes=backup.size,
         stored_bytes=backup.stored,
         damaged=backup.error,
     )
-
-
-def _text(moment: datetime) -> str:
-    """To the second, downwards: what is told is never more than what is there."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from aurora_operator.agent.copy import Copy
 from aurora_operator.api.agent import SnapshotRequest, SnapshotRun
+from aurora_operator.api.base import to_second
 from aurora_operator.api.settings import BackupSettings
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.errors import PostgresError
@@ -35,7 +36,9 @@ async def take(
     copy: Copy, main: PgBackRest, request: SnapshotRequest, peer: Callable[[], Awaitable[Peer | None]]
 ) -> None:
     """Take it, and leave what came of it in the status. `peer` finds the leader, where that is another copy."""
-    begun = SnapshotRun(token=request.token, path=request.repository.destination.path or "", started_at=_text())
+    begun = SnapshotRun(
+        token=request.token, path=request.repository.destination.path or "", started_at=to_second(datetime.now(UTC))
+    )
     copy.snapshot_run = begun
     started, size = time.monotonic(), disk.usage(copy.layout.data).used
     repository = PgBackRest(copy.tools, replace(main.access, repository=request.repository, called="snapshot"))
@@ -54,7 +57,7 @@ async def take(
                 "label": kept.label,
                 "lsn": kept.lsn,
                 "timeline": kept.timeline,
-                "taken_at": _text(kept.time),
+                "taken_at": to_second(kept.time),
                 "size_bytes": kept.size,
                 "stored_bytes": kept.stored,
             }
@@ -65,8 +68,4 @@ async def take(
         log.error("the snapshot %s failed: %s", begun.path, failure)
     finally:
         copy.task = None
-        copy.snapshot_run = ended.model_copy(update={"finished_at": _text()})
-
-
-def _text(moment: datetime | None = None) -> str:
-    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        copy.snapshot_run = ended.model_copy(update={"finished_at": to_second(datetime.now(UTC))})

@@ -1,6 +1,8 @@
-"""The base of all models: camelCase on the wire, snake_case in Python, unknown fields refused."""
+"""The base of all models: camelCase on the wire, unknown fields refused. And how times are told."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -16,3 +18,8 @@ class WireModel(Model):
     """A value that two releases of our own parts exchange: what one does not know yet, it ignores."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def to_second(moment: datetime) -> str:
+    """A moment as RFC 3339 in UTC, to the second, downwards: what is told is never more than what is there."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

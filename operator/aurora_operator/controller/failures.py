@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
+from aurora_operator.api.base import to_second
 from aurora_operator.api.conditions import RECONCILED
 
 _LIMIT: Final = 1024
@@ -22,7 +23,7 @@ def with_failure(
 ) -> dict[str, Any]:
     """`status` with the condition added; its time is that of `before` (the observed status) if it failed then too."""
     old = next((c for c in before.get("conditions") or () if c["type"] == RECONCILED), None)
-    since = old["lastTransitionTime"] if old is not None else now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    since = old["lastTransitionTime"] if old is not None else to_second(now)
     condition = {
         "type": RECONCILED,
         "status": "False",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
+from aurora_operator.api.base import to_second
 from aurora_operator.api.restore import RestoreTarget, parse_target_time
 from aurora_operator.postgres.conf import setting
 from aurora_operator.postgres.errors import NotRestorable
@@ -100,14 +100,10 @@ def resolve_stanza(name: str, stanzas: Iterable[Stanza]) -> str:
 def describe_range(usable: Iterable[BackupInfo], contents: Contents) -> str:
     """What could be restored instead, for people."""
     first = next(iter(usable))
-    text = f"possible is {_text(first.stop)} (LSN {format_lsn(first.stop_lsn)})"
+    text = f"possible is {to_second(first.stop)} (LSN {format_lsn(first.stop_lsn)})"
     if contents.tail is None:
         return f"{text} or later"
-    return f"{text} to {_text(contents.tail.time)} (LSN {format_lsn(contents.tail.end)})"
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{text} to {to_second(contents.tail.time)} (LSN {format_lsn(contents.tail.end)})"
 
 
 def recovery_settings(route: Route, restore_command: str) -> str:
