@@ -50,6 +50,16 @@ def find_with_clock() -> str:
         raise RuntimeError(f"{HELP} ({error})") from error
 
 
+def clock_starter() -> tuple[str, ...]:
+    """What a program of this machine is started with to have a clock of its own. RuntimeError where there is none."""
+    try:
+        root = _fetched().parent / "root"
+    except (OSError, subprocess.SubprocessError, StopIteration) as error:
+        raise RuntimeError(f"{HELP} ({error})") from error
+    loader, libraries, clock = _parts(root)
+    return str(loader), "--library-path", str(libraries), "--preload", str(clock)
+
+
 def _fetched() -> Path:
     with lock(CACHE / "lock", "it fetches pgBackRest"):
         return _fetch()
@@ -76,9 +86,7 @@ def _fetch() -> Path:
     for package in (apt / "cache" / "archives").glob("*.deb"):
         if package.name.startswith(("lib", "zlib", "pgbackrest")):
             subprocess.run(["dpkg-deb", "--extract", package, root], check=True, timeout=60)
-    loader = next((root / "usr").glob("lib*/ld-linux-*"), None) or next((root / "usr" / "lib").rglob("ld-linux-*"))
-    libraries = next((root / "usr" / "lib").glob("*-linux-gnu"))
-    clock = next(root.rglob("libfaketime.so.1"))
+    loader, libraries, clock = _parts(root)
     shutil.rmtree(apt)
     for path, more in ((folder / "pgbackrest-with-clock", f" --preload {clock}"), (program, "")):
         made = path.with_suffix(".new")
@@ -86,3 +94,9 @@ def _fetch() -> Path:
         made.chmod(0o755)
         made.rename(path)
     return program
+
+
+def _parts(root: Path) -> tuple[Path, Path, Path]:
+    """Trixie's loader, the folder of its libraries, and libfaketime."""
+    loader = next((root / "usr").glob("lib*/ld-linux-*"), None) or next((root / "usr" / "lib").rglob("ld-linux-*"))
+    return loader, next((root / "usr" / "lib").glob("*-linux-gnu")), next(root.rglob("libfaketime.so.1"))

@@ -41,6 +41,10 @@ done
 """
 """Lines: seconds for which the server may live without another line, or `off`. The end of the pipe is the agent's."""
 
+_SHELL: Final = ("bash", "--posix")
+"""In POSIX mode `read -t` sets a timer, which no clock's step touches. Without, bash compares times of day, and a step
+forwards would end the lease of a healthy leader."""
+
 
 class Watchdog:
     """One such process, kept alive."""
@@ -61,7 +65,7 @@ class Watchdog:
         """Until cancelled; the server is then left alone."""
         while True:
             self._process = process = await asyncio.create_subprocess_exec(
-                *("bash", "-c", _SCRIPT, "watchdog", *self._arguments),
+                *(*_SHELL, "-c", _SCRIPT, "watchdog", *self._arguments),
                 stdin=asyncio.subprocess.PIPE,
                 start_new_session=True,
             )

@@ -113,7 +113,7 @@ def _usable(pair: Pair, now: datetime) -> Pair | None:
 
 
 def _age(authority: Pair, now: datetime) -> timedelta:
-    return now - pki.not_before(authority.certificate)
+    return now - pki.made_at(authority.certificate)
 
 
 def _trusted(known: tuple[str, ...], signing: list[str], now: datetime) -> list[str]:

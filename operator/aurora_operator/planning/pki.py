@@ -23,8 +23,9 @@ KEYS_NEEDED: Final = 6
 at its source."""
 CA_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=90)
-BACKDATE: Final = timedelta(hours=1)
-"""Certificates begin in the past, for verifiers whose clocks are behind."""
+BACKDATE: Final = LEAF_LIFE / 3
+"""Certificates begin so long before they are made: a clock may be as far behind as, by `needs_renewal`, it may be
+ahead. Nothing speaks against it, since nobody has a key before it is made."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ def not_before(certificate: str) -> datetime:
     return _load(certificate).not_valid_before_utc
 
 
+def made_at(certificate: str) -> datetime:
+    """When `make_…` made it, in UTC."""
+    return not_before(certificate) + BACKDATE
+
+
 def not_after(certificate: str) -> datetime:
     """Its last moment, in UTC."""
     return _load(certificate).not_valid_after_utc
@@ -129,8 +135,8 @@ def not_after(certificate: str) -> datetime:
 
 def needs_renewal(certificate: str, now: datetime) -> bool:
     """Whether a third of its life or less is left."""
-    begin, end = not_before(certificate), not_after(certificate)
-    return end - now <= (end - begin) / 3
+    end = not_after(certificate)
+    return end - now <= (end - made_at(certificate)) / 3
 
 
 def _leaf(
