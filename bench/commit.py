@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.e2e import kube
 from tests.e2e.aurora import SMALL, AuroraCluster
+from tests.e2e.client import execute_with
 from tests.e2e.probe import restricted_pod
 from tests.kind import tools
 from tests.kind.context import require_own_context
@@ -46,6 +47,7 @@ class Target:
     create: Callable[[], None]
     conninfo: Callable[[], str]
     checkpoint: Callable[[], object]
+    password: Callable[[], str] = lambda: ""
 
 
 def _aurora(copies: int) -> Target:
@@ -62,12 +64,14 @@ def _aurora(copies: int) -> Target:
             "host": cluster.leadership().address,
             "dbname": secret["dbname"],
             "user": secret["username"],
-            "password": secret["password"],
             "sslmode": "require",
         }
         return " ".join(f"{key}={value}" for key, value in words.items())
 
-    return Target(create, conninfo, lambda: cluster.sql(cluster.leadership().instance, "CHECKPOINT"))
+    def checkpoint() -> object:
+        return cluster.sql(cluster.leadership().instance, "CHECKPOINT")
+
+    return Target(create, conninfo, checkpoint, lambda: cluster.secret()["password"])
 
 
 def _plain(name: str, standbys: int) -> Target:
@@ -152,7 +156,8 @@ def _measure(names: list[str], rounds: int, seconds: int) -> dict[tuple[str, int
 
 
 def _pgbench(target: Target, *options: str) -> str:
-    return kube.execute(NAMESPACE, _POD, _POD, "pgbench", *options, target.conninfo(), timeout=300)
+    words = ("pgbench", *options, target.conninfo())
+    return execute_with(target.password(), NAMESPACE, _POD, _POD, *words, timeout=300)
 
 
 def parse(text: str) -> dict[str, float]:

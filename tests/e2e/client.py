@@ -12,6 +12,7 @@ from aurora_operator.api import names
 
 POD = "client"
 CONTAINER = "client"
+WITH_PASSWORD = 'IFS= read -r PGPASSWORD; export PGPASSWORD; exec "$@"'
 
 
 class Refused(Exception):
@@ -30,33 +31,44 @@ class Client:
         if kube.get("pod", POD, namespace) is None:
             ca = {"secretName": names.app_secret(self._cluster.name), "items": [{"key": "ca.crt", "path": "ca.crt"}]}
             mounts: dict[str, kube.Object] = {"/ca": {"secret": ca}}
-            kube.apply(
-                restricted_pod(POD, namespace, command=["sleep", "infinity"], container=CONTAINER, mounts=mounts)
-            )
+            password = {"secretKeyRef": {"name": names.app_secret(self._cluster.name), "key": "password"}}
+            env = [{"name": "PGPASSWORD", "valueFrom": password}]
+            command = ["sleep", "infinity"]
+            kube.apply(restricted_pod(POD, namespace, command=command, container=CONTAINER, env=env, mounts=mounts))
 
         def runs() -> bool:
             return bool(kube.need("pod", POD, namespace)["status"]["phase"] == "Running")
 
         until("the client pod runs", runs, timeout=60)
 
-    def psql(self, target: str, statement: str) -> str:
-        """A statement to a connection string or URI; columns by `|`, rows by lines. Raises Refused."""
+    def psql(self, target: str, statement: str, *, password: str | None = None) -> str:
+        """A statement to a connection string or URI; columns by `|`, rows by lines. With the cluster's password, which
+        is in the pod's environment, or another. Raises Refused."""
         words = ["psql", target, "-XAt", "-v", "ON_ERROR_STOP=1", "-c", statement]
+        namespace = self._cluster.namespace
         try:
-            return kube.execute(self._cluster.namespace, POD, CONTAINER, *words, timeout=60).strip()
+            if password is not None:
+                return execute_with(password, namespace, POD, CONTAINER, *words).strip()
+            return kube.execute(namespace, POD, CONTAINER, *words, timeout=60).strip()
         except CommandFailed as error:
             raise Refused(error.output) from error
 
     def conninfo(self, service: str, **others: str) -> str:
-        """How an application connects to one of the cluster's Services, verifying its certificate."""
+        """How an application connects to one of the cluster's Services, verifying its certificate. The password is
+        not in it: command lines can be read by others."""
         secret = self._cluster.secret()
         words = {
             "host": f"{service}.{self._cluster.namespace}.svc",
             "dbname": secret["dbname"],
             "user": secret["username"],
-            "password": secret["password"],
             "sslmode": "verify-full",
             "sslrootcert": "/ca/ca.crt",
             "connect_timeout": "5",
         } | others
         return " ".join(f"{key}={value}" for key, value in words.items())
+
+
+def execute_with(password: str, namespace: str, pod: str, container: str, *command: str, timeout: float = 60) -> str:
+    """Run a client of PostgreSQL in a container with a password, which no command line shows. Raises CommandFailed."""
+    words = ["sh", "-c", WITH_PASSWORD, "sh", *command]
+    return kube.execute(namespace, pod, container, *words, stdin=f"{password}\n", timeout=timeout)

@@ -116,7 +116,7 @@ def test_a_clone_is_a_cluster_of_its_own(namespace: str) -> None:
     client.start()
     assert client.psql(client.conninfo("copy"), "SELECT current_user") == "app"
     with pytest.raises(Refused, match="password authentication failed"):
-        client.psql(client.conninfo("copy", password=source.secret()["password"]), "SELECT 1")
+        client.psql(client.conninfo("copy"), "SELECT 1", password=source.secret()["password"])
     # The source knows nothing of it, and the clone does not look back.
     writer = source.leadership().instance
     assert source.sql(writer, "SELECT count(*) FROM pg_stat_replication") == "1"

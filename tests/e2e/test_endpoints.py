@@ -52,7 +52,7 @@ def test_the_secret_is_all_that_an_application_needs(cluster: AuroraCluster, cli
 
 def test_a_wrong_password_is_refused(cluster: AuroraCluster, client: Client) -> None:
     with pytest.raises(Refused, match="password authentication failed"):
-        client.psql(client.conninfo("demo", password="wrong"), "SELECT 1")
+        client.psql(client.conninfo("demo"), "SELECT 1", password="wrong")
 
 
 def test_plain_text_is_refused(cluster: AuroraCluster, client: Client) -> None:

@@ -79,8 +79,10 @@ def sessions(cluster: AuroraCluster, instance: str) -> int:
 
 def sleepers(cluster: AuroraCluster, instance: str, sessions: int = SESSIONS) -> subprocess.Popen[bytes]:
     """Sessions of the application that do nothing; they end with the process in the pod."""
-    password = cluster.secret()["password"]
-    login = f"host=localhost user=app dbname=app sslmode=require password={password}"
-    script = f"for i in $(seq {sessions}); do psql '{login}' -XAtc 'SELECT pg_sleep(600)' & done; wait"
+    login = "host=localhost user=app dbname=app sslmode=require"
+    script = (
+        f"PGPASSWORD=$(cat {names.APP_MOUNT}/password); export PGPASSWORD; "
+        f"for i in $(seq {sessions}); do psql '{login}' -XAtc 'SELECT pg_sleep(600)' & done; wait"
+    )
     words = ["kubectl", "--context", KUBE_CONTEXT, "--namespace", cluster.namespace, "exec", names.pod_name(instance)]
     return subprocess.Popen([*words, "--container", names.CONTAINER, "--", "sh", "-c", script])

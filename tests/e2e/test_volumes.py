@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.e2e import kube
 from tests.e2e.aurora import SMALL, AuroraCluster
+from tests.e2e.client import execute_with
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.kind.shell import CommandFailed
@@ -53,7 +54,6 @@ def test_a_protected_cluster_is_not_deleted(namespace: str) -> None:
 
 def test_volumes_outlive_the_cluster_and_are_used_again(namespace: str) -> None:
     cluster = AuroraCluster("demo", namespace)
-    password = cluster.secret()["password"]
     kept = {claim["metadata"]["name"]: claim["metadata"]["uid"] for claim in _claims(cluster)}
     cluster.delete()
     assert kube.get("auroracluster", cluster.name, namespace) is None
@@ -65,10 +65,10 @@ def test_volumes_outlive_the_cluster_and_are_used_again(namespace: str) -> None:
     leader = cluster.leadership().instance
     assert cluster.sql(leader, "SELECT count(*) FROM kept") == "1000"
     # The Secret went with the cluster; whatever is in the new one opens the database.
-    login = f"host=localhost user=app dbname=app sslmode=require password={cluster.secret()['password']}"
-    pod = names.pod_name(leader)
-    opened = kube.execute(namespace, pod, names.CONTAINER, "psql", login, "-XAtc", "SELECT current_user")
-    assert opened.strip() == "app", password
+    words = ("psql", "host=localhost user=app dbname=app sslmode=require", "-XAtc", "SELECT current_user")
+    password = cluster.secret()["password"]
+    opened = execute_with(password, namespace, names.pod_name(leader), names.CONTAINER, *words)
+    assert opened.strip() == "app"
 
 
 def test_volumes_go_when_they_are_told_to(namespace: str) -> None:
