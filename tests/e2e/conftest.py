@@ -25,6 +25,8 @@ _SHARED = f"e2e-shared-{os.environ.get('PYTEST_XDIST_WORKER', '')}".rstrip("-")
 
 Measure = Callable[[str, Any], None]
 
+PAUSE_SECONDS = 10
+
 
 @pytest.fixture(scope="session", autouse=True)
 def surroundings() -> None:
@@ -111,6 +113,14 @@ def shared(operator: None) -> Iterator[Shared]:
 def cluster(shared: Shared) -> AuroraCluster:
     """The cluster of three instances that modules share: found Ready by each test, and to be left so."""
     return shared.ready()
+
+
+@pytest.fixture
+def impatient(operator: None) -> Iterator[None]:
+    """An operator that pauses idle clusters after `PAUSE_SECONDS` instead of minutes."""
+    operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", str(PAUSE_SECONDS))
+    yield
+    operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", None)
 
 
 @pytest.fixture

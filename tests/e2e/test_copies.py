@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from tests.e2e import kube, outages
 from tests.e2e.aurora import SMALL, AuroraCluster
+from tests.e2e.client import Client
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.e2e.probe import Probe
+from tests.e2e.test_serverless import claims, copies, wait_paused
 from tests.kind.context import kubectl
 
 from aurora_operator.api import names
 
 pytestmark = pytest.mark.alone
 
-SPEC = dict(SMALL) | {"durability": {"repairDelaySeconds": 10}}
+CAPACITY = {"minCapacity": 0.5, "maxCapacity": 1}
+SPEC = {
+    "instances": 3,
+    "instanceClass": "db.serverless",
+    "serverlessV2ScalingConfiguration": CAPACITY,
+    "storage": SMALL["storage"],
+    "durability": {"repairDelaySeconds": 10},
+}
 
 # In this order: each goes on where the one before ended.
 
@@ -59,6 +70,27 @@ def test_a_lost_zone_is_replaced_and_taken_back(namespace: str, measure: Measure
     assert sorted(_spread(cluster).values()) == [(2, 2)] * 3
     logs = [m["name"] for m in cluster.status["members"] if m["kind"] == "log"]
     until("only what is used is left", lambda: len(logs) == 3 and _claims(cluster) == 6, timeout=120)
+
+
+def test_all_six_sleep_and_wake(namespace: str, impatient: None, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    client = Client(cluster)
+    client.start()
+    target, volumes = client.conninfo("demo", connect_timeout="60"), claims(cluster)
+    client.psql(target, "CREATE TABLE told AS SELECT generate_series(1, 1000) AS number")
+    epoch = cluster.leadership().epoch
+    cluster.change({"serverlessV2ScalingConfiguration": CAPACITY | {"minCapacity": 0}})
+    wait_paused(cluster)
+    begun = time.monotonic()
+    assert client.psql(target, "SELECT count(*) FROM told") == "1000"
+    measure("six copies: seconds from connection to answer at zero, kubectl exec included", time.monotonic() - begun)
+    cluster.change({"serverlessV2ScalingConfiguration": CAPACITY})
+    cluster.wait_ready(120)
+    assert _alive(cluster) == "6/6" and len(copies(cluster)) == 6
+    assert claims(cluster) == volumes
+    after = cluster.leadership()
+    assert after.epoch > epoch
+    assert cluster.sql(after.instance, "SELECT one FROM kept") == "1"
 
 
 def _node(zone: str) -> str:

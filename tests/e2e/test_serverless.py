@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.e2e import kube, operating
+from tests.e2e import kube
 from tests.e2e.aurora import AuroraCluster
 from tests.e2e.client import CONTAINER, POD, Client, Refused
 from tests.e2e.conftest import Measure, fresh_cluster
@@ -17,7 +17,6 @@ from tests.e2e.kube import until
 from aurora_operator.api import names
 from aurora_operator.api.capacity import ACU_BYTES
 
-PAUSE_SECONDS = 10
 LIMIT = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
 """Of control groups version 2 or 1."""
 SPEC = {
@@ -88,17 +87,21 @@ def _member(cluster: AuroraCluster) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def impatient(operator: None) -> Iterator[None]:
-    """An operator that pauses idle clusters after seconds instead of minutes."""
-    operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", str(PAUSE_SECONDS))
-    yield
-    operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", None)
-
-
-def instance_pods(cluster: AuroraCluster) -> list[str]:
-    selector = f"{names.LABEL_CLUSTER}={cluster.name},{names.LABEL_COMPONENT}=instance"
+def copies(cluster: AuroraCluster) -> list[str]:
+    """The pods of its instances and log copies."""
+    selector = f"{names.LABEL_CLUSTER}={cluster.name},{names.LABEL_COMPONENT} in (instance,log)"
     return [pod["metadata"]["name"] for pod in kube.items("pod", cluster.namespace, selector)]
+
+
+def claims(cluster: AuroraCluster) -> set[str]:
+    """The claims of its volumes: as long as they are the same, so are the data."""
+    return {c["metadata"]["uid"] for c in kube.items("pvc", cluster.namespace)}
+
+
+def wait_paused(cluster: AuroraCluster) -> None:
+    """Until it sleeps, with its volumes alone."""
+    until("it is paused", lambda: cluster.status["phase"] == "Paused", timeout=120)
+    assert copies(cluster) == []
 
 
 def test_an_idle_cluster_pauses_and_a_connection_wakes_it(
@@ -108,11 +111,10 @@ def test_an_idle_cluster_pauses_and_a_connection_wakes_it(
     client.start()
     target = client.conninfo("demo", connect_timeout="60")
     rows = client.psql(target, "SELECT count(*) FROM work")
-    volumes = {c["metadata"]["uid"] for c in kube.items("pvc", serverless.namespace)}
+    volumes = claims(serverless)
     serverless.change({"serverlessV2ScalingConfiguration": {"minCapacity": 0, "maxCapacity": 4}})
-    until("it is paused", lambda: serverless.status["phase"] == "Paused", timeout=120)
-    assert instance_pods(serverless) == []
-    assert {c["metadata"]["uid"] for c in kube.items("pvc", serverless.namespace)} == volumes
+    wait_paused(serverless)
+    assert claims(serverless) == volumes
     _scan(serverless)
     assert serverless.status["phase"] == "Paused"
     begun = time.monotonic()
@@ -141,7 +143,7 @@ def test_stopped_by_hand(serverless: AuroraCluster) -> None:
     target = client.conninfo("demo", connect_timeout="60")
     serverless.change({"serverlessV2ScalingConfiguration": {"minCapacity": 0.5, "maxCapacity": 4}, "stopped": True})
     until("it is stopped", lambda: serverless.status["phase"] == "Stopped", timeout=120)
-    assert instance_pods(serverless) == []
+    assert copies(serverless) == []
     with pytest.raises(Refused, match="is stopped"):
         client.psql(target, "SELECT 1")
     serverless.change({"stopped": False})

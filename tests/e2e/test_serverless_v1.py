@@ -14,7 +14,7 @@ from tests.e2e.aurora import AuroraCluster
 from tests.e2e.client import CONTAINER, POD, Client
 from tests.e2e.conftest import Measure, fresh_cluster
 from tests.e2e.kube import until
-from tests.e2e.test_serverless import limit, uid
+from tests.e2e.test_serverless import claims, limit, uid, wait_paused
 
 from aurora_operator.api.capacity import ACU_BYTES
 
@@ -119,3 +119,19 @@ def test_a_scaling_point_is_waited_for_and_forced(cluster: AuroraCluster, measur
         holder.commit()
     assert client.psql(target, "SELECT count(*) FROM kept") == "2"
     assert uid(cluster) == before, "nothing was restarted"
+
+
+def test_it_pauses_and_a_connection_wakes_it(cluster: AuroraCluster, impatient: None, measure: Measure) -> None:
+    client = Client(cluster)
+    client.start()
+    target, volumes = client.conninfo("demo", connect_timeout="60"), claims(cluster)
+    client.psql(target, "CREATE TABLE told AS SELECT generate_series(1, 1000) AS number")
+    cluster.change({"scalingConfiguration": {"minCapacity": 2, "maxCapacity": 2, **SCALING, "autoPause": True}})
+    wait_paused(cluster)
+    begun = time.monotonic()
+    assert client.psql(target, "SELECT count(*) FROM told") == "1000"
+    measure("serverless v1: seconds from connection to answer at zero, kubectl exec included", time.monotonic() - begun)
+    assert limit(cluster) == 2 * ACU_BYTES, "the capacity that it had"
+    cluster.change({"scalingConfiguration": {"minCapacity": 2, "maxCapacity": 2, **SCALING}})
+    cluster.wait_ready(120)
+    assert claims(cluster) == volumes

@@ -16,7 +16,8 @@ from aurora_operator.api.quantity import to_bytes
 MIB = 1 << 20
 FILLER = f"{names.DATA_MOUNT}/filler"
 GROWS = {"enabled": True, "step": "1Gi", "max": "2Gi"}
-SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}, "storage": {"size": "1Gi", "autoscaling": GROWS}}
+SPEC = dict(SMALL) | {"instances": 2, "storage": {"size": "1Gi", "autoscaling": GROWS}}
+"""Two instances and a log copy."""
 FAST = 60.0
 """Seconds in which a volume has grown, on two busy cores."""
 
@@ -102,6 +103,26 @@ def test_postgresql_that_died_on_a_full_volume_waits_until_that_has_grown(namesp
     assert cluster.sql(writer, "SELECT count(*) FROM burst", database="app") == "100000"
     assert restarts(cluster, writer) == runs, "the agent went on"
     empty(cluster, writer)
+    cluster.wait_ready()
+
+
+def test_a_log_copy_that_is_full_grows(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    log = names.log_name("demo", 1)
+    size, runs, before = capacities(cluster)[log], restarts(cluster, log), cluster.leadership()
+    with Probe(cluster) as probe:
+        at = fill(cluster, log, leave=MIB)
+        grown = until("it has grown", lambda: file_system(cluster, log) > size and time.time(), timeout=FAST)
+        probe.wait_acknowledged(100)
+        report = probe.stop()
+    measure("storage: seconds from a full log copy to a larger file system", grown - at)
+    report.require_nothing_lost()
+    assert report.refused == 0
+    until("all copies receive", lambda: cluster.status["durability"]["alive"] == "3/3", timeout=FAST)
+    written = f"SELECT count(*) FROM pg_stat_replication WHERE application_name LIKE '{log}/%' AND state = 'streaming'"
+    assert cluster.sql(before.instance, written) == "1"
+    assert (cluster.leadership(), restarts(cluster, log)) == (before, runs)
+    empty(cluster, log)
     cluster.wait_ready()
 
 
