@@ -3,71 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import sys
-from collections.abc import Callable
-from typing import Protocol
-
-from pythonjsonlogger.json import JsonFormatter
-
-from aurora_operator.agent.environment import Environment, from_environ
-from aurora_operator.api.settings import Settings
-from aurora_operator.postgres.errors import VolumeInUse
-
-log = logging.getLogger(__name__)
-
-VOLUME_POLL_SECONDS = 0.2
-
-
-class _Agent(Protocol):
-    async def run(self) -> None: ...
-
-
-def _kind(environment: Environment) -> Callable[[Environment, Settings], _Agent]:
-    """The agent of this kind of copy; only its own modules are imported: memory is counted."""
-    if environment.kind == "log":
-        from aurora_operator.agent.logcopy.agent import LogAgent
-
-        return LogAgent
-    from aurora_operator.agent.agent import Agent
-
-    return Agent
-
-
-async def _once_free(make: Callable[[], _Agent]) -> _Agent:
-    """Make the agent once no other container uses the volume: after a forced delete that takes a moment."""
-    said = False
-    while True:
-        try:
-            return make()
-        except VolumeInUse as error:
-            if not said:
-                log.warning("%s; waiting", error)
-                said = True
-            await asyncio.sleep(VOLUME_POLL_SECONDS)
-
-
-def _log_to_stdout() -> None:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # One line per request of the probes and of the operator would drown the rest.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-
-
-async def _run() -> None:
-    environment = from_environ()
-    settings = Settings.model_validate(json.loads((environment.settings / "settings.json").read_text()))
-    kind = _kind(environment)
-    agent = await _once_free(lambda: kind(environment, settings))
-    await agent.run()
+import gc
 
 
 def main() -> None:
     """Run until SIGTERM."""
-    _log_to_stdout()
-    asyncio.run(_run())
+    # Clients may wait for it. Importing makes objects that stay: to look for garbage among them takes a tenth of the
+    # time. `program.run` turns it on again.
+    gc.disable()
+    from aurora_operator.agent.program import run
+
+    asyncio.run(run())
 
 
 if __name__ == "__main__":

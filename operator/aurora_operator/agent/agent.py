@@ -9,9 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
-from aurora_operator.agent import dataloss, hands, status
+from aurora_operator.agent import dataloss, hands, serving, status
 from aurora_operator.agent.ailing import DamageWatch
 from aurora_operator.agent.backup import Backups
 from aurora_operator.agent.capacity import Scaler
@@ -20,18 +18,17 @@ from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import Driver, clock
 from aurora_operator.agent.environment import Environment
 from aurora_operator.agent.halt import Halt
-from aurora_operator.agent.http import Refused, serve_all
 from aurora_operator.agent.idle import IdleMeter
 from aurora_operator.agent.kubeapi import KubeApi
 from aurora_operator.agent.labels import RoleLabel
 from aurora_operator.agent.leading import Leading
 from aurora_operator.agent.lifecycle import PROXY_SECONDS, Lifecycle
 from aurora_operator.agent.load import LoadMeter
-from aurora_operator.agent.metrics import Metrics
 from aurora_operator.agent.newer import keep_newer
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.pulse import pulse_of
 from aurora_operator.agent.reaper import Reaper
+from aurora_operator.agent.refused import Refused
 from aurora_operator.agent.space import Space
 from aurora_operator.agent.store import Store, Taken
 from aurora_operator.agent.tls import Certificates
@@ -121,7 +118,6 @@ class Agent:
         )
         copy.driver = Driver(state, store, copy.peers, hands.PostgresHands(copy, self._lifecycle, self._leading))
         self._halt = Halt(copy, self._lifecycle)
-        self._metrics = Metrics(copy)
         self._handed_over = False
 
     def _received(self, sender: CopyId, message: Message) -> None:
@@ -137,13 +133,11 @@ class Agent:
             loop.add_signal_handler(number, self._terminate)
         Reaper().install(loop)
         self._take(copy.settings)
-        registry = CollectorRegistry()
-        registry.register(self._metrics)
         self._living = lifecycle = asyncio.create_task(self._lifecycle.run(), name="lifecycle")
         others = [
             asyncio.create_task(copy.driver.run(), name="driver"),
             asyncio.create_task(copy.peers.serve(), name="peers"),
-            asyncio.create_task(serve_all(self, registry, copy.certificates.server), name="http"),
+            asyncio.create_task(serving.serve(self, copy, self._lifecycle.begun), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(RoleLabel(copy).run(), name="label"),
             asyncio.create_task(pulse_of(copy, lambda: self._lifecycle.stop("immediate")).run(), name="pulse"),

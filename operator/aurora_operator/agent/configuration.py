@@ -12,7 +12,6 @@ from aurora_operator.postgres import conf, configure, disk, parameters
 from aurora_operator.postgres.check import check_parameters
 from aurora_operator.postgres.control import read_control
 from aurora_operator.postgres.errors import PostgresError
-from aurora_operator.postgres.roles import ensure_roles
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +102,8 @@ class Configuration:
         """Create what a client needs to connect: our roles, the master user with the Secret's password, its database.
 
         Raises PostgresError."""
+        from aurora_operator.postgres.roles import ensure_roles  # Later than all else: see `session.load`.
+
         copy = self._copy
         try:
             password = (copy.environment.app / "password").read_text()

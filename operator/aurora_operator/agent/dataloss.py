@@ -6,8 +6,8 @@ import logging
 
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import clock
-from aurora_operator.agent.http import Refused
 from aurora_operator.agent.kubeapi import KubeError
+from aurora_operator.agent.refused import Refused
 from aurora_operator.api.agent import AcceptDataLoss
 from aurora_operator.consensus import forced
 from aurora_operator.consensus.events import ForceMembership

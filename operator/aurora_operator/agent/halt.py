@@ -13,9 +13,9 @@ from typing import Final
 
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import clock
-from aurora_operator.agent.http import Refused
 from aurora_operator.agent.idle import sessions
 from aurora_operator.agent.lifecycle import Lifecycle
+from aurora_operator.agent.refused import Refused
 from aurora_operator.consensus.state import ELECTED, Role
 from aurora_operator.consensus.step import relied_upon
 from aurora_operator.postgres import configure

@@ -23,6 +23,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aurora_operator.agent import walserver
+from aurora_operator.agent.refused import Refused
 from aurora_operator.agent.tls import common_name
 from aurora_operator.api.agent import (
     AcceptDataLoss,
@@ -41,10 +42,6 @@ from aurora_operator.postgres.lsn import SEGMENT_BYTES
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=WireModel)
-
-
-class Refused(Exception):
-    """The request cannot be met now; the message says why and what would help."""
 
 
 class Service(Protocol):

@@ -17,7 +17,7 @@ from aurora_operator.agent.sources import choose_source
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import ELECTED
 from aurora_operator.consensus.types import CopyId, Position, is_epoch_of, name_of
-from aurora_operator.postgres import conf, configure, sql, wal
+from aurora_operator.postgres import conf, configure, session, sql, wal
 from aurora_operator.postgres.ailments import SENTENCES, diagnose
 from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
 from aurora_operator.postgres.kept import prune_kept
@@ -48,6 +48,8 @@ class Lifecycle:
         self._had_data = copy.layout.initialised()
         self._stopping: asyncio.Task[object] | None = None
         self._led = False
+        self.begun = asyncio.Event()
+        """Set once PostgreSQL has been started."""
         self._beginning = Beginning(copy, configuration, self._pause)
         self.replication = Replication(copy, self.ask_repair)
 
@@ -287,6 +289,8 @@ class Lifecycle:
         except CannotRewind:
             self._repair = "clone"
             raise
+        self.begun.set()
+        await asyncio.to_thread(session.load)
         while True:
             try:
                 await copy.server.wait_ready(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aurora_operator.agent.basis import Basis
-from aurora_operator.agent.http import Refused
+from aurora_operator.agent.refused import Refused
 from aurora_operator.api.settings import Settings
 
 

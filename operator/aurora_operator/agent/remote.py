@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 
-import psycopg
-
 from aurora_operator.postgres.conf import Source, conninfo
 from aurora_operator.postgres.errors import Unavailable
 from aurora_operator.postgres.layout import Layout
@@ -27,6 +25,8 @@ async def resolve(host: str) -> str:
 
 async def leader_history(layout: Layout, source: Source, epoch: int) -> History:
     """The history of timeline `epoch` from its leader. Raises Unavailable when that is not there or no writer."""
+    import psycopg
+
     path = f"pg_wal/{history_name(epoch)}"
     try:
         async with (

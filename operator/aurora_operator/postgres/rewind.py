@@ -7,8 +7,6 @@ import shutil
 import time
 from pathlib import Path
 
-import psycopg
-
 from aurora_operator.postgres.basebackup import Progress, parse_progress, stamp
 from aurora_operator.postgres.conf import Source, conninfo
 from aurora_operator.postgres.control import read_control
@@ -90,6 +88,8 @@ async def checkpoint_source(source: Source, layout: Layout, *, copy: str, epoch:
     A leader that was promoted a moment ago has not done so, and pg_rewind would find nothing to do.
     Raises Unavailable.
     """
+    import psycopg
+
     settings = {"dbname": "postgres", "options": f"-c statement_timeout={int(timeout * 1000)}"}
     try:
         async with await psycopg.AsyncConnection.connect(

@@ -8,18 +8,25 @@ import os
 import socket
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Final, LiteralString, TypeVar
-
-import psycopg
-from psycopg import sql
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 from aurora_operator.api import names
 from aurora_operator.postgres.errors import QueryError, Unavailable
 
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import sql
+
+    Query = LiteralString | sql.SQL | sql.Composed
+
 APPLICATION: Final = "aurora-agent"
 _T = TypeVar("_T")
 Row = tuple[Any, ...]
-Query = LiteralString | sql.SQL | sql.Composed
+
+
+def load() -> None:
+    """Import psycopg, which takes a good part of the time that all imports take: while PostgreSQL starts."""
+    import psycopg  # noqa: F401
 
 
 class Session:
@@ -40,6 +47,8 @@ class Session:
 
     async def rows(self, query: Query, params: Sequence[object] = (), *, timeout: float | None = None) -> list[Row]:  # noqa: ASYNC109
         """Run a statement in a transaction of its own; returns its rows. Raises QueryError, Unavailable."""
+        import psycopg
+
         limit = timeout or self._timeout
         async with self._lock:
             connection = await self._connect()
@@ -71,6 +80,8 @@ class Session:
         """End the connection; the next statement makes another."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            import psycopg
+
             with contextlib.suppress(psycopg.Error):
                 await connection.close()
 
@@ -83,6 +94,8 @@ class Session:
     async def _connect(self) -> psycopg.AsyncConnection[Row]:
         if self._connection is not None and not self._connection.closed:
             return self._connection
+        import psycopg
+
         options = (
             "-c synchronous_commit=local -c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c lock_timeout=0"
             " -c default_transaction_read_only=off"
@@ -109,6 +122,8 @@ class Session:
         self, work: Coroutine[Any, Any, _T], limit: float, connection: psycopg.AsyncConnection[Row]
     ) -> _T:
         """Run `work` for at most `limit` seconds. psycopg's own cancellation would wait for a frozen server."""
+        import psycopg
+
         task = asyncio.ensure_future(work)
         try:
             done, _ = await asyncio.wait({task}, timeout=limit)
@@ -134,6 +149,8 @@ async def _run(connection: psycopg.AsyncConnection[Row], query: Query, params: S
 
 def _hang_up(connection: psycopg.AsyncConnection[Row]) -> None:
     """Shut the socket down, which ends whatever waits for it with an error at once."""
+    import psycopg
+
     with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as copy:
         copy.shutdown(socket.SHUT_RDWR)
 

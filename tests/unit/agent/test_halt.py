@@ -15,8 +15,8 @@ from aurora_operator.agent import halt as module
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import clock
 from aurora_operator.agent.halt import Halt
-from aurora_operator.agent.http import Refused
 from aurora_operator.agent.lifecycle import Lifecycle
+from aurora_operator.agent.refused import Refused
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.messages import Heartbeat, Resigned
 from aurora_operator.consensus.state import Role, Timing

@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aurora_operator.agent.client import Client
-from aurora_operator.agent.http import Refused, api, health, serve
+from aurora_operator.agent.http import api, health, serve
+from aurora_operator.agent.refused import Refused
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
 from aurora_operator.api.settings import Member, Settings

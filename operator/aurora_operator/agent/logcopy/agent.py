@@ -9,21 +9,18 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
-from aurora_operator.agent import status
+from aurora_operator.agent import serving, status
 from aurora_operator.agent.basis import Basis
 from aurora_operator.agent.driver import Driver, clock
 from aurora_operator.agent.environment import Environment
-from aurora_operator.agent.http import Refused, serve_all
 from aurora_operator.agent.kubeapi import KubeApi, until_done
 from aurora_operator.agent.logcopy.hands import LogHands
 from aurora_operator.agent.logcopy.receiving import Receiving
 from aurora_operator.agent.logcopy.volume import Volume
-from aurora_operator.agent.metrics import Metrics
 from aurora_operator.agent.newer import keep_newer
 from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.reaper import Reaper
+from aurora_operator.agent.refused import Refused
 from aurora_operator.agent.store import Store
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.api.agent import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
@@ -112,16 +109,15 @@ class LogAgent:
             loop.add_signal_handler(number, copy.closing.set)
         Reaper().install(loop)
         self._take(copy.settings)
-        registry = CollectorRegistry()
-        registry.register(Metrics(copy))
+        begun = asyncio.Event()
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(copy.closing.wait(), name="closing"),
             asyncio.create_task(copy.driver.run(), name="driver"),
             asyncio.create_task(copy.peers.serve(self._listen), name="peers"),
-            asyncio.create_task(serve_all(self, registry, copy.certificates.server, self._listen), name="http"),
+            asyncio.create_task(serving.serve(self, copy, begun, self._listen), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
         ]
-        begin = asyncio.create_task(self._begin(), name="begin")
+        begin = asyncio.create_task(self._begin(begun), name="begin")
         try:
             waited: list[asyncio.Future[Any]] = [copy.failed, *tasks]
             done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -136,7 +132,7 @@ class LogAgent:
             await asyncio.gather(begin, *tasks, return_exceptions=True)
             await copy.kube.close()
 
-    async def _begin(self) -> None:
+    async def _begin(self, begun: asyncio.Event) -> None:
         """Take part once the volume can be read: a log copy has nothing else to start."""
         copy = self.copy
         while True:
@@ -148,6 +144,7 @@ class LogAgent:
                 await asyncio.sleep(RETRY_SECONDS)
         copy.say("Detached")
         copy.driver.post(ev.PostgresUp(position))
+        begun.set()
         await until_done("labelling this pod log", lambda: copy.kube.label_role("log"))
         with contextlib.suppress(PostgresError):
             copy.server_version = await copy.tools.version()

@@ -1,0 +1,39 @@
+"""Brings up the HTTP servers. Their libraries take a good part of the time that all imports take, and clients may wait
+for PostgreSQL to start: that goes first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from aurora_operator.agent.basis import Basis
+    from aurora_operator.agent.http import Service
+
+LATEST_SECONDS: Final = 0.5
+"""They come up after this time, whatever PostgreSQL does."""
+
+
+async def serve(service: Service, copy: Basis, begun: asyncio.Event, host: str = "") -> None:
+    """Serve until cancelled, from soon after `begun` on, on every address or on one."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LATEST_SECONDS):
+            await begun.wait()
+    serve_all = await asyncio.to_thread(_load)
+    await serve_all(service, copy, host)
+
+
+def _load() -> Callable[[Service, Basis, str], Awaitable[None]]:
+    from prometheus_client import CollectorRegistry
+
+    from aurora_operator.agent import http
+    from aurora_operator.agent.metrics import Metrics
+
+    async def serve_all(service: Service, copy: Basis, host: str) -> None:
+        registry = CollectorRegistry()
+        registry.register(Metrics(copy))
+        await http.serve_all(service, registry, copy.certificates.server, host)
+
+    return serve_all
