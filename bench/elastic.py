@@ -6,7 +6,8 @@ scaling: four sessions compute and commit for 30 s; the time from there to the h
     group, and the commits that failed or were lost meanwhile.
 burst: pgbench with 16 clients for 60 s out of nothing, and what becomes of the capacity in 150 s after it.
 waking: the cluster pauses again and again and is woken by one client: from the connection to the session.
-many: the same with a thousand clients at once.
+crowd: a thousand clients connect at once while it is awake.
+many: the same while it has paused.
 
 Only pods of the project's own cluster are touched. The last line of standard output is one JSON document.
 """
@@ -36,7 +37,7 @@ from aurora_operator.api.capacity import ACU_BYTES, ACU_CPU_MILLIS
 from aurora_operator.planning.capacity import CPU_TARGET
 from bench import machine
 from bench.plot import Series, svg
-from bench.wakes import figures, run, wake, where
+from bench.wakes import Wake, crowd, figures, run, wake, where
 
 NAMESPACE = "bench"
 PAUSE_SECONDS = 5
@@ -95,7 +96,7 @@ while time.monotonic() < end:
     time.sleep(0.1)
 print(json.dumps(seen))
 """
-PARTS = ("scaling", "burst", "waking", "many")
+PARTS = ("scaling", "burst", "crowd", "waking", "many")
 
 
 @dataclass(frozen=True)
@@ -156,12 +157,19 @@ def measure(part: str, cluster: AuroraCluster, client: Client, arguments: argpar
         return scaling(cluster, client)
     if part == "burst":
         return burst(cluster, client, arguments.svg)
+    if part == "crowd":
+        return told(crowd(cluster, client, arguments.clients))
     operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", str(PAUSE_SECONDS))
     cluster.change({"serverlessV2ScalingConfiguration": {"minCapacity": 0, "maxCapacity": 8}})
     if part == "many":
-        return figures(wake(cluster, client, arguments.clients).sessions)
+        return told(wake(cluster, client, arguments.clients))
     wakes = [wake(cluster, client, 1) for _ in range(arguments.wakes)]
     return {**figures([seconds for one in wakes for seconds in one.sessions]), "where": where(wakes)}
+
+
+def told(one: Wake) -> dict[str, Any]:
+    """A crowd's figures."""
+    return {**figures(one.sessions), "where": where([one]), "cpu_seconds": one.cpu}
 
 
 def watch(cluster: AuroraCluster, seconds: float) -> list[Sample]:

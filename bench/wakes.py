@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,6 +16,7 @@ from tests.e2e.aurora import AuroraCluster
 from tests.e2e.client import CONTAINER, POD, Client
 from tests.e2e.kube import until
 from tests.kind.context import kubectl
+from tests.kind.shell import CommandFailed
 
 from aurora_operator.api import names
 
@@ -40,6 +42,16 @@ async def main():
 
 asyncio.run(main())
 """
+CPU = """
+from pathlib import Path
+
+root = Path("/sys/fs/cgroup")
+if (root / "cpu.stat").exists():
+    print(int((root / "cpu.stat").read_text().split()[1]) / 1e6)
+else:
+    print(int((root / "cpuacct/cpuacct.usage").read_text()) / 1e9)
+"""
+"""Seconds of CPU time that a container has used."""
 STARTED = """
 import os, time
 from pathlib import Path
@@ -57,10 +69,12 @@ LINES: Final = {
 
 @dataclass(frozen=True)
 class Wake:
-    """One: seconds to each session or what failed, and moments in seconds since the first connection, by name."""
+    """One: seconds to each session or what failed; moments in seconds since the first connection, and seconds of CPU
+    time that it took, by name."""
 
     sessions: list[float | str]
     moments: dict[str, float]
+    cpu: dict[str, float]
 
 
 def run(client: Client, cluster: AuroraCluster, script: str, *words: str, timeout: float) -> Any:
@@ -73,13 +87,40 @@ def run(client: Client, cluster: AuroraCluster, script: str, *words: str, timeou
 def wake(cluster: AuroraCluster, client: Client, clients: int) -> Wake:
     """Let so many clients connect once the cluster has paused."""
     until("it is paused", lambda: cluster.status["phase"] == "Paused", timeout=180)
+    pods = {"clients": (POD, CONTAINER), "gateway": (names.pod_name(names.gateway(cluster.name)), "gateway")}
+    before = cpu(cluster, pods)
     found = run(client, cluster, CLIENTS, str(clients), timeout=300)
-    cluster.wait_ready(120)
+    # The gateway goes when it has nobody left.
+    used = {name: seconds - before[name] for name, seconds in cpu(cluster, pods).items()}
     pod = names.pod_name(names.instance_name(cluster.name, 1))
+    used |= cpu(cluster, {"instance, its start included": (pod, names.CONTAINER)})
+    cluster.wait_ready(120)
     started = kube.execute(cluster.namespace, pod, names.CONTAINER, "python3", "-", stdin=STARTED)
     log = kubectl("--namespace", cluster.namespace, "logs", "--timestamps", pod, timeout=30)
     moments = {"process started": float(started), **moments_in(log)}
-    return Wake(found["sessions"], {name: at - found["begun"] for name, at in moments.items()})
+    return Wake(found["sessions"], {name: at - found["begun"] for name, at in moments.items()}, used)
+
+
+def crowd(cluster: AuroraCluster, client: Client, clients: int) -> Wake:
+    """Let so many clients connect at once while it is awake: what a wake is to be compared with."""
+    pods = {
+        "clients": (POD, CONTAINER),
+        "instance": (names.pod_name(names.instance_name(cluster.name, 1)), names.CONTAINER),
+    }
+    before = cpu(cluster, pods)
+    found = run(client, cluster, CLIENTS, str(clients), timeout=300)
+    used = {name: seconds - before[name] for name, seconds in cpu(cluster, pods).items()}
+    return Wake(found["sessions"], {}, used)
+
+
+def cpu(cluster: AuroraCluster, containers: Mapping[str, tuple[str, str]]) -> dict[str, float]:
+    """Seconds of CPU time that containers have used, by name; without those that are gone."""
+    found: dict[str, float] = {}
+    for name, (pod, container) in containers.items():
+        with contextlib.suppress(CommandFailed):
+            text = kube.execute(cluster.namespace, pod, container, "python3", "-", stdin=CPU)
+            found[name] = round(float(text), 2)
+    return found
 
 
 def moments_in(log: str) -> dict[str, float]:

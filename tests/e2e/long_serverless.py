@@ -36,7 +36,7 @@ def test_a_due_backup_wakes_it(store: str, impatient: None, measure: Measure) ->
     """Its first backup fails for as long as it is awake: it is due when the cluster has paused."""
     cluster = AuroraCluster("demo", store)
     cluster.create(SPEC | {"backup": {"destination": objectstore.destination(store)}})
-    until("it is about to pause", lambda: cluster.status["phase"] in ("Stopping", "Paused"), timeout=240, every=0.2)
+    until("it is about to pause", lambda: cluster.status.get("phase") in ("Stopping", "Paused"), timeout=240, every=0.2)
     objectstore.publish(store)
     woken = until("it is woken", lambda: (cluster.status.get("backup") or {}).get("wokenAt"), timeout=60, every=0.2)
     (event,) = cluster.events("Resuming")
