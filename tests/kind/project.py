@@ -125,6 +125,8 @@ def _packages_key(image: Image) -> str:
 
 
 def _install_packages(image: Image, key: str) -> None:
+    if not image.extras and image.requirements is None:
+        return
     stamp = image.packages.parent / "key"
     if stamp.exists() and stamp.read_text() == key and image.packages.exists():
         return
