@@ -253,6 +253,11 @@ MUTATIONS = (
     _mutation(
         "no watchdog of the agent", "elections", ("node.Node._watchdog", (("self.shell.kill(database_life)", "pass"),))
     ),
+    _mutation(
+        "stream without comparing the histories",
+        "elections",
+        ("shell.Shell._follow", (("db.common(source.db) < len(db.log)", "False"),)),
+    ),
     _mutation("let a log copy stand", "logs", ("state.Turn.rank", (("can_lead=s.instance", "can_lead=True"),))),
     _mutation(
         "take a log copy's WAL for another history",

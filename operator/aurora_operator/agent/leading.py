@@ -20,7 +20,7 @@ from aurora_operator.consensus.shrink import hears_write_quorum
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
 from aurora_operator.postgres import configure, sql
-from aurora_operator.postgres.conf import Runtime, slot_name
+from aurora_operator.postgres.conf import Runtime, follower_name, parse_follower, slot_name
 from aurora_operator.postgres.errors import PostgresError
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,10 @@ LEADING_POLL_SECONDS = 0.25
 HOUSEKEEPING_SECONDS = 2.0
 RECORD_SECONDS = 10.0
 PROMOTE_SECONDS = 30.0
+
+
+def _followers(rule: SyncRule, epoch: int) -> tuple[str, ...]:
+    return tuple(follower_name(copy, epoch) for copy in rule.names)
 
 
 class Leading:
@@ -64,7 +68,7 @@ class Leading:
         # Elected: nobody else can acknowledge a commit. Clients who come early are turned away until we open, while
         # kube-proxy, which takes up to a second, follows.
         self._chore("publish the writer's endpoint", self._publish(epoch))
-        await copy.standby.apply(Runtime(sync=(rule.need, rule.names)))
+        await copy.standby.apply(Runtime(sync=(rule.need, _followers(rule, epoch))))
         await sql.terminate_clients(copy.session)
         promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)
         await self._keep_slots(reserved=False)
@@ -100,20 +104,21 @@ class Leading:
         rows = await sql.replication(copy.session)
         copy.position_lsn = copy.leader_lsn = lsn
         voters = copy.driver.state.durable.config.voters
-        flushed = {r.application_name: r.flush_lsn for r in rows if r.state == "streaming"}
+        followers = [(*parse_follower(r.application_name), r) for r in rows]
+        flushed = {name: r.flush_lsn for name, of, r in followers if r.state == "streaming" and of == epoch}
         copy.replicas = tuple(
             ReplicaStatus(
-                name=name_of(r.application_name),
-                incarnation=r.application_name.partition("/")[2],
+                name=name_of(name),
+                incarnation=name.partition("/")[2],
                 state=r.state,
                 flush_lsn=r.flush_lsn,
                 replay_lsn=r.replay_lsn or r.flush_lsn,  # A log copy replays nothing.
                 lag_bytes=max(lsn - (r.replay_lsn or r.flush_lsn), 0),
                 lag_seconds=r.replay_lag,
-                voting=r.application_name in voters,
+                voting=name in voters,
             )
-            for r in rows
-            if "/" in r.application_name
+            for name, _, r in followers
+            if "/" in name
         )
         copy.driver.post(ev.Replication(epoch, flushed, lsn))
 
@@ -225,13 +230,15 @@ class Leading:
 
     def set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
         """See `events.SetSync`."""
-        self._chore("put the sync rule in force", self._set_sync(key, rule))
+        led = self._copy.driver.state.leadership
+        if led is not None:
+            self._chore("put the sync rule in force", self._set_sync(key, rule, led.epoch))
 
-    async def _set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
+    async def _set_sync(self, key: ConfigKey, rule: SyncRule, epoch: int) -> None:
         copy = self._copy
         while True:
             try:
-                lsn = await copy.standby.set_sync(rule.need, rule.names)
+                lsn = await copy.standby.set_sync(rule.need, _followers(rule, epoch))
                 break
             except PostgresError as error:
                 log.warning("putting the sync rule in force: %s", error)

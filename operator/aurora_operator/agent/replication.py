@@ -19,19 +19,46 @@ from aurora_operator.postgres.basebackup import drop_replaced
 from aurora_operator.postgres.conf import Runtime, Source, slot_name
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.staging import NotThere
-from aurora_operator.postgres.timeline import how_to_follow
+from aurora_operator.postgres.timeline import History, how_to_follow
 
 log = logging.getLogger(__name__)
 
 CONNECT_POLL_SECONDS = 0.05
 WATCH_SECONDS = 0.5
 JUDGE_AFTER_SECONDS = 0.5
+JUDGE_SELDOM_SECONDS = 8.0
 FETCH_SECONDS = 10.0
 FETCHED_AT_ONCE = 3
 """So many timelines' histories PostgreSQL fetches faster than we could ask which of them matter."""
 WAL_GONE = "has already been removed"
 
 Repair = Literal["restart", "rewind", "clone"]
+
+
+class Patience:
+    """When a standby that has not come into its leader's epoch is to be asked why. Times are of one clock, in seconds.
+
+    That it streams at a moment says nothing yet: where recovery refuses the leader's timeline, the receiver streams
+    the end of the old one again and again, for ever (walreceiver.c). One that streams and has much to catch up is
+    asked ever more seldom.
+    """
+
+    def __init__(self, now: float) -> None:
+        """Begin to wait now."""
+        self._since, self._bears = now, JUDGE_AFTER_SECONDS
+
+    def arrived(self, now: float) -> None:
+        """It streams in the leader's epoch."""
+        self._since, self._bears = now, JUDGE_AFTER_SECONDS
+
+    def is_over(self, now: float, *, streaming: bool) -> bool:
+        """Whether to ask now; if so, the wait for the next question begins."""
+        if not streaming:
+            self._bears = JUDGE_AFTER_SECONDS
+        if now - self._since <= self._bears:
+            return False
+        self._since, self._bears = now, min(2 * self._bears, JUDGE_SELDOM_SECONDS)
+        return True
 
 
 class Replication:
@@ -59,28 +86,32 @@ class Replication:
         """See `events.Follow`. Runs until another job takes over."""
         copy = self._copy
         copy.say("Following", f"connecting to {name_of(leader)}")
-        lost = time.monotonic()
+        patience = Patience(time.monotonic())
         pointed: Source | None = None
         tidied = False
         while True:
-            streaming = False
+            streaming = arrived = False
             try:
                 source = self._source(leader)
                 if source != pointed and source is not None:
-                    if pointed is None:
-                        await self._adopt_placeholders(source, epoch)
-                    await copy.standby.apply(Runtime(source, slot_name(copy.id)))
+                    history = await leader_history(copy.layout, source, epoch)
+                    if not await copy.standby.fits(history):
+                        copy.say("Following", f"has WAL that {name_of(leader)} never had")
+                        self._repair("rewind")
+                        return
+                    await self._adopt_placeholders(history)
+                    await copy.standby.apply(Runtime(source, slot_name(copy.id), epoch))
                     pointed = source
                 streaming = await self._look(source)
-                if not streaming and time.monotonic() - lost > JUDGE_AFTER_SECONDS:
-                    lost = time.monotonic()
-                    await self._judge(leader, epoch)
+                arrived = streaming and self._is_in(epoch)
+                if arrived:
+                    patience.arrived(time.monotonic())
+                elif patience.is_over(time.monotonic(), streaming=streaming):
+                    await self._judge(leader, epoch, streaming=streaming)
             except PostgresError as error:
                 copy.say("Following", f"cannot stream from {name_of(leader)} yet: {error}")
             if streaming:
-                lost = time.monotonic()
-                reached = copy.driver.state.position
-                if reached is None or reached.epoch < epoch:
+                if not arrived:
                     # Its end of an earlier history may yet prove not to be the leader's.
                     copy.say("Following", f"not yet in epoch {epoch} of {name_of(leader)}")
                     await asyncio.sleep(CONNECT_POLL_SECONDS)
@@ -93,19 +124,17 @@ class Replication:
                     tidied = True
             await asyncio.sleep(WATCH_SECONDS if streaming else CONNECT_POLL_SECONDS)
 
-    async def _adopt_placeholders(self, source: Source, epoch: int) -> None:
-        """Spare PostgreSQL the fetching of what only fills numbers; without an answer it fetches."""
+    def _is_in(self, epoch: int) -> bool:
+        reached = self._copy.driver.state.position
+        return reached is not None and reached.epoch >= epoch
+
+    async def _adopt_placeholders(self, history: History) -> None:
+        """Spare PostgreSQL the fetching of what only fills numbers."""
         pgdata = self._copy.layout.pgdata
         now = await sql.status(self._copy.session)
         timeline = await asyncio.to_thread(wal.local_timeline, pgdata, now.lsn)
-        if epoch - timeline <= FETCHED_AT_ONCE:
-            return
-        try:
-            history = await leader_history(self._copy.layout, source, epoch)
-        except PostgresError as error:
-            log.info("%s; PostgreSQL fetches the histories", error)
-            return
-        await asyncio.to_thread(wal.adopt_placeholders, pgdata, timeline, history)
+        if history.timeline - timeline > FETCHED_AT_ONCE:
+            await asyncio.to_thread(wal.adopt_placeholders, pgdata, timeline, history)
 
     async def _keep_slots_ready(self) -> None:
         """Have a slot for each voter that would follow this copy, so that a failover need not make them.
@@ -141,13 +170,13 @@ class Replication:
             and receiver.sender in (source.host, source.address)
         )
 
-    async def _judge(self, leader: CopyId, epoch: int) -> None:
-        """Not streaming: wait on, or have the histories brought together. Only the leader itself is believed."""
+    async def _judge(self, leader: CopyId, epoch: int, *, streaming: bool) -> None:
+        """Not where it should be: wait on, or have the histories brought together. Only the leader is believed."""
         copy = self._copy
         source = self._source(leader)
         if source is None:
             return
-        if any(WAL_GONE in line for line in copy.server.last_words[-10:]):
+        if not streaming and any(WAL_GONE in line for line in copy.server.last_words[-10:]):
             copy.say("Following", f"{name_of(leader)} no longer has the WAL that this copy needs; cloning it again")
             self._repair("clone")
             return
@@ -156,7 +185,7 @@ class Replication:
         timeline = await asyncio.to_thread(wal.local_timeline, copy.layout.pgdata, now.replay_lsn)
         local = await asyncio.to_thread(wal.read_histories, copy.layout.pgdata)
         verdict = how_to_follow(history, timeline, now.replay_lsn, local)
-        log.info("not streaming from %s; at timeline %d, LSN %d: %s", leader, timeline, now.replay_lsn, verdict)
+        log.info("not yet in the epoch of %s; at timeline %d, LSN %d: %s", leader, timeline, now.replay_lsn, verdict)
         if verdict != "stream":
             self._repair(verdict)
 

@@ -106,6 +106,22 @@ def checked_name(name: str) -> str:
     return name
 
 
+def follower_name(copy: str, epoch: int) -> str:
+    """The application_name of a copy whose history was found to be part of that of epoch's leader.
+
+    A writer waits for these names alone. PostgreSQL takes the LSN that a standby reports for an acknowledgement
+    whatever history it is of (walreceiver.c reports what it has replayed; syncrep.c compares LSNs): one with a tail
+    that the leader never had would acknowledge commits that it does not have. Raises ValueError.
+    """
+    return checked_name(f"{copy}@{epoch:x}")
+
+
+def parse_follower(name: str) -> tuple[str, int | None]:
+    """A copy's id, and the epoch whose leader it follows, of an application_name; None where that is no follower's."""
+    copy, at, epoch = name.partition("@")
+    return copy, int(epoch, 16) if at and re.fullmatch(r"[0-9a-f]+", epoch) else None
+
+
 def slot_name(copy: str) -> str:
     """Name of the replication slot of a copy `name/incarnation`. Raises ValueError when it is too long."""
     return checked_name(re.sub(r"[^a-z0-9_]", "_", copy.lower()))
@@ -132,6 +148,8 @@ class Runtime:
 
     source: Source | None = None
     slot: str | None = None
+    epoch: int | None = None
+    """The epoch of the leader that `source` is, once this copy's history has been compared with it."""
     sync: tuple[int, tuple[str, ...]] | None = None
     fetched: bool = False
     """Whether recovery also takes WAL from the folder where a log copy's is put."""
@@ -142,9 +160,17 @@ def fetched_command(layout: Layout) -> str:
     return f'test -e "{layout.fetched}/%f" && cp "{layout.fetched}/%f" "%p"'
 
 
+def render_source(runtime: Runtime, layout: Layout, copy: str) -> str:
+    """Value of primary_conninfo; empty where nobody is followed."""
+    if runtime.source is None:
+        return ""
+    name = copy if runtime.epoch is None else follower_name(copy, runtime.epoch)
+    return conninfo(runtime.source, layout, name)
+
+
 def render_runtime_conf(runtime: Runtime, layout: Layout, *, copy: str) -> str:
     """aurora.conf, included last. `copy` is this copy's id, which it streams as."""
-    source = "" if runtime.source is None else conninfo(runtime.source, layout, copy)
+    source = render_source(runtime, layout, copy)
     sync = render_sync(1, [NOBODY]) if runtime.sync is None else render_sync(*runtime.sync)
     lines = (
         setting("primary_conninfo", source),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from aurora_operator.postgres.conf import Source, conninfo
+from aurora_operator.postgres.conf import Source, conninfo, follower_name
 from aurora_operator.postgres.errors import ServerError
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.tools import Tools
@@ -69,8 +69,10 @@ class Receiver:
         """What it said last, oldest first."""
         return tuple(self._tail)
 
-    async def start(self, folder: Path, source: Source, slot: str | None) -> None:
+    async def start(self, folder: Path, source: Source, slot: str | None, epoch: int) -> None:
         """Begin where the WAL in `folder` ends; in an empty one, where the slot is, or else where the source is.
+
+        `epoch` is the source's, with whose history that WAL was compared: only then it may acknowledge.
 
         Raises ServerError.
         """
@@ -81,7 +83,7 @@ class Receiver:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 self._tools.path("pg_receivewal"),
-                f"--dbname={conninfo(source, self._layout, self._copy)}",
+                f"--dbname={conninfo(source, self._layout, follower_name(self._copy, epoch))}",
                 f"--directory={folder}",
                 *([f"--slot={slot}"] if slot is not None else []),
                 "--synchronous",

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from aurora_operator.postgres import sql, wal
-from aurora_operator.postgres.conf import Runtime, conninfo, fetched_command, render_sync
+from aurora_operator.postgres.conf import Runtime, fetched_command, render_source, render_sync
 from aurora_operator.postgres.configure import write_runtime
 from aurora_operator.postgres.errors import DataError, ServerError, Unavailable
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.server import Server
 from aurora_operator.postgres.session import Session
+from aurora_operator.postgres.timeline import History, divergence
 
 _POLL: Final = 0.01
 _RESCAN: Final = 0.1
@@ -58,6 +59,10 @@ class _Quiet:
         return (0.0 if self._gone_since is None else now - self._gone_since), now - self._still_since
 
 
+def _is_part(history: History, timeline: int, lsn: int) -> bool:
+    return timeline in history.timelines and divergence(history, timeline, lsn) is None
+
+
 @dataclass(frozen=True, slots=True)
 class Standby:
     """A running server with what is needed to steer it. `copy` is this copy's id."""
@@ -74,7 +79,7 @@ class Standby:
         """
         if write_runtime(self.layout, runtime, copy=self.copy):
             self.server.reload()
-        source = "" if runtime.source is None else conninfo(runtime.source, self.layout, self.copy)
+        source = render_source(runtime, self.layout, self.copy)
         await sql.reload_seen(self.session, "primary_conninfo", source, timeout)
         if runtime.fetched:
             await sql.reload_seen(self.session, "restore_command", fetched_command(self.layout), timeout)
@@ -125,6 +130,19 @@ class Standby:
             if time.monotonic() > deadline:
                 raise Unavailable(f"not all WAL is replayed after {timeout:g} s")
             await asyncio.sleep(_POLL)
+
+    async def fits(self, history: History, timeout: float = 5) -> bool:  # noqa: ASYNC109
+        """Whether all that this standby has is part of a leader's history: nobody else may acknowledge to it.
+
+        Asked before it streams from there. Only where the WAL that it received goes beyond the leader's beginning,
+        it stops receiving, and what it can replay decides: the rest may be a torn record. Raises Unavailable,
+        ServerError.
+        """
+        now = await sql.status(self.session)
+        if _is_part(history, wal.local_timeline(self.layout.pgdata, now.lsn), now.lsn):
+            return True
+        await self.stop_receiving(timeout)
+        return _is_part(history, *await self.wait_idle(timeout))
 
     async def receive_until(self, runtime: Runtime, lsn: int, timeout: float) -> None:  # noqa: ASYNC109
         """Receive from `runtime.source` until all before `lsn` is on this volume. Raises Unavailable.

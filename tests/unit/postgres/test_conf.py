@@ -14,6 +14,8 @@ from aurora_operator.postgres.conf import (
     Source,
     checked_name,
     conninfo,
+    follower_name,
+    parse_follower,
     quote_value,
     render_conf,
     render_hba,
@@ -101,6 +103,8 @@ def test_runtime_of_a_follower_a_leader_and_nobody() -> None:
         "primary_slot_name = 'demo_2_0a'",
         f"synchronous_standby_names = 'ANY 1 (\"{NOBODY}\")'",
     ]
+    compared = render_runtime_conf(Runtime(SOURCE, epoch=34), LAYOUT, copy="demo-2/0a")
+    assert unquote(lines(compared)[0].partition(" = ")[2]) == conninfo(SOURCE, LAYOUT, "demo-2/0a@22")
     leader = render_runtime_conf(Runtime(sync=(1, ("demo-2/0a", "demo-3/0b"))), LAYOUT, copy="demo-1/0c")
     assert lines(leader) == [
         "primary_conninfo = ''",
@@ -114,6 +118,20 @@ def test_sync_rules() -> None:
     for need, copies in ((1, []), (3, ["a/1", "b/2"]), (-1, ["a/1"]), (1, ['a"b'])):
         with pytest.raises(ValueError, match=r"cannot wait|as it is"):
             render_sync(need, copies)
+
+
+@given(st.integers(min_value=1, max_value=2**31 - 1))
+def test_a_follower_says_whom_it_follows(epoch: int) -> None:
+    assert parse_follower(follower_name("demo-2/0a0b0c0d", epoch)) == ("demo-2/0a0b0c0d", epoch)
+
+
+def test_who_says_it_not_follows_nobody() -> None:
+    for name in ("demo-2/0a0b0c0d", "psql", "", "demo-2/0a@", "demo-2/0a@x", "demo-2/0a@-1"):
+        assert parse_follower(name)[1] is None
+
+
+def test_the_longest_names_fit() -> None:
+    assert follower_name("x" * 40 + "-log-99/0a0b0c0d", 16**6 - 1)
 
 
 def test_names_that_postgresql_would_cut_are_refused() -> None:

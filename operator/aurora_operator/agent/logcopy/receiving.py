@@ -116,7 +116,7 @@ class Receiving:
         await self._look(epoch)
         slot = None if self._slot_is_behind and self._volume.empty() else slot_name(copy.id)
         started = time.monotonic()
-        await self._receiver.start(self._volume.folder, source, slot)
+        await self._receiver.start(self._volume.folder, source, slot, epoch)
         try:
             await self._watch(leader, epoch, slot)
             if self._receiver.pid is not None:
