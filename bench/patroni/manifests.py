@@ -47,9 +47,7 @@ def build(name: str, namespace: str, *, replicas: int, tls: Mapping[str, str], p
         ),
         thing("v1", "Secret", f"{name}-tls", stringData=dict(tls)),
         thing("v1", "Secret", names.app_secret(name), stringData=app),
-        thing(
-            "v1", "ConfigMap", f"{name}-config", data={"patroni.yaml": json.dumps(_config(name, namespace, password))}
-        ),
+        thing("v1", "ConfigMap", f"{name}-config", data={"patroni.yaml": _config(name, namespace, password)}),
         # Patroni writes the Endpoints of the leader's Service, which therefore selects nothing.
         thing("v1", "Service", name, spec={"type": "ClusterIP", "ports": [port]}),
         thing("v1", "Service", f"{name}-pods", spec={"clusterIP": "None", "selector": labels, "ports": [port]}),
