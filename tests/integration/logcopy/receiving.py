@@ -13,7 +13,7 @@ from tests.integration.copies import Cluster, Copy
 
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres import received, roles, sql
-from aurora_operator.postgres.conf import Runtime, Source, slot_name
+from aurora_operator.postgres.conf import Runtime, Source, parse_follower, slot_name
 from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.receivewal import Receiver
@@ -37,7 +37,7 @@ class LogCopy:
         return slot_name(self.name)
 
     async def receive(self, source: Copy) -> None:
-        await self.receiver.start(self.folder, source.source, self.slot)
+        await self.receiver.start(self.folder, source.source, self.slot, 1)
 
     async def position(self) -> Position:
         return await received.position(self.folder, self.ends)
@@ -49,7 +49,7 @@ class LogCopy:
 
     async def flushed(self, source: Copy) -> int:
         rows = await sql.replication(source.session)
-        return next((r.flush_lsn for r in rows if r.application_name == self.name), 0)
+        return next((r.flush_lsn for r in rows if parse_follower(r.application_name)[0] == self.name), 0)
 
     async def active(self, source: Copy) -> bool:
         return any(s.active for s in await sql.slots(source.session) if s.name == self.slot)

@@ -29,7 +29,7 @@ from aurora_operator.api.settings import Member, Settings
 from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Message, Prepare, Promise
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, Quorum
 from aurora_operator.postgres import configure, received, sql
-from aurora_operator.postgres.conf import Runtime, slot_name
+from aurora_operator.postgres.conf import Runtime, follower_name, slot_name
 from aurora_operator.postgres.lsn import SEGMENT_BYTES
 
 LOG = "demo-log-1"
@@ -222,7 +222,7 @@ async def test_its_life(world: World, cluster: Cluster) -> None:
     await until(lambda: _answer(agent.copy.phase == "Following" and not agent.copy.message), True)
     assert agent._receiving._receiver.pid == streaming and agent.copy.ailment is None
     # A commit that only the log copy acknowledges; then the leader is gone.
-    await first.standby.set_sync(1, (agent.copy.id,))
+    await first.standby.set_sync(1, (follower_name(agent.copy.id, 1),))
     await second.streams(1, await sql.flush(first.session))
     await second.standby.stop_receiving()
     await first.session.rows("BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO public.t VALUES (7); COMMIT")

@@ -22,7 +22,7 @@ from aurora_operator.agent.logfetch import LogFetch, MustRestart
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres import received, sql, wal
-from aurora_operator.postgres.conf import Runtime, Source
+from aurora_operator.postgres.conf import Runtime, Source, follower_name
 from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.staging import NotThere
 
@@ -79,7 +79,7 @@ async def test_a_commit_that_only_the_log_copy_acknowledged_survives(
     first = await leader(cluster)
     log = await log_copy(cluster, first)
     second, third = await reader(cluster, first), await reader(cluster, first)
-    await first.standby.set_sync(1, (log.name,))
+    await first.standby.set_sync(1, (follower_name(log.name, 1),))
     await second.streams(1, await sql.flush(first.session))
     await second.standby.stop_receiving()
     await third.standby.stop_receiving()
