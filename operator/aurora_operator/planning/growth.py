@@ -14,10 +14,11 @@ from aurora_operator.api.volume import VolumeUse
 
 ACT_WITHIN: Final = 60.0
 """A volume that would be full within this time grows, however much of it is free."""
-LOOK_AHEAD: Final = 300.0
-"""What is added lasts for this long at the present rate..."""
-MOST_STEPS: Final = 10
-"""...but no more than this many steps are added at once because of the rate."""
+LOOK_AHEAD: Final = 2 * ACT_WITHIN
+"""What is added lasts for this long at the present rate: until the next growth is decided, and as long again for that
+to be carried out. A burst may end at any moment, and what was added is paid for from then on."""
+MOST_STEPS: Final = 5
+"""Because of the rate no more than this many steps are kept free, however fast it fills."""
 
 Cause = Literal["SlotRetainsWal", "ArchiveFailing", "TemporaryFiles"]
 
@@ -121,7 +122,12 @@ def wanted_free(size: int, policy: StorageAutoscaling) -> int:
 def is_short(size: int, need: Need, policy: StorageAutoscaling) -> bool:
     """Whether a volume of this size has too little room left."""
     free = size - need.used
-    return free < wanted_free(size, policy) or free < need.rate * ACT_WITHIN
+    return free < wanted_free(size, policy) or free < _for_rate(need.rate, ACT_WITHIN, policy)
+
+
+def _for_rate(rate: float, seconds: float, policy: StorageAutoscaling) -> int:
+    """Room for so many seconds at this rate; of `LOOK_AHEAD`, at most so many steps, and of less, so much less."""
+    return int(min(rate * seconds, MOST_STEPS * policy.step_bytes * seconds / LOOK_AHEAD))
 
 
 def wanted_size(volume: Volume, need: Need, policy: StorageAutoscaling) -> int:
@@ -133,7 +139,7 @@ def wanted_size(volume: Volume, need: Need, policy: StorageAutoscaling) -> int:
     if not policy.enabled or not is_short(size, need, policy):
         return volume.requested
     step = policy.step_bytes
-    ahead = min(int(need.rate * LOOK_AHEAD), MOST_STEPS * step)
+    ahead = _for_rate(need.rate, LOOK_AHEAD, policy)
     steps = max((need.used + ahead - size) // step, 1)
     while (
         size + steps * step - need.used < max(wanted_free(size + steps * step, policy), ahead)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from aurora_operator.api.autoscaling import StorageAutoscaling
 from aurora_operator.api.volume import SlotUse, VolumeUse
 from aurora_operator.planning.growth import (
-    ACT_WITHIN,
     MOST_STEPS,
     Need,
     Volume,
@@ -54,7 +53,19 @@ def test_a_large_volume_does_not_grow_while_a_step_is_free() -> None:
 
 def test_a_volume_that_fills_fast_grows_early_and_by_more() -> None:
     fast = Need(4 * GIB, rate=0.2 * GIB)
-    assert wanted_size(volume(10 * GIB), fast, POLICY) == 70 * GIB  # 60 GiB in the next five minutes
+    assert wanted_size(volume(10 * GIB), fast, POLICY) == 30 * GIB  # 24 GiB in the next two minutes
+    assert wanted_size(volume(30 * GIB), Need(17 * GIB, rate=0.2 * GIB), POLICY) == 30 * GIB, "13 of them are left"
+    assert wanted_size(volume(30 * GIB), Need(19 * GIB, rate=0.2 * GIB), POLICY) == 50 * GIB
+
+
+@given(sizes, needs, policies)
+def test_however_fast_it_fills_few_steps_are_added_for_that(size: int, need: Need, policy: StorageAutoscaling) -> None:
+    """Not even by looking again and again, as long as it does not hold more."""
+    calm = wanted_size(volume(size), Need(need.used), policy)
+    wanted = size
+    for _ in range(100):
+        wanted = wanted_size(volume(wanted), need, policy)
+    assert wanted <= max(calm, min(need.used + (MOST_STEPS + 1) * policy.step_bytes, policy.max_bytes))
 
 
 def test_a_full_volume_grows_by_as_many_steps_as_it_takes() -> None:
@@ -89,11 +100,9 @@ def test_what_was_granted_is_enough_or_all_that_may_be(size: int, need: Need, po
     wanted = wanted_size(volume(size), need, policy)
     if wanted < policy.max_bytes:
         assert wanted - need.used >= wanted_free(wanted, policy)
-        if need.rate * ACT_WITHIN <= MOST_STEPS * policy.step_bytes:
-            assert not is_short(wanted, need, policy)
-    if need.rate * ACT_WITHIN <= MOST_STEPS * policy.step_bytes:
-        # Settled: the same need asks for nothing more.
-        assert wanted_size(volume(wanted), need, policy) == wanted
+        assert not is_short(wanted, need, policy)
+    # Settled: the same need asks for nothing more.
+    assert wanted_size(volume(wanted), need, policy) == wanted
 
 
 @given(sizes, sizes, st.floats(0, GIB), policies)
