@@ -108,6 +108,8 @@ def test_postgresql_that_died_on_a_full_volume_waits_until_that_has_grown(namesp
 
 def test_a_log_copy_that_is_full_grows(namespace: str, measure: Measure) -> None:
     cluster = AuroraCluster("demo", namespace)
+    cluster.change({"storage": {"autoscaling": {"max": "8Gi"}}})
+    cluster.wait_ready()
     log = names.log_name("demo", 1)
     size, runs, before = capacities(cluster)[log], restarts(cluster, log), cluster.leadership()
     with Probe(cluster) as probe:

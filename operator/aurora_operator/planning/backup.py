@@ -141,7 +141,7 @@ def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
     report = facts.leader.backup if facts.leader is not None else None
     failed = _last_failure(runs, report)
     plan = BackupPlan(
-        status=_status(facts, report, runs),
+        status=_status(spec, facts, report, runs),
         said=_said(report, failed),
         faults=_faults(facts, report),
     )
@@ -217,10 +217,17 @@ def _last_failure(runs: list[BackupRun], report: BackupReport | None) -> BackupR
     return newest
 
 
-def _status(facts: Facts, report: BackupReport | None, runs: list[BackupRun]) -> BackupStatus | None:
+def _status(
+    spec: AuroraClusterSpec, facts: Facts, report: BackupReport | None, runs: list[BackupRun]
+) -> BackupStatus | None:
     before = facts.before.backup
     if report is None:
-        return before
+        settings = backup_settings(spec, facts)
+        if before is not None or settings is None:
+            return before
+        # Nobody has looked yet, or could. A cluster that pauses then has a backup due.
+        repository = settings.repository
+        return BackupStatus(stanza=repository.stanza, path=repository.destination.path or "")
     return BackupStatus(
         stanza=report.stanza,
         path=report.path,

@@ -47,7 +47,7 @@ class Power:
     woken: bool = False
     """The command to wake has been heard."""
     for_backup: bool = False
-    """It is woken now because a backup is due."""
+    """It is woken now because a backup is due, or does not pause for it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,10 @@ def plan_power(
     elif spec.pauses and pause is None:
         idle, after = _idle(spec, members, facts), seconds or spec.seconds_until_auto_pause
         if not backing_up and idle is not None and idle >= after:
-            mode, message = "paused", f"Nobody has used it for {after} s. A connection wakes it."
+            # Asleep, it would be woken for it at once.
+            backup = wakes(spec, facts.before.backup, facts.now)
+            if backup is None:
+                mode, message = "paused", f"Nobody has used it for {after} s. A connection wakes it."
     if spec.pauses:
         conditions = (_said(mode, pause),)
     if mode != "on":

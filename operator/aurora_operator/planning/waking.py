@@ -14,7 +14,7 @@ from aurora_operator.planning.model import parse_time
 WAKE_AGAIN: Final = timedelta(hours=1)
 """A paused cluster is woken for backups no more often: one that fails does not keep it awake."""
 SAME_WAKING: Final = timedelta(minutes=1)
-"""A decision to wake it that could not be carried out stands so long."""
+"""A decision to wake it that could not be carried out stands so long; so does one not to let it pause."""
 
 
 def wakes(spec: AuroraClusterSpec, before: BackupStatus | None, now: datetime) -> Kind | None:

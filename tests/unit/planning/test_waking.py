@@ -55,11 +55,6 @@ def test_what_wakes(schedule: dict[str, int], kept: list[tuple[str, timedelta]],
     assert wakes(spec(**schedule), status(*kept, now=now), now) == kind
 
 
-def test_a_cluster_that_has_never_told_of_backups_is_not_woken() -> None:
-    assert wakes(spec(), None, NIGHT) is None
-    assert woken(None, NIGHT) is None
-
-
 @given(st.timedeltas(min_value=timedelta(), max_value=DAY))
 def test_it_is_woken_once_an_hour_at_most(ago: timedelta) -> None:
     """Within a minute it is the same waking, which may not have been carried out."""
@@ -87,11 +82,12 @@ class Backed(Sleeper):
         self.snapshots: dict[str, SnapshotRun] = {}
         self.outcome = "done"
         self.taken: list[str] = []
-        self.report: BackupReport = REPORT
+        self.report: BackupReport | None = REPORT
 
     def status_of(self, name: str) -> AgentStatus:
         found = super().status_of(name)
-        report = self.report.model_copy(update={"backups": self.kept}) if found.role == "writer" else None
+        known = self.report if found.role == "writer" else None
+        report = None if known is None else known.model_copy(update={"backups": self.kept})
         runs = {"backup_run": self.runs.get(name), "snapshot_run": self.snapshots.get(name)}
         return found.model_copy(update={"backup": report, **runs})
 
@@ -126,6 +122,23 @@ def asleep() -> Backed:
     world.until(lambda: world.phase == "Paused")
     world.idle = 0.0
     return world
+
+
+def test_one_that_cannot_see_its_repository_stays_awake_for_a_minute_and_is_woken_after_an_hour() -> None:
+    """Its first backup is due all the time."""
+    world = Backed()
+    world.report = None
+    world.settle()
+    assert world.taken == [] and world.resource["status"]["backup"]["stanza"]
+    world.idle, begun = 301.0, world.now
+    world.until(lambda: world.phase == "Paused")
+    assert timedelta(minutes=1) <= world.now - begun < timedelta(minutes=3)
+    world.idle, world.report = 0.0, REPORT
+    for _ in range(5):
+        world.step()
+    assert world.phase == "Paused"
+    world.now = begun + WAKE_AGAIN + timedelta(minutes=1)
+    world.until(lambda: world.taken == ["full"])
 
 
 def at_night(world: Backed) -> None:
