@@ -8,7 +8,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults status down clean
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless status down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ e2e: operator ## Run the end-to-end tests on the kind cluster
 faults: operator ## Inject every fault, then random ones, into a cluster under load: make faults MINUTES=5 SEED=7
 	@AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) \
 	  .venv/bin/pytest -s tests/e2e/test_faults.py tests/e2e/long_faults.py tests/e2e/test_random_faults.py
+
+serverless: operator ## Wake a paused cluster for a backup that is due
+	@.venv/bin/pytest -s tests/e2e/long_serverless.py
 
 bench-%: operator ## Run one benchmark: make bench-failover runs bench/failover.py
 	@$(PYTHON) -m bench.$*
