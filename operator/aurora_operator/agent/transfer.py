@@ -1,56 +1,151 @@
 """`python -m aurora_operator.agent.transfer export|import`: the process of a transfer's Job.
 
-It knows the cluster from the mounted connection Secret, and prints how far it is, a line at a time.
+It knows the cluster from the mounted connection Secret, the destination of exports as the Jobs of snapshots do, and
+prints how far it is, a line at a time.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from aurora_operator.agent.restore import repository_of
 from aurora_operator.api import names
-from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.api.repository import Repository
+from aurora_operator.postgres import disk, exports
+from aurora_operator.postgres.errors import DataError, PostgresError
+from aurora_operator.postgres.exportformat import About
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.pgbackrest import PgBackRest
 from aurora_operator.postgres.tools import Tools
-from aurora_operator.postgres.transfer import Server, export_database, import_database
+from aurora_operator.postgres.transfer import Server, engine_version, export_database, import_database, require_empty
 
+ROOT = Path("/tmp/aurora")  # noqa: S108  a volume of the pod's own, in memory
 QUIET_SECONDS = 1.0
+FULL = "No space left on device"
+
+
+@dataclass
+class Transfer:
+    """One database, to or from a folder or an export in the destination."""
+
+    tools: Tools
+    server: Server
+    database: str
+    jobs: int
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self._started = self._said = time.monotonic()
+
+    async def export_to(self, repository: PgBackRest, name: str, cluster: str, scratch: Path) -> None:
+        """Dump it to `scratch`, and store that as an export. Raises PostgresError, OSError."""
+        await asyncio.to_thread(repository.configure)
+        async with exports.claimed(repository, name):
+            about = About(cluster, self.database, await engine_version(self.server, self.database))
+            begun, dump = datetime.now(UTC), scratch / "dump"
+            await self.export_folder(dump)
+            await exports.publish(repository, name, dump, about, begun, on_progress=self._bytes("uploaded"))
+
+    async def import_from(self, repository: PgBackRest, name: str, scratch: Path) -> None:
+        """Fetch an export to `scratch`, and fill the database with it. Raises PostgresError, OSError."""
+        await asyncio.to_thread(repository.configure)
+        manifest = await exports.find(repository, name)
+        about = manifest.about
+        self.say(f"of database {about.database} of {about.cluster}, PostgreSQL {about.engine_version}, {manifest.time}")
+        await require_empty(self.server, self.database)
+        free = disk.usage(scratch).free
+        if free < manifest.size:
+            raise DataError(f"the export has {manifest.size} bytes, and the scratch volume room for {free}")
+        dump = scratch / "dump"
+        await exports.fetch(repository, manifest, dump, on_progress=self._bytes("downloaded"))
+        await self.import_folder(dump)
+
+    async def export_folder(self, target: Path) -> None:
+        """Dump it to a folder."""
+        on_progress = self._tables
+        await export_database(self.tools, self.server, self.database, target, jobs=self.jobs, on_progress=on_progress)
+
+    async def import_folder(self, source: Path) -> None:
+        """Fill it from a folder."""
+        on_progress = self._tables
+        await import_database(self.tools, self.server, self.database, source, jobs=self.jobs, on_progress=on_progress)
+
+    def _tables(self, done: int, total: int, table: str) -> None:
+        self._far(done, total, f"{done} of {total} tables", f"; the last one: {table}" if table else "")
+
+    def _bytes(self, verb: str) -> Callable[[int, int], None]:
+        return lambda done, total: self._far(done, total, f"{verb} {done >> 20} of {-(-total >> 20)} MiB", "")
+
+    def _far(self, done: int, total: int, far: str, more: str) -> None:
+        if done == total or time.monotonic() - self._said >= QUIET_SECONDS:
+            self._said = time.monotonic()
+            self.say(f"{far} in {self._said - self._started:.0f} s{more}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do it; 1 and a sentence when it cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m aurora_operator.agent.transfer")
     parser.add_argument("verb", choices=("export", "import"))
+    parser.add_argument("--cluster", required=True)
     parser.add_argument("--database", required=True)
     parser.add_argument("--path", type=Path, required=True)
+    parser.add_argument("--name", help="an export in the destination, by way of PATH; else PATH is the export")
     parser.add_argument("--host", required=True)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(_run(options.verb, options.host, options.database, options.path, options.jobs))
+        asyncio.run(_run(options))
     except (PostgresError, OSError) as error:
-        print(f"{options.verb} of {options.database} failed: {error}", file=sys.stderr, flush=True)
+        hint = "; give it a larger one: --scratch" if options.name and FULL in str(error) else ""
+        print(f"{options.verb} of {options.database} failed: {error}{hint}", file=sys.stderr, flush=True)
         return 1
+    except asyncio.CancelledError:
+        print(f"{options.verb} of {options.database} was called off", file=sys.stderr, flush=True)
+        return 143
     return 0
 
 
-async def _run(verb: str, host: str, database: str, path: Path, jobs: int) -> None:
-    folder = Path(names.APP_MOUNT)
-    server = Server(host, (folder / "username").read_text(), (folder / "password").read_text(), folder / "ca.crt")
-    started = said = time.monotonic()
+async def _run(options: argparse.Namespace) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        # What has been stored is to be removed. The first process of a container ignores what it has no handler for.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    folder, started = Path(names.APP_MOUNT), time.monotonic()
+    server = Server(
+        options.host, (folder / "username").read_text(), (folder / "password").read_text(), folder / "ca.crt"
+    )
+    transfer = Transfer(Tools(), server, options.database, options.jobs, _say)
+    where = options.name or options.path
+    _say(f"{options.verb} of database {options.database} by {options.host}, {where}")
+    match options.verb, options.name:
+        case "export", None:
+            await transfer.export_folder(options.path)
+        case "export", name:
+            await transfer.export_to(_repository(transfer.tools), name, options.cluster, options.path)
+        case _, None:
+            await transfer.import_folder(options.path)
+        case _, name:
+            await transfer.import_from(_repository(transfer.tools), name, options.path)
+    _say(f"complete after {time.monotonic() - started:.1f} s")
 
-    def progress(done: int, total: int, table: str) -> None:
-        nonlocal said
-        if done == total or time.monotonic() - said >= QUIET_SECONDS:
-            said = time.monotonic()
-            print(f"{done} of {total} tables in {said - started:.0f} s; the last one: {table}", flush=True)
 
-    print(f"{verb} of database {database} by {host}, {path}", flush=True)
-    work = export_database if verb == "export" else import_database
-    await work(Tools(), server, database, path, jobs=jobs, on_progress=progress)
-    print(f"complete after {time.monotonic() - started:.1f} s", flush=True)
+def _repository(tools: Tools) -> PgBackRest:
+    repository = Repository.model_validate_json(os.environ[names.ENV_TARGET])
+    layout = Layout(data=ROOT / "data", run=ROOT / "run", tls=ROOT / "tls")
+    return repository_of(tools, layout, repository, names.BACKUP_MOUNT, cpu_millis=1000)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

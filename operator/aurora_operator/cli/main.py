@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from aurora_operator.api import names
-from aurora_operator.cli import backup, dataloss, transfer
+from aurora_operator.cli import backup, dataloss, exports, inside, transfer
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.cli.render import render
 from aurora_operator.kube import client, observe, write
@@ -25,6 +25,7 @@ app = typer.Typer(
 
 app.command("export")(transfer.export_)
 app.command("import")(transfer.import_)
+app.command()(exports.exports)
 app.command()(backup.backup)
 app.command("accept-data-loss")(dataloss.accept_data_loss)
 
@@ -97,13 +98,8 @@ def psql_command(
     where: Target, cluster: dict[str, Any], instance: str | None, more: list[str], *, tty: bool
 ) -> list[str]:
     """The kubectl command line that runs psql in an instance, by default the writer."""
-    chosen = instance or (cluster.get("status") or {}).get("writer")
-    if not chosen:
-        fail(f"{cluster['metadata']['name']} has no writer at the moment")
-    words = [*where.kubectl(), "exec", "--stdin", *(["--tty"] if tty else [])]
-    words += [names.pod_name(chosen), "--container", names.CONTAINER, "--"]
     database = (cluster.get("spec") or {}).get("databaseName") or "app"
-    return [*words, "psql", "--host", names.RUN_DIR, "--username", "postgres", "--dbname", database, *more]
+    return [*inside.command(where, cluster, instance, *(["--tty"] if tty else [])), *inside.psql(database), *more]
 
 
 async def _switchover(api: client.Api, where: Target, cluster: str, to: str | None, seconds: float) -> None:

@@ -1,19 +1,30 @@
-"""`aurora export` and `aurora import`: a Job that dumps a database to a volume, or fills one from it."""
+"""`aurora export` and `aurora import`: a Job that dumps a database to the destination of backups or a volume, or fills
+one from there."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from typing import Annotated, Any, Final, Literal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
 import typer
+from pydantic import ValidationError
 
 from aurora_operator.api import names
+from aurora_operator.api.backup import Backup
+from aurora_operator.api.exports import NAME, NAME_RULE
+from aurora_operator.api.quantity import parse_quantity
+from aurora_operator.api.repository import Repository
+from aurora_operator.cli import inside
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.kube import client, observe
 from aurora_operator.kube.resources import CHILDREN, Resource
-from aurora_operator.planning.objects.job import ended
-from aurora_operator.planning.objects.transfer import build_transfer
+from aurora_operator.planning.objects.job import LABEL_JOB, ended
+from aurora_operator.planning.objects.snapshotjob import complaint
+from aurora_operator.planning.objects.transfer import InDestination, OnClaim, Verb, build_transfer, scratch_size
 
 JOB: Final = Resource("batch/v1", "Job", "jobs")
 _POLL_SECONDS: Final = 1.0
@@ -21,84 +32,181 @@ _POLL_SECONDS: Final = 1.0
 Database = Annotated[
     str | None, typer.Option("--database", "-d", help="The database. [default: the cluster's own]", show_default=False)
 ]
-Claim = Annotated[str, typer.Option("--claim", help="The PersistentVolumeClaim that holds the export.")]
-Path = Annotated[str, typer.Option("--path", help="The export's folder on that volume.")]
+Scratch = Annotated[
+    str | None,
+    typer.Option(
+        "--scratch", help="Size of the volume that it passes through. [default: as it needs]", show_default=False
+    ),
+]
+Claim = Annotated[
+    str | None,
+    typer.Option("--claim", help="A PersistentVolumeClaim, instead of the destination.", show_default=False),
+]
+Path = Annotated[
+    str | None, typer.Option("--path", help="With --claim: the export's folder on that volume.", show_default=False)
+]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, max=32, help="Tables at a time.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has ended.")]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the user has asked for."""
+
+    verb: Verb
+    cluster: str
+    name: str | None
+    scratch: str | None
+    claim: str | None
+    path: str | None
+    database: str | None
+    jobs: int
+    wait: bool
+
+
 def export_(
     cluster: Cluster,
-    claim: Claim,
-    path: Path,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the export. [default: DATABASE-TIME]", show_default=False)
+    ] = None,
     database: Database = None,
+    scratch: Scratch = None,
+    claim: Claim = None,
+    path: Path = None,
     jobs: Jobs = 2,
     wait: Wait = True,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Dump a database to a volume, by a reader (pg_dump, directory format).
+    """Dump a database to the destination of backups, or a volume, by a reader (pg_dump, directory format).
 
     By hand: a Job as this makes it, kubectl get job -o yaml
     """
     where = target(kubeconfig, context, namespace)
-    run(where, lambda api: _transfer(api, where, "export", cluster, claim, path, database, jobs, wait))
+    wanted = Wanted("export", cluster, name, scratch, claim, path, database, jobs, wait)
+    run(where, lambda api: _transfer(api, where, wanted))
 
 
 def import_(
     cluster: Cluster,
-    claim: Claim,
-    path: Path,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Of the export: see aurora exports.", show_default=False)
+    ] = None,
     database: Database = None,
+    scratch: Scratch = None,
+    claim: Claim = None,
+    path: Path = None,
     jobs: Jobs = 2,
     wait: Wait = True,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Fill an empty database, made if there is none, from an export on a volume.
+    """Fill an empty database, made if there is none, from an export in the destination of backups, or on a volume.
 
     By hand: a Job as this makes it, kubectl get job -o yaml
     """
     where = target(kubeconfig, context, namespace)
-    run(where, lambda api: _transfer(api, where, "import", cluster, claim, path, database, jobs, wait))
+    wanted = Wanted("import", cluster, name, scratch, claim, path, database, jobs, wait)
+    run(where, lambda api: _transfer(api, where, wanted))
 
 
-async def _transfer(
-    api: client.Api,
-    where: Target,
-    verb: Literal["export", "import"],
-    cluster: str,
-    claim: str,
-    path: str,
-    database: str | None,
-    jobs: int,
-    wait: bool,
-) -> None:
-    found = need(await observe.get_cluster(api, where.namespace, cluster), cluster, where)
-    wanted = database or (found.get("spec") or {}).get("databaseName") or "app"
-    if await observe.get(api, CHILDREN["PersistentVolumeClaim"], where.namespace, claim) is None:
-        fail(f"there is no PersistentVolumeClaim {claim} in namespace {where.namespace}")
-    name = f"{cluster[:40]}-{verb}-{secrets.token_hex(3)}"
-    image, host = await _image(api, where.namespace, cluster), _host(verb, found)
+async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
+    verb, name = wanted.verb, wanted.cluster
+    found = need(await observe.get_cluster(api, where.namespace, name), name, where)
+    database = wanted.database or (found.get("spec") or {}).get("databaseName") or "app"
+    place: OnClaim | InDestination
+    if wanted.claim is not None:
+        place = await _on_claim(api, where, wanted, wanted.claim)
+    else:
+        place = await _in_destination(where, wanted, found, database)
+    pod = await _pod(api, where.namespace, name)
+    job_name = f"{name[:40]}-{verb}-{secrets.token_hex(3)}"
     job = build_transfer(
-        verb, name, cluster=cluster, namespace=where.namespace, image=image, host=host,
-        database=wanted, claim=claim, path=path, jobs=jobs,
+        verb, job_name, cluster=name, namespace=where.namespace, image=pod["containers"][0]["image"],
+        pull_secrets=pod.get("imagePullSecrets") or (), host=_host(verb, found), database=database, place=place,
+        jobs=wanted.jobs,
     )  # fmt: skip
     await api.request("POST", JOB.path(where.namespace), body=job)
-    typer.echo(f"job/{name}; watch it with: {' '.join(where.kubectl())} logs -f job/{name}")
-    while wait:
+    typer.echo(f"job/{job_name}; watch it with: {' '.join(where.kubectl())} logs -f job/{job_name}")
+    what = f"{verb} of {database}"
+    as_what = f" as {place.name}" if isinstance(place, InDestination) and verb == "export" else ""
+    while wanted.wait:
         await asyncio.sleep(_POLL_SECONDS)
-        state = _state(await observe.get(api, JOB, where.namespace, name))
+        state = _state(await observe.get(api, JOB, where.namespace, job_name))
         if state == "Complete":
-            typer.echo(f"{verb} of {wanted} is complete")
+            typer.echo(f"{what} is complete{as_what}")
             return
         if state is not None:
-            fail(f"{verb} of {wanted} failed; see: kubectl logs job/{name}")
+            fail(await _why(api, where, job) or f"{what} failed; see: kubectl logs job/{job_name}")
+    if as_what:
+        typer.echo(f"{what} goes on{as_what}")
 
 
-def _host(verb: Literal["export", "import"], cluster: Any) -> str:
+async def _on_claim(api: client.Api, where: Target, wanted: Wanted, claim: str) -> OnClaim:
+    if wanted.name is not None or wanted.scratch is not None:
+        fail("--claim goes with --path; --name and --scratch are for exports in the destination of backups")
+    if wanted.path is None:
+        fail("--claim needs --path, the export's folder on that volume")
+    if await observe.get(api, CHILDREN["PersistentVolumeClaim"], where.namespace, claim) is None:
+        fail(f"there is no PersistentVolumeClaim {claim} in namespace {where.namespace}")
+    return OnClaim(claim, wanted.path)
+
+
+async def _in_destination(where: Target, wanted: Wanted, cluster: Any, database: str) -> InDestination:
+    if wanted.path is not None:
+        fail("--path is a folder on a volume, and needs --claim; in the destination of backups, exports have a --name")
+    if wanted.name is None and wanted.verb == "import":
+        fail(f"which export? Give its --name; see: aurora exports {wanted.cluster}")
+    name = wanted.name or default_name(database, datetime.now(UTC))
+    if NAME.fullmatch(name) is None:
+        fail(f"{name!r} cannot be its name: {NAME_RULE}")
+    repository = repository_of(cluster)
+    if wanted.scratch is not None:
+        try:
+            parse_quantity(wanted.scratch)
+        except ValueError as error:
+            fail(f"--scratch: {error}")
+    scratch = wanted.scratch or scratch_size(await _size(where, wanted.verb, cluster, name, database))
+    return InDestination(name, repository, scratch, (cluster["spec"].get("storage") or {}).get("storageClassName"))
+
+
+async def _size(where: Target, verb: Verb, cluster: Any, name: str, database: str) -> int:
+    """Of the database, or of the export, which is there and complete. What cannot begin ends here."""
+    entries = await inside.exports(where, cluster, "list", name)
+    if verb == "export":
+        if entries:
+            fail(f"export {name} exists: an export never overwrites another one; choose another name")
+        return await inside.database_size(where, cluster, database)
+    if not entries:
+        fail(f"there is no export {name}; see: aurora exports {cluster['metadata']['name']}")
+    if not entries[0].complete:
+        fail(f"export {name} cannot be imported: {entries[0].problem}")
+    return entries[0].size
+
+
+def default_name(database: str, now: datetime) -> str:
+    """What an export is called if the user does not say it."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", database, flags=re.ASCII).lstrip("._-")[:63]
+    return f"{plain or 'database'}-{now:%Y%m%dT%H%M%SZ}"
+
+
+def repository_of(cluster: Any) -> Repository:
+    """The destination of a cluster's backups; the end of the program if it has none."""
+    metadata, spec = cluster["metadata"], cluster.get("spec") or {}
+    if spec.get("backup") is None:
+        fail(f"{metadata['name']} has no spec.backup, and so no destination: set it, or name a volume by --claim")
+    try:
+        backup = Backup.model_validate(spec["backup"])
+    except ValidationError as error:
+        fail(f"spec.backup of {metadata['name']} is not understood: {error}")
+    stanza = names.stanza(metadata["name"], metadata["uid"])
+    destination = backup.destination.resolved(metadata["namespace"])
+    return Repository(destination=destination, stanza=stanza, encryption=backup.encryption)
+
+
+def _host(verb: Verb, cluster: Any) -> str:
     """Whom to connect to: one reader for an export, so that all its workers see the same moment; else the writer."""
     metadata = cluster["metadata"]
     members = (cluster.get("status") or {}).get("members") or ()
@@ -108,14 +216,20 @@ def _host(verb: Literal["export", "import"], cluster: Any) -> str:
     return f"{names.writer_service(metadata['name'])}.{metadata['namespace']}.svc"
 
 
-async def _image(api: client.Api, namespace: str, cluster: str) -> str:
+async def _pod(api: client.Api, namespace: str, cluster: str) -> Any:
     """What the cluster's own instances run."""
     selector = f"{names.LABEL_CLUSTER}={cluster}"
     found = await observe.list_objects(api, CHILDREN["StatefulSet"], namespace, selector)
     if not found:
         fail(f"{cluster} has no instances yet")
-    image: str = found[0]["spec"]["template"]["spec"]["containers"][0]["image"]
-    return image
+    return found[0]["spec"]["template"]["spec"]
+
+
+async def _why(api: client.Api, where: Target, job: Any) -> str | None:
+    """The last that a failed Job has said."""
+    selector = f"{LABEL_JOB}={job['metadata']['name']}"
+    said = complaint(job, await observe.list_objects(api, CHILDREN["Pod"], where.namespace, selector))
+    return said.splitlines()[-1] if said else None
 
 
 def _state(job: Any) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
+from aurora_operator.postgres.cipher import decrypt
 from aurora_operator.postgres.errors import Cause, RepositoryError, ToolError
 from aurora_operator.postgres.files import make_directory, write_durably
 from aurora_operator.postgres.info import Stanza, parse_info, parse_stanzas
@@ -188,9 +189,13 @@ class PgBackRest:
         passphrase = self.access.passphrase
         return content if passphrase is None else decrypt(content, passphrase)
 
-    async def remove(self, folder: str) -> None:
-        """Remove a folder of files that `put` stored."""
-        await self._run("repo-rm", "--recurse", folder)
+    async def remove(self, folder: str, *, timeout: float = SHORT_SECONDS) -> None:  # noqa: ASYNC109
+        """Remove a folder of files that `put` stored; nothing to do where there is none."""
+        await self._run("repo-rm", "--recurse", folder, timeout=timeout)
+
+    async def remove_file(self, path: str) -> None:
+        """Remove a file that `put` stored; nothing to do where there is none."""
+        await self._run("repo-rm", path)
 
     async def remove_all(self) -> None:
         """Remove everything below the repository's path."""
@@ -238,30 +243,3 @@ class PgBackRest:
 
 def _raise(error: ToolError, lines: list[str]) -> NoReturn:
     raise explain("\n".join(lines) or error.output, error.returncode) from error
-
-
-def decrypt(content: bytes, passphrase: str) -> bytes:
-    """What `repo-put` encrypted: OpenSSL's salted AES-256-CBC with a SHA-1 derived key. Raises RepositoryError.
-
-    `repo-get` would want the passphrase as an argument for files outside its own folders.
-    """
-    # Six megabytes of every agent otherwise; few ever decrypt.
-    from cryptography.hazmat.primitives import hashes, padding
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-    broken = RepositoryError("passphrase", "what is stored there cannot be decrypted with this passphrase")
-    if content[:8] != b"Salted__" or len(content) < 32 or len(content) % 16:
-        raise broken
-    salt, derived, block = content[8:16], b"", b""
-    while len(derived) < 48:
-        digest = hashes.Hash(hashes.SHA1())  # noqa: S303  pgBackRest's own choice
-        digest.update(block + passphrase.encode() + salt)
-        block = digest.finalize()
-        derived += block
-    decryptor = Cipher(algorithms.AES256(derived[:32]), modes.CBC(derived[32:48])).decryptor()
-    unpadder = padding.PKCS7(128).unpadder()
-    try:
-        padded = decryptor.update(content[16:]) + decryptor.finalize()
-        return unpadder.update(padded) + unpadder.finalize()
-    except ValueError as error:
-        raise broken from error

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from aurora_operator.postgres.errors import RepositoryError
 from aurora_operator.postgres.pgbackrest import PgBackRest, explain
+from aurora_operator.postgres.repostream import FILE_SECONDS, started
 from aurora_operator.postgres.snapshot import MARK, Kept, find
 
 AT_ONCE: Final = 4
-FILE_SECONDS: Final = 24 * 3600.0
 Progress = Callable[[int, int], None]
 """Called with bytes done and in all."""
 
@@ -83,36 +82,16 @@ def _compare(sizes: Mapping[str, int], there: Mapping[str, int]) -> None:
 
 async def _copy_file(source: PgBackRest, target: PgBackRest, name: str) -> None:
     """Through a pipe: files are as large as a table's segment."""
-    reading, writing = os.pipe()
-    try:
-        get = await _start(source, ("repo-get", "--raw", name), stdout=writing)
-        put = await _start(target, ("repo-put", "--raw", name), stdin=reading)
-    finally:
-        os.close(reading)
-        os.close(writing)
-    try:
-        async with asyncio.timeout(FILE_SECONDS):
-            said = await asyncio.gather(get.stderr.read(), put.stderr.read())
-            codes = (await get.wait(), await put.wait())
-    finally:
-        for process in (get, put):
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+    async with contextlib.AsyncExitStack() as running, asyncio.timeout(FILE_SECONDS):
+        reading, writing = os.pipe()
+        try:
+            get = await running.enter_async_context(started(source, "repo-get", "--raw", name, stdout=writing))
+            put = await running.enter_async_context(started(target, "repo-put", "--raw", name, stdin=reading))
+        finally:
+            os.close(reading)
+            os.close(writing)
+        said = await asyncio.gather(get.stderr.read(), put.stderr.read())
+        codes = (await get.wait(), await put.wait())
     for code, text in zip(codes, said, strict=True):
         if code != 0:
             raise explain(text.decode(errors="replace"), code)
-
-
-async def _start(repository: PgBackRest, command: tuple[str, ...], **streams: Any) -> Any:
-    program, *args = repository.words(*command)
-    return await asyncio.create_subprocess_exec(
-        repository.tools.path(program),
-        *(arg for arg in args if not arg.startswith("--stanza=")),
-        **{"stdin": asyncio.subprocess.DEVNULL, "stdout": asyncio.subprocess.DEVNULL, **streams},
-        stderr=asyncio.subprocess.PIPE,
-        cwd="/",
-        start_new_session=True,
-        **repository.tools.process_options(),
-    )

@@ -100,10 +100,7 @@ async def import_database(
     """
     listed = await tools.run("pg_restore", "--list", source, timeout=600)
     total = sum(" TABLE DATA " in line for line in listed.splitlines() if not line.startswith(";"))
-    await _ensure_database(server, database)
-    there = await _count_tables(server, database)
-    if there:
-        raise DataError(f"the database {database} holds {there} tables: an import begins with an empty one")
+    await require_empty(server, database)
     await tools.run(
         "pg_restore",
         "--format=directory",
@@ -119,6 +116,21 @@ async def import_database(
         on_line=_counter(total, on_progress),
     )
     on_progress(total, total, "")
+
+
+async def require_empty(server: Server, database: str) -> None:
+    """See to it that there is a database, and that it is empty. Raises DataError if it is not, Unavailable."""
+    await _ensure_database(server, database)
+    there = await _count_tables(server, database)
+    if there:
+        raise DataError(f"the database {database} holds {there} tables: an import begins with an empty one")
+
+
+async def engine_version(server: Server, database: str) -> str:
+    """The server's version, such as 17.6. Raises Unavailable."""
+    async with _connected(server, database) as connection:
+        row = await (await connection.execute("SHOW server_version")).fetchone()
+    return str(row[0]).split()[0] if row is not None else ""
 
 
 def _counter(total: int, on_progress: Progress) -> Callable[[str], None]:

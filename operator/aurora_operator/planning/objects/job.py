@@ -13,6 +13,8 @@ from aurora_operator.planning.objects.security import restricted_container, rest
 API_VERSION = "batch/v1"
 LABEL_JOB = "batch.kubernetes.io/job-name"
 """On a Job's pods, put there by Kubernetes."""
+TMP: Mapping[str, Any] = {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}
+"""In memory: secrets of a destination are there, in pgBackRest's configuration."""
 
 
 def build_job(
@@ -47,7 +49,7 @@ def build_job(
         "enableServiceLinks": False,
         "securityContext": restricted_pod(),
         "containers": [made],
-        "volumes": [volume for volume, _ in mounts] + [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        "volumes": [volume for volume, _ in mounts] + [dict(TMP)],
     }
     return {
         "apiVersion": API_VERSION,
