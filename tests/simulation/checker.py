@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.simulation.database import Database
+
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.messages import Promise
-from aurora_operator.consensus.types import NO_KEY, Config, ConfigKey
+from aurora_operator.consensus.types import NO_KEY, Config, ConfigKey, CopyId
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -38,6 +40,14 @@ class Checker:
         self.reads_unsafe_until = 0.0
         """Leases bind nobody until then: a clock jumped, or somebody was told that a live leader is dead."""
         self.opened = 0
+        self.commands: set[frozenset[CopyId]] = set()
+        """Survivors without whom whatever only others have may be lost: somebody has accepted that."""
+        self.losses = 0
+        """Commits that were lost in that way."""
+        self.forced: dict[ConfigKey, frozenset[CopyId]] = {}
+        """Memberships of survivors, and whom they gave up."""
+        self.given_up: frozenset[CopyId] = frozenset()
+        """By a membership that a leader has opened with: they never vote again."""
 
     def fail(self, what: str) -> None:
         """Stop the run."""
@@ -49,9 +59,32 @@ class Checker:
             self.fail(f"{node.id} forgets its promise of {before.promised} for {after.promised}")
         if after.config.key < before.config.key:
             self.fail(f"{node.id} goes back from membership {before.config.key} to {after.config.key}")
+        if after.config.key not in self.configs:
+            self._new_membership(before.config, after.config)
         known = self.configs.setdefault(after.config.key, after.config)
         if known != after.config:
             self.fail(f"two memberships are called {after.config.key}: {known} and {after.config}")
+
+    def _new_membership(self, before: Config, config: Config) -> None:
+        if config.voters & self.given_up:
+            self.fail(f"{config} has a vote for somebody that was given up")
+        if config.key.version > 1 or config.key.epoch == 0:
+            return  # a leader's, or the first
+        if config.voters not in self.commands:
+            self.fail(f"nobody accepted what goes with {config}")
+        self.forced[config.key] = before.voters - config.voters
+        self._accept_loss(config.voters)
+
+    def _accept_loss(self, survivors: frozenset[CopyId]) -> None:
+        """What the furthest of them does not have is lost, and nothing else may be."""
+        nodes, (index, entry) = self.world.nodes, self.last
+        best = max((nodes[c].db for c in survivors if c in nodes), key=Database.position)
+        everybody = (*nodes.values(), *self.world.kept.values())
+        holder = next(n.db for n in everybody if len(n.db.log) > index and n.db.log[index] == entry)
+        common = holder.common(best)
+        if common <= index:
+            self.losses += index + 1 - common
+            self.last = (common - 1, holder.log[common - 1])
 
     def promises(self, node: Node, promise: Promise) -> None:
         """A promise leaves."""
@@ -90,6 +123,7 @@ class Checker:
         """Clients get in: all that the leader began with is seen from now on, and must survive."""
         self.opened += 1
         self.floor = max(self.floor, node.durable.config.floor)
+        self.given_up |= self.forced.get(node.durable.config.floor, frozenset())
         self._has_all(node, f"opens in epoch {epoch}")
         index = node.db.runs[-1][1]
         self.last = (index, node.db.log[index])

@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 CORE = "aurora_operator.consensus"
-MODELS = ("shell", "database", "node")
+MODELS = ("shell", "database", "node", "world")
 """Modules of the simulator that stand for what an agent's shell must keep."""
 
 
@@ -268,5 +268,33 @@ MUTATIONS = (
         "a log copy mixes histories",
         "logs",
         ("database.Connection.deliver", (("target.truncate(common)", "pass"),)),
+    ),
+    _mutation(
+        "accept a loss without every survivor's promise",
+        "forced",
+        (
+            "forced.on_force",
+            (
+                (
+                    "Quorum(survivors, 1), Quorum(survivors, majority(len(survivors)))",
+                    "Quorum(survivors, majority(len(survivors)))",
+                ),
+            ),
+        ),
+    ),
+    _mutation(
+        "accept a loss while the lost still run",
+        "forced",
+        ("world.World.keep_aside", (("node.crash(1e9)", "return"),)),
+    ),
+    _mutation(
+        "stand for the survivors without PostgreSQL",
+        "forced",
+        ("forced.on_force", (("if s.role != Role.DOWN:", "if True:"),)),
+    ),
+    _mutation(
+        "forget the record's membership",
+        "forced",
+        ("forced.newest", (("max(s.durable.config, known, key=lambda config: config.key)", "s.durable.config"),)),
     ),
 )

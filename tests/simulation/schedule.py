@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tests.simulation.checker import ViolationError
 from tests.simulation.faults import KINDS, Faults
+from tests.simulation.forced import Forced
 from tests.simulation.halves import Halves
 from tests.simulation.world import World
 
@@ -64,6 +65,7 @@ PROFILES = {
         rare=True,
     ),
     "halves": Profile((2, 4, 6, 6, (3, 3), (2, 2)), ("halves",), (0,)),
+    "forced": Profile((3, 3, 4, 5, 6, 6, (3, 3), (2, 2)), ("forced",), (0,)),
     "logs": Profile(
         ((3, 3), (3, 3), (2, 2), (2, 1), (1, 2)),
         (
@@ -82,7 +84,7 @@ PROFILES = {
 }
 SHARES = (
     *(("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 3 + ("logs",) * 2),
-    *("shrink", "halves", "duels", "bystander"),
+    *("shrink", "halves", "forced", "duels", "bystander"),
 )
 
 
@@ -103,7 +105,7 @@ def run(seed: int, *, profile: str | None = None, tracing: bool = False) -> Outc
     problem = None
     try:
         name = profile or world.rng.choice(SHARES)
-        {"bystander": _run_bystander, "halves": _run_halves}.get(name, _run)(world, name)
+        {"bystander": _run_bystander, "halves": _run_halves, "forced": _run_forced}.get(name, _run)(world, name)
     except ViolationError as error:
         problem = str(error)
     except Exception as error:
@@ -145,6 +147,16 @@ def _run_halves(world: World, name: str) -> None:
     leader = world.leader()
     assert leader is not None
     faults = Halves(world, leader)
+    world.run(faults.end + 1)
+    _settle(world)
+
+
+def _run_forced(world: World, name: str) -> None:
+    """A read quorum is lost for good, and that is accepted; see `Forced`."""
+    _form(world, name)
+    world.repair_delay = world.rng.choice((500, 2500))
+    _settle(world)
+    faults = Forced(world)
     world.run(faults.end + 1)
     _settle(world)
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from tests.simulation.database import UNIT
 
 from aurora_operator.consensus import events as ev
+from aurora_operator.consensus import forced
 from aurora_operator.consensus.messages import Promise
+from aurora_operator.consensus.types import NO_CONFIG, ConfigKey, CopyId
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -262,6 +264,21 @@ class Shell:
         if not world.api_lost(self.node):
             seen = ev.RecordSeen(effect.asked, world.record_epoch, world.record)
             self.node.task(600 * self.rng.random() ** 4, self.node.handle, seen)
+
+    # --- the operator's command ------------------------------------------------------------------------------------
+
+    def accept_loss(self, survivors: frozenset[CopyId], stated: ConfigKey) -> None:
+        """`agent/dataloss.py`."""
+        node, world = self.node, self.world
+        if node.state is None or world.api_lost(node):
+            return
+        held = world.record or NO_CONFIG
+        if forced.newest(node.state, held).key != stated:
+            return
+        wish = ev.ForceMembership(survivors, world.record_epoch, held)
+        if forced.refusal(node.state, node.clock(), wish) is None:
+            world.checker.commands.add(survivors)
+            node.handle(wish)
 
 
 EFFECTS: dict[type, Callable[[Shell, Any], None]] = {

@@ -37,6 +37,10 @@ class World:
         self.network = Network(self, self.rng)
         self.checker = Checker(self)
         self.nodes: dict[str, Node] = {}
+        self.kept: dict[str, Node] = {}
+        """Given up: they do not run, and the operator knows them no more, even when somebody brings them back."""
+        self.unseen: set[str] = set()
+        """Names of pods that do not answer the operator."""
         self.incarnations = 0
         self.zones, self.logs = 3, 0
         self.wanted: frozenset[str] = frozenset()
@@ -117,6 +121,19 @@ class World:
         new.db.torn = True
         self.at(200 + 2000 * self.rng.random(), new.boot)
 
+    def keep_aside(self, node: Node) -> None:
+        """The pod is ended for good; its volume is kept."""
+        self.note(node, "IS GIVEN UP")
+        node.crash(1e9)
+        self.kept[node.id] = self.nodes.pop(node.id)
+
+    def bring_back(self, copy: str) -> None:
+        """A pod on a volume that was kept."""
+        if copy in self.kept and copy not in self.nodes:
+            self.nodes[copy] = self.kept[copy]
+            self.note(self.kept[copy], "COMES BACK")
+            self.kept[copy].boot()
+
     def whole(self) -> bool:
         """Whether every voter of every known membership still has its volume and could start from it."""
         known = {voter for node in self.nodes.values() for voter in node.durable.config.voters}
@@ -195,7 +212,7 @@ class World:
             and leader.state.wanted == self.wish(leader)
         ):
             for node in list(self.nodes.values()):
-                if node.name not in self.wanted and node.id not in config.voters:
+                if node.name not in self.wanted and node.id not in config.voters and node.id not in self.kept:
                     self.note(node, "is removed")
                     node.crash(1e9)
                     del self.nodes[node.id]

@@ -6,35 +6,30 @@ import logging
 
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.driver import clock
-from aurora_operator.agent.kubeapi import KubeError
+from aurora_operator.agent.kubeapi import KubeError, config_of
 from aurora_operator.agent.refused import Refused
 from aurora_operator.api.agent import AcceptDataLoss
 from aurora_operator.consensus import forced
 from aurora_operator.consensus.events import ForceMembership
-from aurora_operator.consensus.types import ConfigKey
+from aurora_operator.consensus.types import NO_CONFIG, ConfigKey
 
 log = logging.getLogger(__name__)
 
 
 async def accept(copy: Copy, request: AcceptDataLoss) -> None:
     """Take the survivors' membership. Raises Refused where that cannot be, or is not what was stated."""
-    config = copy.driver.state.durable.config
+    try:
+        record, _ = await copy.kube.read_record()
+        held = config_of(record.config) if record.config is not None else NO_CONFIG
+    except (KubeError, ValueError) as error:
+        raise Refused(f"the cluster's record, which may know of a later writer, cannot be read: {error}") from error
+    config = forced.newest(copy.driver.state, held)
     if ConfigKey(request.config_epoch, request.config_version) != config.key:
         raise Refused(f"the membership is {config.key.epoch}.{config.key.version} now: look again at what is lost")
     lost = config.voters - frozenset(request.survivors)
     if frozenset(request.lost) != lost:
         raise Refused(f"not what was stated: these survivors give up {', '.join(sorted(lost)) or 'nobody'}")
-    try:
-        record, _ = await copy.kube.read_record()
-    except (KubeError, ValueError) as error:
-        raise Refused(f"the cluster's record, which may know of a later writer, cannot be read: {error}") from error
-    known = record.config
-    if known is not None and ConfigKey(known.epoch, known.version) > config.key:
-        raise Refused(
-            f"the cluster's record holds membership {known.epoch}.{known.version} of {', '.join(known.voters)}, "
-            f"which {copy.id} does not know: these copies may hold later commits"
-        )
-    wish = ForceMembership(frozenset(request.survivors), record.epoch)
+    wish = ForceMembership(frozenset(request.survivors), record.epoch, held)
     if refusal := forced.refusal(copy.driver.state, clock(), wish):
         raise Refused(refusal)
     log.critical("data loss accepted by command: %s go on without %s", sorted(wish.survivors), sorted(lost))

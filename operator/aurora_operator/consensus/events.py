@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from aurora_operator.consensus.messages import Message
-from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
+from aurora_operator.consensus.types import NO_CONFIG, Config, ConfigKey, CopyId, Position, SyncRule
 
 # --- events -------------------------------------------------------------------------------------------------------
 
@@ -150,11 +150,12 @@ class Wanted:
 class ForceMembership:
     """Somebody accepts the loss of what only lost copies hold: from now on these vote, and nobody else.
 
-    Nothing else is sent. `above` is the highest epoch that the record knows of.
+    Nothing else is sent. `above` is the highest epoch that the record knows of, `known` the membership that it holds.
     """
 
     survivors: frozenset[CopyId]
     above: int
+    known: Config = NO_CONFIG
 
 
 Event: TypeAlias = (

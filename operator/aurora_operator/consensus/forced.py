@@ -8,16 +8,20 @@ from aurora_operator.consensus.state import Role, State, Turn
 from aurora_operator.consensus.types import Config, ConfigKey, Quorum, majority, next_epoch
 
 
+def newest(s: State, known: Config) -> Config:
+    """Which membership the survivors are of: this copy's, or the record's, which it may not have heard of."""
+    return max(s.durable.config, known, key=lambda config: config.key)
+
+
 def refusal(s: State, now: int, wish: ForceMembership) -> str | None:
     """Why this copy cannot take that membership now; None when it can."""
-    config = s.durable.config
     if s.me not in wish.survivors:
         return f"{s.me} is not among the survivors: ask one of them"
     if not s.instance:
         return f"{s.me} is a log copy, which cannot lead: ask an instance among the survivors"
     if s.role not in (Role.DOWN, Role.STANDBY, Role.PREVOTING, Role.PREPARING) or Turn(s, now).leader_alive():
         return "a leader is there, or was until a moment ago: the cluster works without this"
-    if config.can_read(wish.survivors):
+    if newest(s, wish.known).can_read(wish.survivors):
         return "these survivors are a read quorum: they elect a writer without losing anything"
     return None
 
@@ -31,8 +35,9 @@ def on_force(t: Turn, event: ForceMembership) -> None:
     s = t.state
     if refusal(s, t.now, event) is not None:
         return
-    give_up(t)
-    epoch = next_epoch(max(s.durable.promised, s.durable.config.key.epoch, event.above), s.ordinal)
+    if s.role != Role.DOWN:  # else it stands when PostgreSQL is up
+        give_up(t)
+    epoch = next_epoch(max(s.durable.promised, newest(s, event.known).key.epoch, event.above), s.ordinal)
     key = ConfigKey(epoch, 1)
     survivors = event.survivors
     t.persist(config=Config(key, Quorum(survivors, 1), Quorum(survivors, majority(len(survivors))), floor=key))

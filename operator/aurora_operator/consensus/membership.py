@@ -70,7 +70,9 @@ def _in_vain(t: Turn, led: Leadership, step: Config, new: Quorum) -> bool:
     if not new.can_write(shrink.heard(t, led, 2 * s.timing.lease)):
         return True
     if step.shrinking:
-        return s.me not in new.voters or step.old.can_write(shrink.serving(t, led))
+        # Each of those who stay must hold it; without one of them it could only be waited for.
+        missing = not new.voters <= shrink.heard(t, led, max(2 * s.timing.lease, shrink.delay(s)))
+        return s.me not in new.voters or missing or step.old.can_write(shrink.serving(t, led))
     return shrink.is_long(t)
 
 

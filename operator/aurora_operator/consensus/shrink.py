@@ -69,10 +69,11 @@ def record_fresh(t: Turn) -> bool:
 def is_long(t: Turn) -> bool:
     """Whether a write quorum has been missing for long enough to give up those who are missing."""
     s = t.state
-    return s.short_since is not None and t.now - s.short_since >= _delay(s)
+    return s.short_since is not None and t.now - s.short_since >= delay(s)
 
 
-def _delay(s: State) -> int:
+def delay(s: State) -> int:
+    """For how long (ms) a lost copy is waited for."""
     return 60_000 if s.wanted is None else s.wanted.repair_delay
 
 
@@ -81,7 +82,7 @@ def proposal(t: Turn, led: Leadership, key: ConfigKey) -> Config | None:
     s = t.state
     config = s.durable.config
     left = serving(t, led)
-    if t.now - led.since < _delay(s) and config.old.can_write(heard(t, led, s.timing.lease)):
+    if t.now - led.since < delay(s) and config.old.can_write(heard(t, led, s.timing.lease)):
         return None  # just elected: they are there, and have yet to begin to stream
     if config.new is not None or not is_long(t) or config.can_write(left) or not config.can_read(left):
         return None

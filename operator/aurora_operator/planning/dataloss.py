@@ -58,7 +58,12 @@ def judge_loss(facts: Facts) -> Acceptance:
         return _refuse(
             statement, gone, "The loss of data is not accepted: what would be lost has changed since it was stated."
         )
-    return _fence(facts, statement)
+    leader = _best(facts, statement)
+    if leader is None:
+        return _refuse(
+            statement, gone, "The loss of data is not accepted: no instance survives that could be the writer."
+        )
+    return _fence(facts, statement, leader)
 
 
 def accepted_text(statement: DataLossStatus) -> str:
@@ -113,7 +118,7 @@ def _is_done(facts: Facts, asked: str) -> bool:
     )
 
 
-def _fence(facts: Facts, statement: DataLossStatus) -> Acceptance:
+def _fence(facts: Facts, statement: DataLossStatus, leader: AgentStatus) -> Acceptance:
     given_up = frozenset(map(member_name, statement.lost))
     copies = [facts.all_copies[name] for name in sorted(given_up) if name in facts.all_copies]
     claims = [_kept(facts, copy) for copy in copies if copy.claim is not None and not is_leaving(copy.claim)]
@@ -121,14 +126,11 @@ def _fence(facts: Facts, statement: DataLossStatus) -> Acceptance:
     delete = [ObjectRef("StatefulSet", s["metadata"]["name"], s["metadata"].get("uid")) for s in sets]
     running = sorted(names.pod_name(c.name) for c in copies if c.pod is not None or c.statefulset is not None)
     unmarked = [c.name for c in copies if c.claim is not None and annotation(c.claim, ANNOTATION_GIVEN_UP) is None]
-    leader = _best(facts, statement)
-    if running or unmarked or leader is None:
+    if running or unmarked:
         message = (
             f"The loss of data was accepted. It waits until no pod of a lost copy is left: {', '.join(running)}. Where "
             "a node is off for good, delete it, or its pods with --force: what still ran there could go on by itself."
         )
-        if leader is None:
-            message = "The loss of data was accepted, but no instance survives that could be the writer."
         why = tuple(f"fence {ref.name}, whose loss was accepted" for ref in delete)
         return Acceptance(statement, given_up, tuple(claims), tuple(delete), message=message, why=why)
     request = AcceptDataLoss(

@@ -66,6 +66,16 @@ def test_one_survivor_goes_on_alone() -> None:
     assert bench.role() == Role.LEADING
 
 
+def test_one_whose_postgresql_is_down_stands_when_it_is_up() -> None:
+    bench = Bench(config(A, B, C), promised=34)
+    bench.wait(3500)
+    force(bench, A)
+    assert bench.one(ev.Persist).durable.config.voters == {A}
+    assert bench.role() == Role.DOWN
+    bench.up(epoch=34)
+    assert bench.role() == Role.PREPARING
+
+
 @pytest.mark.parametrize(
     ("survivors", "why"),
     [((B, C), "not among the survivors"), ((A, B, D), "read quorum")],

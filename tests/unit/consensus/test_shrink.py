@@ -208,6 +208,19 @@ def test_is_given_up_when_the_lost_ones_are_back() -> None:
     assert back.floor == step.key
 
 
+def test_is_given_up_when_one_of_those_who_stay_is_gone() -> None:
+    """Elected in the step by enough of the old voters: without it, these could shrink to themselves."""
+    key = ConfigKey(1, 3)
+    bench = Bench(Config(key, Quorum(frozenset(ALL), 4), Quorum(frozenset({A, B, C}), 2), key))
+    wish(bench, *ALL)
+    bench.elect(B, D, F, G)
+    bench.do(ev.Promoted(bench.state.durable.promised, LSN + 8))
+    go_on(bench, DELAY + 5000, B, D, until=ev.WriteRecord)
+    back = bench.all(ev.WriteRecord)[0].after
+    assert back.old.voters == set(ALL)
+    assert back.new is None
+
+
 def test_a_leader_that_would_not_stay_gives_the_step_up() -> None:
     """Elected in the step by the old voters: somebody else's step."""
     key = ConfigKey(1, 3)

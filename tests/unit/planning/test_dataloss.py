@@ -112,3 +112,15 @@ def test_waits_while_nobody_can_be_asked() -> None:
     world.unreachable = set(world.agents)
     steps(world, 5)
     assert annotation(world) is not None and not any(made.delete for made in world.plans)
+
+
+def test_refused_before_anything_is_fenced_where_no_instance_survives() -> None:
+    """A log copy cannot be the writer. Whatever comes back by itself must be able to."""
+    world = without_quorum()
+    world.unreachable = {"demo-1"}
+    world.step()
+    assert [c.split("/")[0] for c in statement(world).survivors] == ["demo-log-1"]
+    accept(world)
+    steps(world, 3)
+    assert annotation(world) is None and "DataLossRefused" in reasons(world)
+    assert not calls(world, AcceptLoss) and not any(made.delete for made in world.plans)
