@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from aurora_operator.api.capacity import ACU_BYTES, ACU_CPU_MILLIS, CapacityRange
+from aurora_operator.api.capacity import ACU_BYTES, ACU_CPU_MILLIS, STEP, CapacityRange
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.planning.copies import Copy
 from aurora_operator.planning.facts import Facts
@@ -61,7 +61,9 @@ def plan_moves(spec: AuroraClusterSpec, members: Members, facts: Facts) -> Moves
         copy, limits = facts.copies.get(ordinal), spec.capacity_of(ordinal)
         if copy is None or limits is None:
             continue
-        less = _smaller(copy, limits, facts.now)
+        recently = copy.name in tried and facts.now - tried[copy.name] < AGAIN
+        # Where it was before it moved it had less than the least: rather that than no reader.
+        less = _smaller(copy, limits.model_copy(update={"least": STEP}) if recently else limits, facts.now)
         if less is not None:
             starts[ordinal] = less
             if _starts_with(copy, less):
@@ -72,7 +74,6 @@ def plan_moves(spec: AuroraClusterSpec, members: Members, facts: Facts) -> Moves
         if begun is None:
             continue
         since[copy.name] = begun
-        recently = copy.name in tried and facts.now - tried[copy.name] < AGAIN
         if elsewhere or recently or facts.now - begun < LASTING or not _may_move(copy, facts):
             continue
         wanted = limits.at_least(copy.agent.capacity.wanted) if copy.agent and copy.agent.capacity else 0.0

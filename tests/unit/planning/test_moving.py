@@ -81,6 +81,20 @@ def test_a_reader_begins_again_on_a_larger_node_of_its_zone() -> None:
     assert world.uid("demo-3") == uid
 
 
+def test_one_that_moved_and_finds_no_node_comes_back_with_less_than_the_least() -> None:
+    """Its volume is bound to the node that it was on, where it ran with less than what a new pod begins with."""
+    world = Nodes(LARGE)
+    world.edit(serverlessV2ScalingConfiguration={"minCapacity": 6, "maxCapacity": 8})
+    world.settle()
+    short(world, "demo-3")
+    uid = world.uid("demo-3")
+    world.during(LASTING - timedelta(seconds=60))
+    world.until(lambda: world.uid("demo-3") != uid, steps=300)
+    world.unschedulable["demo-3"] = LACKS
+    assert start_of(world.objects["StatefulSet"]["demo-3"]) == 6
+    world.until(lambda: start_of(world.objects["StatefulSet"]["demo-3"]) == 1.5)
+
+
 def test_where_it_did_not_help_it_is_not_tried_again_for_a_day() -> None:
     world = Nodes(LARGE)
     short(world, "demo-3")
