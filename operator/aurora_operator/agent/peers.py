@@ -125,11 +125,19 @@ class Peers:
 
     async def _run(self, link: _Link) -> None:
         delay = RETRY_SECONDS
+        doubted_until = 0.0
         while True:
             try:
                 reader, writer = await self._connect(link)
             except (OSError, TimeoutError) as error:
                 log.debug("cannot reach peer %s: %s", link.name, error)
+                if time.monotonic() < doubted_until:
+                    # Its port was open when its connection had ended. So is, for a moment, that of a process that
+                    # is being killed; one that lives completes the handshake.
+                    if not await self._judge(link, doubted_until, first=False):
+                        doubted_until = 0.0
+                    await asyncio.sleep(JUDGE_POLL_SECONDS)
+                    continue
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RETRY_MAX_SECONDS)
                 continue
@@ -146,7 +154,9 @@ class Peers:
             finally:
                 link.connected = False
                 writer.close()
-            await self._judge(link)
+            doubted_until = time.monotonic() + JUDGE_SECONDS
+            if not await self._judge(link, doubted_until):
+                doubted_until = 0.0
 
     async def _connect(self, link: _Link) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         for target in dict.fromkeys([link.address, link.host]):
@@ -189,28 +199,27 @@ class Peers:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await closed
 
-    async def _judge(self, link: _Link) -> None:
+    async def _judge(self, link: _Link, deadline: float, *, first: bool = True) -> bool:
         """The peer closed its end. Dead, if neither of its ports takes a connection any more.
 
-        Looks until the agent's port answers again, or both refuse. Silence counts at the first look only: later it
-        may be the network's.
+        Looks until both refuse, or the agent's port is open: returns True then, for only a handshake tells whether
+        anybody is behind it. Silence counts at the first look only: later it may be the network's.
         """
         if link.address is None or link.copy is None:
-            return
+            return False
         address, copy = link.address, link.copy
-        deadline = time.monotonic() + JUDGE_SECONDS
-        first = True
         while time.monotonic() < deadline:
             agent, postgres = await asyncio.gather(_port(address, PEER_PORT), _port(address, POSTGRES_PORT))
             if agent == "open":
-                return
+                return True
             gone = {"refused", "silent"} if first else {"refused"}
             if agent in gone and postgres in gone:
                 log.warning("peer %s is dead: it closed its connection, and neither of its ports answers", link.name)
                 self._on_dead(copy)
-                return
+                return False
             first = False
             await asyncio.sleep(JUDGE_POLL_SECONDS)
+        return False
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._receive(reader, writer))

@@ -101,6 +101,31 @@ async def test_a_peer_whose_postgresql_outlives_its_agent_by_a_moment_is_dead(ce
     await here.close()
 
 
+async def test_a_peer_whose_port_outlives_its_connections_by_a_moment_is_dead(certificates: Certificates) -> None:
+    dead: list[str] = []
+    here = make("demo-1", certificates, [], dead)
+    serving = asyncio.create_task(here.serve())
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    here._links["demo-2"].copy = "demo-2/00000001"
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    came: list[asyncio.StreamWriter] = []
+    port = await asyncio.start_server(
+        lambda _reader, writer: came.append(writer), "localhost", vars(module)["PEER_PORT"]
+    )
+    for task in list(here._incoming):
+        task.cancel()
+    await until(lambda: len(came) == 2)  # a look, and a handshake that nobody answers
+    assert dead == []
+    port.close()
+    for writer in came:
+        writer.transport.abort()
+    await until(lambda: dead)
+    assert dead == ["demo-2/00000001"]
+    await here.close()
+
+
 async def test_a_peer_that_only_closed_a_connection_is_not_dead(certificates: Certificates) -> None:
     dead: list[str] = []
     here = make("demo-1", certificates, [], dead)
