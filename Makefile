@@ -81,7 +81,7 @@ faults: operator ## Inject every fault, then random ones, into a cluster under l
 	@AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) \
 	  .venv/bin/pytest -s tests/e2e/test_faults.py tests/e2e/long_faults.py tests/e2e/test_random_faults.py
 
-serverless: operator ## Wake a paused cluster for a backup that is due
+serverless: operator ## Wake a paused cluster for a backup that is due, and move a reader to a larger node
 	@.venv/bin/pytest -s tests/e2e/long_serverless.py
 
 bench-%: operator ## Run one benchmark: make bench-failover runs bench/failover.py

@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.e2e import objectstore
+from tests.e2e import nodes, objectstore
 from tests.e2e.aurora import RESOURCE, AuroraCluster
-from tests.e2e.conftest import Measure
+from tests.e2e.conftest import Measure, fresh_cluster
 from tests.e2e.kube import until
+from tests.e2e.lasting import node_of
 from tests.e2e.test_serverless import wait_paused
 from tests.kind.context import kubectl
 
@@ -60,6 +61,58 @@ def test_a_due_backup_wakes_it(store: str, impatient: None, measure: Measure) ->
     # Nobody uses it, and now nothing is due.
     wait_paused(cluster)
     assert len(cluster.events("Resuming")) == 1
+
+
+MOVES: dict[str, Any] = {
+    "instances": 2,
+    "durability": {"copies": 2},
+    "instanceClass": "db.serverless",
+    "serverlessV2ScalingConfiguration": {"minCapacity": 0.5, "maxCapacity": 4},
+    # The range changes below; these would follow it, with a restart.
+    "parameters": {"shared_buffers": "128MB", "max_connections": "100"},
+    "storage": {"size": "1Gi", "storageClassName": "unbound", "autoscaling": {"enabled": False}},
+    "skipFinalSnapshot": True,
+}
+
+
+def test_a_reader_moves_off_a_node_that_is_too_small(namespace: str, measure: Measure) -> None:
+    """Volumes of the harness's driver are bound to their nodes; these are not. Minutes are written into the status."""
+    with nodes.unbound_volumes("unbound", 2, "1Gi"), fresh_cluster("demo", f"{namespace}-moves", MOVES) as cluster:
+        writer = cluster.leadership()
+        (reader,) = cluster.readers()
+        small, other = node_of(cluster, reader), node_of(cluster, writer.instance)
+        large = next(node for node in nodes.workers() if node not in (small, other))
+        cluster.sql(writer.instance, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
+        with nodes.in_zone(large, nodes.zone_of(small)), nodes.reserved(small, 1500):
+            cluster.change({"serverlessV2ScalingConfiguration": {"minCapacity": 3, "maxCapacity": 4}})
+            until("its node is too small", lambda: member(cluster, reader).get("tooSmallSince"), timeout=90)
+            told = cluster.wait_condition("CapacityMet", "False", timeout=30)
+            assert reader in told["message"] and f"{small} is too small" in told["message"]
+            _too_small_for(cluster, reader, timedelta(minutes=10))
+            begun = time.monotonic()
+            until("it is elsewhere", lambda: node_of(cluster, reader) == large, timeout=60)
+            until("it serves there", lambda: cluster.serving().get(reader) == "reader", timeout=90)
+            measure("serverless: seconds until a reader serves on another node", time.monotonic() - begun)
+            assert cluster.events("ReaderMoved")
+            until("it has what it needs", lambda: member(cluster, reader).get("capacity") == 3, timeout=60)
+            until("all is well", lambda: "tooSmallSince" not in member(cluster, reader), timeout=30)
+            assert member(cluster, reader)["movedAt"]
+            assert cluster.sql(reader, "SELECT count(*) FROM kept") == "1000"
+            assert cluster.leadership() == writer
+        # Where it is has become another zone.
+        cluster.delete()
+
+
+def member(cluster: AuroraCluster, name: str) -> dict[str, Any]:
+    """A copy in the status."""
+    found: dict[str, Any] = next(m for m in cluster.status["members"] if m["name"] == name)
+    return found
+
+
+def _too_small_for(cluster: AuroraCluster, reader: str, ago: timedelta) -> None:
+    at = (datetime.now(UTC) - ago).strftime("%Y-%m-%dT%H:%M:%SZ")
+    members = [m | ({"tooSmallSince": at} if m["name"] == reader else {}) for m in cluster.status["members"]]
+    _change_status(cluster, {"members": members})
 
 
 def _woken_before(cluster: AuroraCluster, ago: timedelta) -> None:
