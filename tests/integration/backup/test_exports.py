@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import functools
 import hashlib
 import io
+import os
+import shutil
+import signal
 import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +23,9 @@ from tests.integration.certificates import HOST
 from tests.integration.copies import Copy, _give
 from tests.integration.objects import BUCKET, PASSPHRASE
 
+from aurora_operator.agent import transfer as process
 from aurora_operator.agent.transfer import Transfer
+from aurora_operator.api import names
 from aurora_operator.api.repository import Destination, VolumeDestination
 from aurora_operator.postgres import exports, roles
 from aurora_operator.postgres.cipher import decrypt
@@ -93,9 +99,9 @@ async def test_what_went_out_comes_in_again(database: Database, filled: Copy, sm
     assert entry.complete and (entry.name, entry.cluster, entry.database) == ("monday", "demo", "app")
     # Without us: parts, decrypted, are a tar file of what pg_dump made.
     with tarfile.open(fileobj=io.BytesIO(b"".join(decrypt(path.read_bytes(), PASSPHRASE) for path in parts))) as tar:
-        names = tar.getnames()
+        inside = tar.getnames()
         assert sum(member.size for member in tar.getmembers()) == entry.size
-    assert "toc.dat" in names and sum(name.startswith("blob_") for name in names) == 20
+    assert "toc.dat" in inside and sum(name.startswith("blob_") for name in inside) == 20
 
     # Another cluster, of the same destination.
     database.stanza = "other-87654321"
@@ -139,18 +145,35 @@ async def test_of_two_at_once_at_most_one_has_the_name(database: Database, fille
     assert [entry.complete for entry in found] == [True] * len(won)
 
 
-async def test_one_that_is_called_off_leaves_nothing(database: Database, filled: Copy, small_parts: None) -> None:
-    seen = asyncio.Event()
-    work = transfer(filled)
-    work.say = lambda text: seen.set()
-    repository = database.repository(filled.layout)
-    doing = asyncio.create_task(work.export_to(repository, "monday", "demo", scratch(filled, "out")))
-    async with asyncio.timeout(30):
-        await seen.wait()
-    doing.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await doing
-    assert [name for name in database.store.files() if "exports" in name] == []
+async def test_one_that_is_called_off_leaves_nothing(
+    database: Database, filled: Copy, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Kubernetes calls a Job off: by a signal to its process."""
+    secret = scratch(filled, "app")
+    for name, text in (("username", "app"), ("password", "secret")):
+        (secret / name).write_text(text)
+    shutil.copy(filled.layout.tls / "ca.crt", secret)
+    _give(filled.tools, secret)
+    stored: list[str] = []
+
+    def say(text: str) -> None:
+        stored.extend(name for name in database.store.files() if "begun-" in name)
+        if "tables in" in text:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(names, "APP_MOUNT", str(secret))
+    monkeypatch.setattr(process, "Tools", lambda: filled.tools)
+    monkeypatch.setattr(process, "Server", functools.partial(Server, address=filled.address))
+    monkeypatch.setattr(process, "_repository", lambda tools: database.repository(filled.layout))
+    monkeypatch.setattr(process, "_say", say)
+    words = {"verb": "export", "cluster": "demo", "database": "app", "name": "monday", "host": HOST, "jobs": 2}
+    options = argparse.Namespace(**words, path=scratch(filled, "out"))
+    try:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(process._run(options))
+    finally:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+    assert stored and [name for name in database.store.files() if "exports" in name] == []
 
 
 async def test_a_failed_dump_leaves_nothing(database: Database, source: Copy) -> None:
