@@ -7,7 +7,7 @@ import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -74,7 +74,7 @@ class Wake:
 
     sessions: list[float | str]
     moments: dict[str, float]
-    cpu: dict[str, float]
+    cpu: dict[str, float] = field(default_factory=dict)
 
 
 def run(client: Client, cluster: AuroraCluster, script: str, *words: str, timeout: float) -> Any:
