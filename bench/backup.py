@@ -28,7 +28,8 @@ from tests.integration import binaries, pgbackrest
 from tests.integration.backup.database import Database, archived, beside, ids
 from tests.integration.certificates import Authority
 from tests.integration.copies import Cluster, Copy, server_user
-from tests.integration.objects import ObjectStore, serving
+from tests.integration.objects import ObjectStore
+from tests.integration.stores.store import serving
 
 from aurora_operator.postgres.archiver import Archiver
 from aurora_operator.postgres.initdb import initdb
@@ -65,7 +66,8 @@ async def database() -> AsyncIterator[Database]:
     try:
         template = Layout(data=root)
         await initdb(tools, template)
-        with serving(ObjectStore(root / "s3", "127.0.0.1", authority)) as store:
+        store = ObjectStore(root / "s3", authority)
+        with serving(store):
             cluster = Cluster(tools, root, authority, template.pgdata, network, await tools.major())
             async with cluster.closing() as made:
                 yield Database(made, store, pgbackrest.find())

@@ -36,6 +36,19 @@ BucketName = Annotated[
 ]
 
 
+def _endpoint(kind: str, example: str) -> Rule:
+    return Rule(
+        cel="self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')",
+        message=f"{kind}.endpoint is a host name, with a port if it is not 443, and without https://, such as "
+        f"{example}. It is reached by TLS.",
+        check=lambda text: _ENDPOINT.fullmatch(text) is not None,
+    )
+
+
+UriStyle = Literal["host", "path"]
+_CA: Final = "Secret with ca.crt, the authorities that the server's certificate comes from"
+
+
 class S3(Model):
     """A bucket of Amazon S3, or of a server that speaks its protocol."""
 
@@ -43,15 +56,10 @@ class S3(Model):
     endpoint: Annotated[
         str,
         Field(max_length=253),
-        Rule(
-            cel="self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')",
-            message="s3.endpoint is a host name, with a port if it is not 443, and without https://, such as "
-            "s3.eu-central-1.amazonaws.com or minio.storage.svc:9000. It is reached by TLS.",
-            check=lambda text: _ENDPOINT.fullmatch(text) is not None,
-        ),
+        _endpoint("s3", "s3.eu-central-1.amazonaws.com or minio.storage.svc:9000"),
     ] = Field(description="Host of the server, such as s3.eu-central-1.amazonaws.com, with :PORT if it is not 443.")
     region: str = Field(default="us-east-1", min_length=1, max_length=63, description="The bucket's region.")
-    uri_style: Literal["host", "path"] = Field(
+    uri_style: UriStyle = Field(
         default="host",
         description="Whether the bucket is part of the host name (Amazon) or of the path (most other servers).",
     )
@@ -60,31 +68,45 @@ class S3(Model):
         description="Secret with access-key-id and secret-access-key (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY will "
         "do), and session-token if there is one. Without it, the pods' identity is used.",
     )
-    ca_secret: SecretReference | None = Field(
-        default=None, description="Secret with ca.crt, the authorities that the server's certificate comes from."
-    )
+    ca_secret: SecretReference | None = Field(default=None, description=f"{_CA}.")
 
 
 class Gcs(Model):
-    """A bucket of Google Cloud Storage."""
+    """A bucket of Google Cloud Storage, or of a server that speaks its JSON API."""
 
     bucket: BucketName = Field(description="The bucket. It must exist.")
+    endpoint: Annotated[
+        str, Field(max_length=253), _endpoint("gcs", "storage.googleapis.com or gcs.storage.svc:4443")
+    ] = Field(default="storage.googleapis.com", description="Host of the server, with :PORT if it is not 443.")
     credentials: SecretReference | None = Field(
         default=None,
         description="Secret with service-account.json, the key of a service account. Without it, the pods' identity "
         "is used.",
     )
+    ca_secret: SecretReference | None = Field(
+        default=None,
+        description=f"{_CA}, and that of the key's token_uri. Those known to everybody are not trusted then.",
+    )
 
 
 class Azure(Model):
-    """A container of Azure Blob Storage."""
+    """A container of Azure Blob Storage, or of a server that speaks its protocol."""
 
     account: str = Field(min_length=3, max_length=63, description="The storage account.")
     container: BucketName = Field(description="The container. It must exist.")
-    credentials: SecretReference | None = Field(
-        default=None,
-        description="Secret with account-key, or with sas-token. Without it, the pods' identity is used.",
+    endpoint: Annotated[
+        str, Field(max_length=253), _endpoint("azure", "blob.core.usgovcloudapi.net or azurite.storage.svc:10000")
+    ] = Field(
+        default="blob.core.windows.net",
+        description="Host of the server, without the account, with :PORT if it is not 443.",
     )
+    uri_style: UriStyle = Field(
+        default="host",
+        description="Whether the account is part of the host name (Azure) or of the path (most other servers).",
+    )
+    # pgBackRest knows no identity of pods here before its version 2.58.
+    credentials: SecretReference = Field(description="Secret with account-key, or with sas-token.")
+    ca_secret: SecretReference | None = Field(default=None, description=f"{_CA}.")
 
 
 class VolumeDestination(Model):
@@ -127,8 +149,8 @@ class Destination(RuledModel):
         for kind in (self.s3, self.gcs, self.azure):
             if kind is not None and kind.credentials is not None:
                 found["credentials"] = kind.credentials.name
-        if self.s3 is not None and self.s3.ca_secret is not None:
-            found["ca"] = self.s3.ca_secret.name
+            if kind is not None and kind.ca_secret is not None:
+                found["ca"] = kind.ca_secret.name
         return found
 
     def resolved(self, namespace: str) -> Destination:

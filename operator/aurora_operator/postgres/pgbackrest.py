@@ -30,12 +30,14 @@ _CHATTER: Final = re.compile(r"(?:P\d+\s+)?(?:INFO|DETAIL): .*", re.ASCII)
 _CAUSES: Final[tuple[tuple[str, Cause, str], ...]] = (
     (r"does not match expected checksum|[Dd]ata corruption detected|zstd error|unable to decompress", "damaged",
      "a file in the destination is damaged"),
-    (r"403 \(Forbidden\)|AccessDenied|SignatureDoesNotMatch", "credentials", "the destination refuses the credentials"),
-    (r"InvalidAccessKeyId|UserNotFound|401 \(Unauthorized\)", "credentials", "the destination refuses the credentials"),
+    # Azure has sentences of its own after the number, and Google refuses a key before the first request.
+    (r"failed with 40[13] \(|AccessDenied|SignatureDoesNotMatch|InvalidAccessKeyId|UserNotFound|"
+     r"unable to get authentication token|invalid value for 'repo1-azure-key'", "credentials",
+     "the destination refuses the credentials"),
     (r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist", "bucket", "the bucket does not exist"),
     (r"unable to verify certificate|CryptoError.*certificate|unable to find hostname .* in certificate", "certificate",
      "the destination's certificate is not trusted: give its authority as caSecret"),
-    (r"unable to connect|unable to get address|HostConnectError|timeout|\[049\]", "unreachable",
+    (r"unable to connect|unable to get address|HostConnectError|timeout(?!=)|\[049\]", "unreachable",
      "the destination cannot be reached"),
     (r"unable to flush|cipher|FormatError|unable to decrypt|bad decrypt", "passphrase",
      "what is stored there cannot be decrypted with this passphrase"),

@@ -5,13 +5,14 @@ Secrets go into a file in memory that only this user can read: never into argume
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from aurora_operator.api import names
-from aurora_operator.api.repository import Destination, Repository
+from aurora_operator.api.repository import S3, Azure, Destination, Gcs, Repository
 from aurora_operator.postgres.errors import RepositoryError
 from aurora_operator.postgres.layout import Layout
 
@@ -171,47 +172,78 @@ class Access:
 def _destination(
     destination: Destination, secret: Callable[[str, str], str], mount: Path, web_identity: bool
 ) -> dict[str, str]:
-    path = destination.path or "/aurora"
+    options = {"repo1-path": destination.path or "/aurora"}
+    if destination.secrets.get("ca") is not None:
+        options["repo1-storage-ca-file"] = str(mount / "ca" / "ca.crt")
     if destination.s3 is not None:
-        s3 = destination.s3
-        host, _, port = s3.endpoint.partition(":")
-        options = {
-            "repo1-type": "s3",
-            "repo1-path": path,
-            "repo1-s3-bucket": s3.bucket,
-            "repo1-s3-endpoint": host,
-            "repo1-storage-port": port or "443",
-            "repo1-s3-region": s3.region,
-            "repo1-s3-uri-style": s3.uri_style,
-        }
-        if s3.ca_secret is not None:
-            options["repo1-storage-ca-file"] = str(mount / "ca" / "ca.crt")
-        if s3.credentials is None:
-            return {**options, "repo1-s3-key-type": "web-id" if web_identity else "auto"}
-        options["repo1-s3-key"] = secret("credentials", "access-key-id")
-        options["repo1-s3-key-secret"] = secret("credentials", "secret-access-key")
-        if _is_there(mount / "credentials", _KEYS["session-token"]):
-            options["repo1-s3-token"] = secret("credentials", "session-token")
-        return options
+        return {**options, **_s3(destination.s3, secret, mount, web_identity)}
     if destination.gcs is not None:
-        options = {"repo1-type": "gcs", "repo1-path": path, "repo1-gcs-bucket": destination.gcs.bucket}
-        if destination.gcs.credentials is None:
-            return {**options, "repo1-gcs-key-type": "auto"}
-        return {**options, "repo1-gcs-key": str(mount / "credentials" / "service-account.json")}
+        return {**options, **_gcs(destination.gcs, mount)}
     if destination.azure is not None:
-        azure = destination.azure
-        options = {
-            "repo1-type": "azure",
-            "repo1-path": path,
-            "repo1-azure-account": azure.account,
-            "repo1-azure-container": azure.container,
-        }
-        if azure.credentials is None:
-            return {**options, "repo1-azure-key-type": "auto"}
-        if _is_there(mount / "credentials", ("sas-token",)):
-            return {**options, "repo1-azure-key-type": "sas", "repo1-azure-key": secret("credentials", "sas-token")}
-        return {**options, "repo1-azure-key": secret("credentials", "account-key")}
-    return {"repo1-type": "posix", "repo1-path": f"{mount / 'volume'}{path}"}
+        return {**options, **_azure(destination.azure, secret, mount)}
+    return {"repo1-type": "posix", "repo1-path": f"{mount / 'volume'}{options['repo1-path']}"}
+
+
+def _s3(s3: S3, secret: Callable[[str, str], str], mount: Path, web_identity: bool) -> dict[str, str]:
+    host, _, port = s3.endpoint.partition(":")
+    options = {
+        "repo1-type": "s3",
+        "repo1-s3-bucket": s3.bucket,
+        "repo1-s3-endpoint": host,
+        "repo1-storage-port": port or "443",
+        "repo1-s3-region": s3.region,
+        "repo1-s3-uri-style": s3.uri_style,
+    }
+    if s3.credentials is None:
+        return {**options, "repo1-s3-key-type": "web-id" if web_identity else "auto"}
+    options["repo1-s3-key"] = secret("credentials", "access-key-id")
+    options["repo1-s3-key-secret"] = secret("credentials", "secret-access-key")
+    if _is_there(mount / "credentials", _KEYS["session-token"]):
+        options["repo1-s3-token"] = secret("credentials", "session-token")
+    return options
+
+
+def _gcs(gcs: Gcs, mount: Path) -> dict[str, str]:
+    # Its port is a part of the endpoint: it does not heed repo1-storage-port.
+    options = {"repo1-type": "gcs", "repo1-gcs-bucket": gcs.bucket, "repo1-gcs-endpoint": gcs.endpoint}
+    if gcs.credentials is None:
+        return {**options, "repo1-gcs-key-type": "auto"}
+    key = mount / "credentials" / "service-account.json"
+    _check_service_account(key, gcs.credentials.name)
+    return {**options, "repo1-gcs-key": str(key)}
+
+
+def _check_service_account(key: Path, secret: str) -> None:
+    """Raise RepositoryError for what pgBackRest would complain about with the file's content in its words."""
+    try:
+        found = json.loads(key.read_text())
+    except OSError as error:
+        raise RepositoryError(
+            "credentials",
+            f"the Secret of the credentials ({secret}) does not exist or has no {key.name}; see spec.backup",
+        ) from error
+    except ValueError:
+        found = None
+    wanted = ("client_email", "private_key", "token_uri")
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in wanted):
+        raise RepositoryError(
+            "credentials", f"{key.name} in the Secret of the credentials ({secret}) is no key of a service account"
+        )
+
+
+def _azure(azure: Azure, secret: Callable[[str, str], str], mount: Path) -> dict[str, str]:
+    host, _, port = azure.endpoint.partition(":")
+    options = {
+        "repo1-type": "azure",
+        "repo1-azure-account": azure.account,
+        "repo1-azure-container": azure.container,
+        "repo1-azure-endpoint": host,
+        "repo1-storage-port": port or "443",
+        "repo1-azure-uri-style": azure.uri_style,
+    }
+    if _is_there(mount / "credentials", _KEYS["sas-token"]):
+        return {**options, "repo1-azure-key-type": "sas", "repo1-azure-key": secret("credentials", "sas-token")}
+    return {**options, "repo1-azure-key": secret("credentials", "account-key")}
 
 
 def _is_there(folder: Path, names_: tuple[str, ...]) -> bool:

@@ -8,7 +8,8 @@ from tests.integration import pgbackrest
 from tests.integration.backup.database import Database
 from tests.integration.certificates import Authority
 from tests.integration.copies import Cluster
-from tests.integration.objects import ObjectStore, serving
+from tests.integration.objects import ObjectStore
+from tests.integration.stores.store import serving
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,8 @@ def program() -> str:
 
 @pytest.fixture
 def store(tmp_path: Path, authority: Authority) -> Iterator[ObjectStore]:
-    with serving(ObjectStore(tmp_path / "s3", "127.0.0.1", authority)) as served:
+    served = ObjectStore(tmp_path / "s3", authority)
+    with serving(served):
         yield served
 
 

@@ -1,4 +1,4 @@
-"""A database that is backed up to an S3 server on this host: what an agent does, without the agent."""
+"""A database that is backed up to a place on this host: what an agent does, without the agent."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from tests.integration.copies import SIZES, Cluster, Copy, _give
-from tests.integration.objects import SECRET_KEY, ObjectStore
+from tests.integration.objects import ObjectStore
+from tests.integration.stores.store import BUCKET, Store
 
 from aurora_operator.api.placement import SecretReference
 from aurora_operator.api.repository import Encryption, Repository
@@ -28,15 +30,18 @@ PLACE = "snapshots/monday-1f2e3d4c"
 ENCRYPTION = Encryption(secret=SecretReference(name="passphrase"))
 
 
+Place = TypeVar("Place", bound=Store)
+
+
 @dataclass
-class Database:
+class DatabaseAt(Generic[Place]):
     cluster: Cluster
-    store: ObjectStore
+    store: Place
     program: str
     stanza: str = "demo-12345678"
     servers: list[BackupServer] = field(default_factory=list)
 
-    def repository(self, layout: Layout, *, secret_key: str = SECRET_KEY, bucket: str = "backups") -> PgBackRest:
+    def repository(self, layout: Layout, *, secret_key: str | None = None, bucket: str = BUCKET) -> PgBackRest:
         mount = layout.run.parent / f"secrets-{layout.run.name}"
         self.store.mount(mount, secret_key=secret_key)
         _give(self.cluster.tools, mount)
@@ -127,7 +132,11 @@ class Database:
         )
 
 
-def beside(database: Database, copy: Copy, place: str = PLACE) -> PgBackRest:
+Database = DatabaseAt[ObjectStore]
+"""The usual place: an S3 server."""
+
+
+def beside(database: DatabaseAt[Place], copy: Copy, place: str = PLACE) -> PgBackRest:
     """The repository of a snapshot, below the cluster's own."""
     main = database.repository(copy.layout)
     repository = main.access.repository

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.integration.backup.database import Database, archived, insert, now
 from tests.integration.copies import Copy, Measured
-from tests.integration.objects import BUCKET, ObjectStore
+from tests.integration.objects import ObjectStore
+from tests.integration.stores.store import BUCKET
 
 from aurora_operator.api.rehearsal import RehearsalReport, Step
 from aurora_operator.postgres import processes

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tests.integration import pgbackrest
-from tests.integration.backup.database import Database, archived, fill_segment, ids, insert, now, text
+from tests.integration.backup.database import DatabaseAt, archived, fill_segment, ids, insert, now, text
 from tests.integration.copies import Cluster
-from tests.integration.objects import PASSPHRASE
+from tests.integration.stores.volume import Volume
 
-from aurora_operator.api.repository import Destination, VolumeDestination
 from aurora_operator.api.restore import RestoreTarget
 from aurora_operator.postgres.errors import NotRestorable
 from aurora_operator.postgres.lsn import segment_name
@@ -25,27 +24,8 @@ DAYS = timedelta(days=7)
 SECOND = timedelta(seconds=1)
 
 
-@dataclass
-class Volume:
-    """A destination that is a volume: what no clock is asked for, unlike a server's signatures."""
-
-    root: Path
-
-    def destination(self, bucket: str) -> Destination:
-        return Destination(volume=VolumeDestination(claim_name=bucket), path="/aurora/test")
-
-    def mount(self, folder: Path, *, secret_key: str) -> None:
-        (folder / "encryption").mkdir(parents=True, exist_ok=True)
-        (folder / "encryption" / "passphrase").write_text(PASSPHRASE)
-        if not (folder / "volume").exists():
-            (folder / "volume").symlink_to(self.root)
-
-    def files(self) -> set[str]:
-        return {str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file()}
-
-
 @pytest.fixture
-def stored(cluster: Cluster, root: Path, program: str) -> Iterator[tuple[Database, Volume]]:
+def stored(cluster: Cluster, root: Path, program: str) -> Iterator[tuple[DatabaseAt[Volume], Volume]]:
     volume = Volume(root / "volume")
     volume.root.mkdir()
     for path in ("aurora/test/backup/other-11111111/backup.info", "aurora/test/archive/other-11111111/archive.info"):
@@ -54,10 +34,10 @@ def stored(cluster: Cluster, root: Path, program: str) -> Iterator[tuple[Databas
     if cluster.tools.user is not None:
         for item in (volume.root, *volume.root.rglob("*")):
             shutil.chown(item, cluster.tools.user, cluster.tools.user)
-    yield Database(cluster, volume, program), volume  # type: ignore[arg-type]
+    yield DatabaseAt(cluster, volume, program), volume
 
 
-async def expire(database: Database, own: PgBackRest, as_of: datetime) -> None:
+async def expire(database: DatabaseAt[Volume], own: PgBackRest, as_of: datetime) -> None:
     """As after a backup at that time."""
     ahead = {pgbackrest.AHEAD: f"+{round((as_of - now()).total_seconds())}"}
     access = replace(own.access, program=pgbackrest.find_with_clock())
@@ -71,7 +51,7 @@ def segments(files: set[str]) -> set[str]:
 
 
 async def test_the_retention_removes_what_no_restore_needs_and_nothing_else(
-    stored: tuple[Database, Volume],
+    stored: tuple[DatabaseAt[Volume], Volume],
 ) -> None:
     database, volume = stored
     leader = await database.leader()

@@ -171,6 +171,14 @@ def test_which_timelines_file_holds_a_place() -> None:
     ("output", "code", "cause"),
     [
         ("ERROR: [039]: HTTP request failed with 403 (Forbidden):\n*** Path/Query ***:", 39, "credentials"),
+        (
+            "ERROR: [039]: HTTP request failed with 403 (Server failed to authenticate the request.):\n"
+            "*** Response Headers ***:\nkeep-alive: timeout=5",
+            39,
+            "credentials",
+        ),
+        ("ERROR: [103]: unable to get authentication token: [invalid_grant] Invalid JWT", 103, "credentials"),
+        ("ERROR: [039]: HTTP request failed with 500 (x):\nkeep-alive: timeout=5", 39, "other"),
         ("ERROR: [039]: HTTP request failed with 404 (Not Found):\n<Code>NoSuchBucket</Code>", 39, "bucket"),
         ("ERROR: [095]: unable to verify certificate presented by 'x': [20] unable to get", 95, "certificate"),
         ("ERROR: [049]: unable to get address for 'x': [-2] Name or service not known", 49, "unreachable"),
