@@ -185,6 +185,9 @@ class RehearsalStatus(WireModel):
     message: str | None = Field(default=None, description="How far that is.")
     last: RehearsalResult | None = Field(default=None, description="The last one that has ended.")
     last_passed_at: datetime | None = Field(default=None, description="When one ended last that passed.")
+    configured: bool | None = Field(
+        default=None, description="Whether backup.restoreRehearsal is in the spec: when it goes, so does all of this."
+    )
 
 
 class BackupStatus(WireModel):

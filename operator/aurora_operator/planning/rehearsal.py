@@ -86,11 +86,15 @@ def plan_rehearsal(spec: AuroraClusterSpec, facts: Facts, backup: BackupStatus |
     wanted = spec.backup.restore_rehearsal
     old = facts.before.backup.rehearsal if facts.before.backup is not None else None
     before = old or RehearsalStatus()
+    if wanted is None and (before.configured or before.next_at is not None):
+        return _dropped(jobs, backup)
     due_at = _due_at(wanted, before.next_at, facts.now)
     request = _request(facts)
     recorded = before.last.job if before.last is not None else None
     current = next((job for job in jobs if job["metadata"]["name"] != recorded), None)
-    status = before.model_copy(update={"next_at": due_at, "running": None, "message": None})
+    status = before.model_copy(
+        update={"next_at": due_at, "running": None, "message": None, "configured": wanted is not None or None}
+    )
     create: tuple[dict[str, Any], ...] = ()
     if current is not None:
         status = _follow(status, current, before.message, facts)
@@ -111,7 +115,7 @@ def plan_rehearsal(spec: AuroraClusterSpec, facts: Facts, backup: BackupStatus |
         before.running,
     )
     delete = tuple(_reference(job) for job in jobs if job["metadata"]["name"] == recorded and not is_leaving(job))
-    nothing = status == RehearsalStatus() and wanted is None and request.token is None
+    nothing = status == RehearsalStatus() and request.token is None
     return RehearsalPlan(
         create=create,
         delete=delete,
@@ -123,6 +127,17 @@ def plan_rehearsal(spec: AuroraClusterSpec, facts: Facts, backup: BackupStatus |
         ),
         backup=None if backup is None else backup.model_copy(update={"rehearsal": None if nothing else status}),
         said=None if nothing else _said(status, backup),
+    )
+
+
+def _dropped(jobs: list[Raw], backup: BackupStatus | None) -> RehearsalPlan:
+    """It was taken out of the spec: one that is under way is called off, and once its Job is gone, all is as new."""
+    left = RehearsalStatus(configured=True) if jobs else None
+    delete = tuple(_reference(job) for job in jobs if not is_leaving(job))
+    return RehearsalPlan(
+        delete=delete,
+        why=tuple(f"delete Job {ref.name}: restoreRehearsal is not in the spec any more" for ref in delete),
+        backup=None if backup is None else backup.model_copy(update={"rehearsal": left}),
     )
 
 

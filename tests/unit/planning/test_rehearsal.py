@@ -419,6 +419,36 @@ def test_with_the_backups_go_their_rehearsals() -> None:
     assert story.events[-1][1] == "RehearsalRefused"
 
 
+def test_out_of_the_spec_it_is_out_of_the_status() -> None:
+    story = _begun()
+    story.end(RehearsalReport(step="query", error="no"))
+    story.steps()
+    said = story.said()
+    assert said is not None and said[0] == "False"
+    story.world.edit(backup=BACKUP)
+    story.steps(3)
+    assert story.said() is None and story.status == {} and not story.jobs
+
+
+@pytest.mark.parametrize("rehearsal", [WEEKLY, {}])
+def test_one_under_way_is_called_off_with_it(rehearsal: Object) -> None:
+    story = Story(rehearsal)
+    story.steps(2)
+    story.annotations[names.ANNOTATION_REHEARSAL] = "now"
+    story.begun()
+    story.world.edit(backup=BACKUP)
+    story.steps(4)
+    assert story.said() is None and story.status == {} and not story.jobs
+    # One that is asked for without it is told of, as ever.
+    story.annotations[names.ANNOTATION_REHEARSAL] = "now"
+    story.world.now += timedelta(seconds=5)
+    story.begun()
+    story.end(GOOD, passed=True)
+    story.steps(3)
+    said = story.said()
+    assert said is not None and said[0] == "True"
+
+
 def test_a_cluster_that_goes_takes_its_job_along() -> None:
     story = _begun()
     story.world.resource["metadata"]["deletionTimestamp"] = _text(story.now)
