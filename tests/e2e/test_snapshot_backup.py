@@ -105,3 +105,17 @@ def test_what_is_retained_stays(namespace: str) -> None:
     path = kube.need(RESOURCE, "tuesday", namespace)["status"]["backup"]["path"]
     kube.delete(RESOURCE, "tuesday", namespace, "--timeout=60s")
     assert "snapshot.json" in _stored(namespace, path)
+
+
+def test_the_last_of_a_cluster_is_stored_before_its_volumes_go(namespace: str, measure: Measure) -> None:
+    cluster = AuroraCluster("demo", namespace)
+    uid = kube.need("auroracluster", "demo", namespace)["metadata"]["uid"]
+    cluster.sql(cluster.leadership().instance, "CREATE TABLE last_words AS SELECT 1 AS id", database="app")
+    cluster.change({"skipFinalSnapshot": False, "finalSnapshotMethod": "Backup"})
+    started = time.monotonic()
+    cluster.delete()
+    measure("deletion with a final snapshot by backup, seconds", time.monotonic() - started)
+    status = _ready(f"demo-final-{uid[:8]}", namespace)["status"]
+    assert status["backup"]["label"] and status["backup"]["path"].startswith(f"/aurora/{namespace}/snapshots/")
+    claims = kube.items("persistentvolumeclaims", namespace, "aurorapg.io/cluster=demo")
+    assert claims == []

@@ -243,6 +243,11 @@ class AuroraClusterSpec(RuledModel):
         description="When the cluster is deleted, and its volumes with it by storage.volumeRetention.whenDeleted, "
         "an AuroraSnapshot is made first, and deletion waits for it. true: delete without one.",
     )
+    final_snapshot_method: Literal["VolumeSnapshot", "Backup"] | None = Field(
+        default=None,
+        description="How that AuroraSnapshot is made: by the storage driver, or as a backup in backup.destination. "
+        "Default: VolumeSnapshot where the driver has a VolumeSnapshotClass, else Backup where there is spec.backup.",
+    )
     backup: Backup | None = Field(default=None, description="Continuous backup. Without it there is none.")
     backup_retention_period: RetentionPeriod = Field(
         default=7, description="How many days back a restore can go, 1 to 35. With backup."
@@ -258,6 +263,11 @@ class AuroraClusterSpec(RuledModel):
     scheduling: Scheduling = Field(default=Scheduling(), description="Which nodes the pods may run on.")
 
     RULES: ClassVar = (
+        Rule(
+            cel="!has(self.finalSnapshotMethod) || self.finalSnapshotMethod != 'Backup' || has(self.backup)",
+            message="finalSnapshotMethod: Backup needs backup, in whose destination the snapshot is kept.",
+            check=lambda s: s.final_snapshot_method != "Backup" or s.backup is not None,
+        ),
         exclusive,
         *serverless_v1_rules(),
         Rule(

@@ -2,7 +2,8 @@
 with its owner.
 
 Where the volumes go too, a last AuroraSnapshot of the running cluster comes before everything, unless the spec says
-`skipFinalSnapshot`. Where none can be taken, the deletion waits, and says so.
+`skipFinalSnapshot`: by the storage driver where that can, else as a backup where the cluster has a destination for it,
+unless `finalSnapshotMethod` says which. Where none can be taken, the deletion waits, and says so.
 
 `deletionProtection` is the business of the admission policy in the chart. Where that is missing, the finalizer stands
 in: nothing is removed, and the cluster goes on, until protection is switched off.
@@ -19,6 +20,7 @@ from aurora_operator.api.snapshot import SNAPSHOT_KIND
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import ObjectRef, Raw, parse_time
 from aurora_operator.planning.objects.common import is_leaving
+from aurora_operator.planning.seeds import Means, means_for
 
 FINALIZER: Final = f"{names.GROUP}/cleanup"
 PATIENCE: Final = timedelta(minutes=2)
@@ -90,7 +92,7 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
             "apiVersion": names.API_VERSION,
             "kind": SNAPSHOT_KIND,
             "metadata": {"name": name, "namespace": facts.identity.namespace},
-            "spec": {"cluster": facts.name},
+            "spec": {"cluster": facts.name, "method": _method(facts)},
         }
         return Deletion((), None, f"The final snapshot {name} is being made.", (), (made,))
     status = there.get("status") or {}
@@ -100,9 +102,21 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
         (),
         None,
         f"Nothing is deleted before the final snapshot {name} is there. {status.get('message', '')} "
-        "To delete the data without one, set skipFinalSnapshot: true.",
+        "To delete the data without one, set skipFinalSnapshot: true. To have it made in another way, set "
+        "finalSnapshotMethod, and delete this AuroraSnapshot.",
         (),
     )
+
+
+def _method(facts: Facts) -> str:
+    """What the spec says, as it is written now, else what can be done here."""
+    spec = facts.observed.cluster.get("spec") or {}
+    if chosen := spec.get("finalSnapshotMethod"):
+        return str(chosen)
+    seen = facts.observed
+    found = (means_for(copy, seen.storage_classes, seen.snapshot_classes) for copy in facts.copies.values())
+    by_driver = any(isinstance(means, Means) for means in found)
+    return "Backup" if spec.get("backup") and not by_driver else "VolumeSnapshot"
 
 
 def _deletes_volumes(facts: Facts) -> bool:

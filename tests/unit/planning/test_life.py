@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from tests.unit.planning.safety import disruptions
@@ -10,9 +11,11 @@ from tests.unit.planning.stories import calls, ready, reasons
 from tests.unit.planning.world import START, World, cluster, some_supplies
 
 from aurora_operator.planning.deletion import FINALIZER
-from aurora_operator.planning.model import Switchover
+from aurora_operator.planning.model import SnapshotClass, Switchover
 from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED
 from aurora_operator.planning.plan import plan
+
+BACKUP = {"destination": {"volume": {"claimName": "backups"}}}
 
 
 def test_creation() -> None:
@@ -210,7 +213,7 @@ def _deleted_with_its_volumes() -> World:
 def test_nothing_goes_before_the_final_snapshot_is_there() -> None:
     world = _deleted_with_its_volumes()
     ((name, snapshot),) = world.objects["AuroraSnapshot"].items()
-    assert name == "demo-final-uid-demo" and snapshot["spec"] == {"cluster": "demo"}
+    assert name == "demo-final-uid-demo" and snapshot["spec"] == {"cluster": "demo", "method": "VolumeSnapshot"}
     assert "ownerReferences" not in snapshot["metadata"]
     snapshot["status"] = {"phase": "Pending", "message": "No snapshot can be taken."}
     assert not world.step().delete
@@ -219,6 +222,42 @@ def test_nothing_goes_before_the_final_snapshot_is_there() -> None:
     snapshot["status"] = {"phase": "Ready"}
     world.until(lambda: world.gone)
     assert not world.objects["PersistentVolumeClaim"] and name in world.objects["AuroraSnapshot"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "more", "method"),
+    [
+        ("csi.test", {"backup": BACKUP}, "VolumeSnapshot"),
+        ("csi.test", {"backup": BACKUP, "finalSnapshotMethod": "Backup"}, "Backup"),
+        ("csi.other", {"backup": BACKUP}, "Backup"),
+        (None, {"backup": BACKUP}, "Backup"),
+        (None, {"backup": BACKUP, "finalSnapshotMethod": "VolumeSnapshot"}, "VolumeSnapshot"),
+        (None, {}, "VolumeSnapshot"),
+    ],
+)
+def test_the_final_snapshot_is_made_as_can_be_or_as_is_wished(
+    driver: str | None, more: dict[str, Any], method: str
+) -> None:
+    world = ready(storage={"volumeRetention": {"whenDeleted": "Delete"}}, **more)
+    world.snapshot_classes = () if driver is None else (SnapshotClass("snaps", driver),)
+    world.resource["metadata"]["deletionTimestamp"] = world.now.isoformat()
+    world.step()
+    (snapshot,) = world.objects["AuroraSnapshot"].values()
+    assert snapshot["spec"] == {"cluster": "demo", "method": method}
+    for _ in range(5):
+        assert not world.step().delete
+    assert "finalSnapshotMethod" in world.resource["status"]["message"]
+    snapshot["status"] = {"phase": "Ready"}
+    world.until(lambda: world.gone)
+
+
+def test_another_final_snapshot_is_made_in_place_of_one_that_was_deleted() -> None:
+    world = _deleted_with_its_volumes()
+    world.edit(backup=BACKUP, finalSnapshotMethod="Backup")
+    world.objects["AuroraSnapshot"].clear()
+    world.step()
+    (snapshot,) = world.objects["AuroraSnapshot"].values()
+    assert snapshot["spec"]["method"] == "Backup" and len(world.objects["PersistentVolumeClaim"]) == 3
 
 
 def test_a_final_snapshot_can_be_given_up() -> None:
