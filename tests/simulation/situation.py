@@ -8,10 +8,11 @@ from typing import TypeAlias
 from tests.simulation.checker import ViolationError
 
 from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.membership import record_allows
 from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Message, PreVote, PreVoteReply, Resigned
 from aurora_operator.consensus.state import State, Timing
 from aurora_operator.consensus.step import step
-from aurora_operator.consensus.types import Position, SyncRule
+from aurora_operator.consensus.types import NO_CONFIG, NO_KEY, Config, ConfigKey, Position, SyncRule
 
 COPIES = ("a/1", "b/1", "c/1")
 TIMING = Timing()
@@ -31,6 +32,8 @@ class Log:
     open: bool = False
     rule: SyncRule | None = None
     flushed: tuple[int, ...] = (0, 0, 0)
+    instance: bool = True
+    """Else a log copy."""
 
     def position(self) -> Position:
         """End of the log."""
@@ -51,6 +54,8 @@ class Budget:
     heals: int = 1
     leases: tuple[int, ...] = (0, 1, 1)
     requests: tuple[int, ...] = (0, 1, 1)
+    lost: int = 0
+    """Answers of the API server, which may have done what it was asked."""
 
 
 @dataclass(slots=True)
@@ -67,7 +72,12 @@ class Situation:
     safe: tuple[Entry, ...] = ()
     """What was acknowledged or shown: no later leader may lack it."""
     leaders: frozenset[int] = frozenset()
+    floor: ConfigKey = NO_KEY
+    """Leaders that work with an older membership may lack commits: they never open."""
     budget: Budget = field(default_factory=Budget)
+    record: Config = NO_CONFIG
+    """What the API server holds; it does not answer where it holds nothing."""
+    record_epoch: int = 0
 
     def copy(self) -> Situation:
         """To be changed."""
@@ -78,7 +88,7 @@ class Situation:
         return hash(
             (
                 *(tuple(map(_digest, self.states)), tuple(self.clocks), tuple(self.logs), self.messages, self.tasks),
-                *(self.cut, self.safe, self.leaders, self.budget),
+                *(self.cut, self.safe, self.leaders, self.floor, self.budget, self.record, self.record_epoch),
             )
         )
 
@@ -96,19 +106,24 @@ class Situation:
             case ev.Send(to, message):
                 self.send(copy, COPIES.index(to), message)
             case ev.Broadcast(message):
-                for other in range(len(COPIES)):
+                for other in range(len(self.states)):
                     if other != copy:
                         self.send(copy, other, message)
             case ev.StopReceiver() | ev.Follow() | ev.Fetch():
                 self.cancel(copy, ev.StopReceiver, ev.Follow, ev.Fetch)
                 self.tasks |= {(copy, effect)}
-            case ev.Promote() | ev.StopPostgres():
+            case ev.Promote() | ev.StopPostgres() | ev.SetSync():
+                self.tasks |= {(copy, effect)}
+            case ev.ReadRecord() if self.record != NO_CONFIG:
+                self.finish(copy, effect)  # at once: it is the writing that decides
+            case ev.WriteRecord() if self.record != NO_CONFIG:
                 self.tasks |= {(copy, effect)}
             case ev.Open(epoch):
                 if self.logs[copy].epoch == epoch and self.logs[copy].up:
                     first = next(i for i, entry in enumerate(self.logs[copy].entries) if entry[0] == epoch)
                     self.protect(copy, first + 1, "opens")
                     self.logs[copy] = replace(self.logs[copy], open=True)
+                    self.release(copy)
 
     def send(self, source: int, to: int, message: Message) -> None:
         """On its way, unless the link is cut; what promises nothing arrives at once."""
@@ -133,6 +148,8 @@ class Situation:
     def protect(self, copy: int, length: int, doing: str) -> None:
         """These entries are durable for somebody: they must go on from what is so already."""
         entries = self.logs[copy].entries
+        if length:
+            self.floor = max(self.floor, self.states[copy].durable.config.floor)
         if entries[: len(self.safe)] != self.safe:
             raise ViolationError(f"{COPIES[copy]} {doing} with {entries} without {self.safe}")
         if length > len(self.safe):
@@ -141,7 +158,7 @@ class Situation:
     def stop(self, copy: int) -> None:
         """PostgreSQL is down, and its connections with it."""
         self.tasks = frozenset(task for task in self.tasks if task[0] != copy)
-        self.logs[copy] = Log(self.logs[copy].entries, up=False)
+        self.logs[copy] = Log(self.logs[copy].entries, up=False, instance=self.logs[copy].instance)
         self.logs = [replace(log, upstream=None) if log.upstream == copy else log for log in self.logs]
 
     def acknowledge(self, copy: int) -> None:
@@ -150,16 +167,26 @@ class Situation:
         assert source is not None
         log = self.logs[source]
         flushed = list(log.flushed)
-        flushed[copy] = len(self.logs[copy].entries)
-        self.logs[source] = log = replace(log, flushed=tuple(flushed))
-        if log.epoch is None or log.rule is None:
-            return
-        if log.open:
-            lengths = sorted((flushed[COPIES.index(name)] for name in log.rule.names), reverse=True)
-            limit = lengths[log.rule.need - 1] if log.rule.need else len(log.entries)
-            if limit > len(self.safe) or self.safe[:limit] != log.entries[: len(self.safe)][:limit]:
-                self.protect(source, limit, "acknowledges")
+        flushed[copy] = self.logs[copy].common(log)
+        self.logs[source] = replace(log, flushed=tuple(flushed))
+        self.release(source)
         self.look(source)
+
+    def write(self, copy: int) -> None:
+        """A client commits, and waits."""
+        log = self.logs[copy]
+        self.logs[copy] = replace(log, entries=(*log.entries, (log.epoch or 0, len(log.entries))))
+        self.release(copy)
+
+    def release(self, copy: int) -> None:
+        """Tell clients of the commits that satisfy the rule."""
+        log = self.logs[copy]
+        if log.epoch is None or log.rule is None or not log.open:
+            return
+        lengths = sorted((log.flushed[COPIES.index(name)] for name in log.rule.names), reverse=True)
+        limit = lengths[log.rule.need - 1] if log.rule.need else len(log.entries)
+        if limit > len(self.safe) or self.safe[:limit] != log.entries[: len(self.safe)][:limit]:
+            self.protect(copy, limit, "acknowledges")
 
     def look(self, copy: int) -> None:
         """The leader's agent reads pg_stat_replication."""
@@ -178,19 +205,25 @@ class Situation:
                 self.happen(copy, ev.ReceiverStopped(epoch, log.position()))
             case ev.Follow(leader):
                 source = COPIES.index(leader)
-                kept = log.entries[: log.common(self.logs[source])]
+                # A log copy keeps a history's files until another has something new for it.
+                kept = log.entries[: log.common(self.logs[source])] if log.instance else log.entries
                 self.logs[copy] = replace(log, entries=kept, upstream=source)
             case ev.Fetch(epoch, name, target):
-                other = self.logs[COPIES.index(name)].entries[: target.lsn]
-                self.logs[copy] = replace(log, entries=other, upstream=None)
+                other = self.logs[COPIES.index(name)]
+                if not other.instance and log.common(other) < len(log.entries):
+                    self.happen(copy, ev.Fetched(epoch, None))
+                    return
+                self.logs[copy] = replace(log, entries=other.entries[: target.lsn], upstream=None)
                 self.happen(copy, ev.Fetched(epoch, self.logs[copy].position()))
             case ev.Promote(epoch, rule):
+                if not log.instance:
+                    raise ViolationError(f"{COPIES[copy]}, a log copy, is promoted")
                 if epoch in self.leaders:
                     raise ViolationError(f"two leaders of epoch {epoch}")
                 self.leaders |= {epoch}
                 entries = (*log.entries, (epoch, 0))
                 self.logs[copy] = Log(entries, epoch=epoch, rule=rule)
-                if epoch == max(self.leaders):
+                if epoch == max(self.leaders) and self.states[copy].durable.config.key >= self.floor:
                     self.protect(copy, 0, f"is promoted to {epoch}")
                 self.happen(copy, ev.Promoted(epoch, len(entries)))
                 self.look(copy)
@@ -198,10 +231,34 @@ class Situation:
                 self.stop(copy)
                 self.happen(copy, ev.PostgresDown())
                 self.restart(copy)
+            case ev.SetSync(key, rule):
+                if log.epoch is not None:
+                    self.logs[copy] = replace(log, rule=rule)
+                    self.release(copy)
+                    self.happen(copy, ev.SyncInForce(key, len(log.entries)))
+            case ev.WriteRecord():
+                done = self.write_record(task)
+                self.happen(copy, ev.RecordWritten(task.after.key, done, None if done else self.record))
+            case ev.ReadRecord(asked):
+                self.happen(copy, ev.RecordSeen(asked, self.record_epoch, self.record))
+
+    def write_record(self, wish: ev.WriteRecord) -> bool:
+        """Compare and swap."""
+        if not record_allows(wish, self.record_epoch, self.record.key):
+            return False
+        self.record, self.record_epoch = wish.after, wish.epoch
+        return True
+
+    def lose_answer(self, copy: int, wish: ev.WriteRecord, *, done: bool) -> None:
+        """The API server does not say whether it did it."""
+        self.tasks -= {(copy, wish)}
+        if done:
+            self.write_record(wish)
+        self.happen(copy, ev.RecordWritten(wish.after.key, False))
 
     def restart(self, copy: int) -> None:
         """PostgreSQL comes up as a standby."""
-        self.logs[copy] = Log(self.logs[copy].entries)
+        self.logs[copy] = Log(self.logs[copy].entries, instance=self.logs[copy].instance)
         self.happen(copy, ev.PostgresUp(self.logs[copy].position()))
 
 
@@ -214,7 +271,7 @@ def _digest(state: State) -> int:
         (
             *(state.durable, state.quiet_until, state.role, state.position, state.leader, state.following),
             *(state.promising, state.preferred, state.next_try, state.attempt, state.abstain_until),
-            *(state.short_since, state.record_seen),
+            *(state.short_since, state.record_seen, state.record_asked),
             election
             and (
                 *(election.attempt, election.started, election.epoch, election.target, election.beat),
@@ -222,7 +279,8 @@ def _digest(state: State) -> int:
             ),
             led
             and (
-                *(led.epoch, led.since, led.lsn, led.beat, led.preferred),
+                *(led.epoch, led.since, led.lsn, led.beat, led.preferred, led.proposal, led.recorded, led.version),
+                *(led.synced, led.sync_lsn, led.sync_asked, led.sync_asked_at),
                 *(frozenset(led.peers.items()), frozenset(led.flushed.items())),
             ),
         )

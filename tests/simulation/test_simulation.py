@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.simulation.__main__ import command, outcomes
 from tests.simulation.checker import ViolationError
-from tests.simulation.exhaustive import search
+from tests.simulation.exhaustive import BUDGETS, SCENES, search
 from tests.simulation.mutations import MUTATIONS, Mutation, mutated
 from tests.simulation.schedule import PROFILES, run
 from tests.simulation.situation import Budget
@@ -57,6 +57,34 @@ def test_every_interleaving_of_a_small_cluster() -> None:
     assert complete
     assert situations > 50_000
     assert depth > 20
+
+
+def test_every_interleaving_with_a_log_copy() -> None:
+    situations, depth, complete = search(Budget(writes=1, crashes=0), 100_000, SCENES["log-copy"])
+    assert complete
+    assert situations > 20_000
+    assert depth > 20
+
+
+def test_every_interleaving_of_two_halves() -> None:
+    """Either may give the other up and go on alone, as the record decides: half a minute."""
+    situations, depth, complete = search(BUDGETS["shrink"], 300_000, SCENES["shrink"])
+    assert complete
+    assert situations > 100_000
+    assert depth > 20
+
+
+def test_the_search_of_two_halves_notices() -> None:
+    mutation = next(m for m in MUTATIONS if m.name == "let both halves shrink")
+    with mutated(mutation), pytest.raises(ViolationError, match=r"opens with .* without"):
+        search(BUDGETS["shrink"], 300_000, SCENES["shrink"])
+
+
+@pytest.mark.parametrize("name", ["promise before the receiver is gone", "promote before catch-up"])
+def test_the_search_with_a_log_copy_notices(name: str) -> None:
+    mutation = next(m for m in MUTATIONS if m.name == name)
+    with mutated(mutation), pytest.raises(ViolationError, match="without"):
+        search(Budget(writes=1, crashes=0), 100_000, SCENES["log-copy"])
 
 
 @pytest.mark.parametrize(
