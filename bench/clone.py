@@ -28,6 +28,7 @@ from bench import machine
 NAMESPACE = "bench-clone"
 TYPES = ("copy-on-write", "full-copy")
 CHUNK_MIB = 256
+_LAG = "SELECT max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn))::bigint FROM pg_stat_replication"
 _GIVEN_UP = 1800.0  # seconds
 _WARM_SECONDS = 3.0
 
@@ -85,6 +86,8 @@ def _fill(source: AuroraCluster, mib: int) -> None:
         rows = min(missing, CHUNK_MIB << 20) // 1048  # what one takes with its header
         insert = f"INSERT INTO filler SELECT g, repeat(md5(g::text), 31) FROM generate_series(1, {rows}) g"
         source.sql(writer, insert, database="app", timeout=600)
+        # Else the writer's volume fills with the WAL that the reader has not come to.
+        kube.until("the reader has caught up", lambda: int(source.sql(writer, _LAG)) < CHUNK_MIB << 20, timeout=600)
     source.sql(writer, "CHECKPOINT", timeout=600)
     source.wait_ready(120)
 
