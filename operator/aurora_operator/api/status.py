@@ -155,6 +155,7 @@ class KeptBackup(WireModel):
     finished_at: str = Field(description="When it was complete: a restore can go to any time from then on.")
     size_bytes: int = Field(description="Size of the database in it.")
     stored_bytes: int = Field(description="What it takes in the destination.")
+    damaged: bool = Field(default=False, description="Pages with wrong checksums were found in it.")
 
 
 class RehearsalResult(WireModel):

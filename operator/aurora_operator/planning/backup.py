@@ -247,6 +247,7 @@ def _status(
                 finished_at=b.finished_at,
                 size_bytes=b.size_bytes,
                 stored_bytes=b.stored_bytes,
+                damaged=b.damaged,
             )
             for b in report.backups
         )

@@ -19,7 +19,8 @@ SAME_WAKING: Final = timedelta(minutes=1)
 
 def wakes(spec: AuroraClusterSpec, before: BackupStatus | None, now: datetime) -> Kind | None:
     """The backup for which a paused cluster is to be woken now. Of its backups it knows what its status tells. It
-    writes nothing, so those that are taken more often than daily wait for the window, too."""
+    writes nothing, so those that are taken more often than daily wait for the window, too; only one without a sound
+    full backup is woken at any hour."""
     if spec.backup is None or before is None:
         return None
     if before.woken_at is not None and SAME_WAKING <= now - parse_time(before.woken_at) < WAKE_AGAIN:
@@ -32,11 +33,13 @@ def wakes(spec: AuroraClusterSpec, before: BackupStatus | None, now: datetime) -
             finished_at=b.finished_at,
             size_bytes=b.size_bytes,
             stored_bytes=b.stored_bytes,
+            damaged=b.damaged,
         )
         for b in before.backups
     )
     kind = due(spec, known, now)
-    return kind if in_window(spec.preferred_backup_window, now) or not known else None
+    nothing_to_restore = not any(b.kind == "full" and not b.damaged for b in known)
+    return kind if in_window(spec.preferred_backup_window, now) or nothing_to_restore else None
 
 
 def woken(before: BackupStatus | None, now: datetime) -> BackupStatus | None:

@@ -21,7 +21,7 @@ from psycopg import AsyncConnection
 from tests.integration.backup.database import Database
 from tests.integration.certificates import HOST
 from tests.integration.copies import Copy, _give
-from tests.integration.objects import BUCKET, PASSPHRASE
+from tests.integration.stores.store import BUCKET, PASSPHRASE, write
 
 from aurora_operator.agent import transfer as process
 from aurora_operator.agent.transfer import Transfer
@@ -237,7 +237,7 @@ async def test_what_is_damaged_or_missing_is_not_imported(database: Database, fi
 async def test_another_passphrase_is_told_as_such(database: Database, filled: Copy) -> None:
     await export(database, filled)
     repository = database.repository(filled.layout)
-    database.store.mount(repository.access.mount, passphrase="not this one")
+    write(repository.access.mount, {"encryption/passphrase": "not this one"})
     _give(filled.tools, repository.access.mount)
     with pytest.raises(RepositoryError, match="cannot be decrypted with this passphrase") as wrong:
         await transfer(filled, "again").import_from(repository, "monday", scratch(filled, "in"))

@@ -55,6 +55,14 @@ def test_what_wakes(schedule: dict[str, int], kept: list[tuple[str, timedelta]],
     assert wakes(spec(**schedule), status(*kept, now=now), now) == kind
 
 
+@pytest.mark.parametrize("hour", [2, 12])
+def test_a_damaged_backup_is_none(hour: int) -> None:
+    now = NIGHT.replace(hour=hour)
+    there = status(("full", 1 * DAY), now=now)
+    damaged = there.backups[0].model_copy(update={"damaged": True})
+    assert wakes(spec(), there.model_copy(update={"backups": (damaged,)}), now) == "full"
+
+
 @given(st.timedeltas(min_value=timedelta(), max_value=DAY))
 def test_it_is_woken_once_an_hour_at_most(ago: timedelta) -> None:
     """Within a minute it is the same waking, which may not have been carried out."""
