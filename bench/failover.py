@@ -75,6 +75,7 @@ def main() -> int:
     """Measure, and print the figures. 1 when a row of ours was lost or our cluster did not recover."""
     parser = argparse.ArgumentParser(prog="python -m bench.failover", description="How long clients cannot write.")
     parser.add_argument("--runs", type=int, default=5, help="times that each fault is injected (5)")
+    parser.add_argument("--peer-runs", type=int, help="the same for Patroni, which takes longer (as many)")
     parser.add_argument("--faults", default=",".join(FAULTS), help=f"which ones, of {','.join(FAULTS)} (all)")
     parser.add_argument(
         "--systems", default=",".join(systems.LABELS), help=f"which ones, of {','.join(systems.LABELS)} (all)"
@@ -82,6 +83,7 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=3, help="copies of our cluster's data (3)")
     parser.add_argument("--keep", action="store_true", help="leave the clusters when done")
     arguments = parser.parse_args()
+    peer_runs = arguments.peer_runs or arguments.runs
     named, labels = arguments.faults.split(","), arguments.systems.split(",")
     if unknown := (set(named) - set(FAULTS)) | (set(labels) - set(systems.LABELS)):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
@@ -94,10 +96,12 @@ def main() -> int:
         "cluster": {"instances": 3, "copies": arguments.copies, "zones": 3},
         "clients": {"held": HELD, "fresh": FRESH},
         "runs": arguments.runs,
+        "peer_runs": peer_runs,
         "faults": {},
     }
-    seconds = sum(_SECONDS[label] for label in labels) * len(named) * arguments.runs + 120
-    say(f"{len(named)} faults, {arguments.runs} runs, {len(labels)} systems: about {seconds / 60:.0f} minutes")
+    runs = {label: arguments.runs if label == "aurora" else peer_runs for label in labels}
+    seconds = sum(_SECONDS[label] * runs[label] for label in labels) * len(named) + 120
+    say(f"{len(named)} faults, {len(labels)} systems: about {seconds / 60:.0f} minutes")
     try:
         kube.delete_namespace(NAMESPACE)
         kube.make_namespace(NAMESPACE)
@@ -108,8 +112,8 @@ def main() -> int:
             with step(f"a cluster for {system.label}"):
                 system.create()
             for number, name in enumerate(named, 1):
-                with step(f"{system.label}, {number} of {len(named)}: {name}, {arguments.runs} times"):
-                    measured = _measure_or_say(system, name, arguments.runs)
+                with step(f"{system.label}, {number} of {len(named)}: {name}, {runs[system.label]} times"):
+                    measured = _measure_or_say(system, name, runs[system.label])
                     result["faults"].setdefault(name, {})[system.label] = measured
             if system.label == "aurora" and system.label != labels[-1]:
                 kube.delete("auroracluster", system.database.name, NAMESPACE)
