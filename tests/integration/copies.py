@@ -144,7 +144,7 @@ class Cluster:
         for path in (volume, run, tls):
             make_directory(path)
         self.authority.fill(tls)
-        _give(self.tools, tls)
+        give(self.tools, tls)
         layout = Layout(data=volume, run=run, tls=tls)
         copy = Copy(self.tools, layout, f"demo-{number}/0000000{number}", f"{self.network}.{number}", self.major)
         self.copies.append(copy)
@@ -167,7 +167,7 @@ class Cluster:
                 await copy.close()
 
 
-def _give(tools: Tools, path: Path) -> None:
+def give(tools: Tools, path: Path) -> None:
     if tools.user is not None:
         for item in (path, *path.rglob("*")):
             shutil.chown(item, tools.user, tools.user)

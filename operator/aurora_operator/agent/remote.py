@@ -24,20 +24,22 @@ async def resolve(host: str) -> str:
 
 
 async def leader_history(layout: Layout, source: Source, epoch: int) -> History:
-    """The history of timeline `epoch` from its leader. Raises Unavailable when that is not there or no writer."""
+    """The history of timeline `epoch` from its leader. Raises Unavailable when that is not there or no writer.
+
+    By a connection for replication, for which there is room when clients have taken all others: they must keep no copy
+    from following. Such a connection takes simple queries alone.
+    """
     import psycopg
 
-    path = f"pg_wal/{history_name(epoch)}"
+    text = f"convert_from(pg_read_binary_file('pg_wal/{history_name(epoch)}'), 'UTF8')"
     try:
         async with (
             asyncio.timeout(ASK_SECONDS),
             await psycopg.AsyncConnection.connect(
-                conninfo(source, layout, "aurora-agent", dbname="postgres"), autocommit=True
+                conninfo(source, layout, "aurora-agent", dbname="postgres", replication="database"), autocommit=True
             ) as connection,
         ):
-            cursor = await connection.execute(
-                "SELECT pg_is_in_recovery(), convert_from(pg_read_binary_file(%s), 'UTF8')", [path]
-            )
+            cursor = await connection.execute(f"SELECT pg_is_in_recovery(), {text}".encode())
             row = await cursor.fetchone()
     except (psycopg.Error, TimeoutError) as error:
         why = (str(error).strip().splitlines() or ["no answer in time"])[0]

@@ -20,7 +20,7 @@ import pytest
 from psycopg import AsyncConnection
 from tests.integration.backup.database import Database
 from tests.integration.certificates import HOST
-from tests.integration.copies import Copy, _give
+from tests.integration.copies import Copy, give
 from tests.integration.stores.store import BUCKET, PASSPHRASE, write
 
 from aurora_operator.agent import transfer as process
@@ -77,7 +77,7 @@ def transfer(copy: Copy, database: str = "app", said: list[str] | None = None) -
 def scratch(copy: Copy, name: str) -> Path:
     folder = copy.layout.run.parent / f"scratch-{name}"
     folder.mkdir()
-    _give(copy.tools, folder)
+    give(copy.tools, folder)
     return folder
 
 
@@ -153,7 +153,7 @@ async def test_one_that_is_called_off_leaves_nothing(
     for name, text in (("username", "app"), ("password", "secret")):
         (secret / name).write_text(text)
     shutil.copy(filled.layout.tls / "ca.crt", secret)
-    _give(filled.tools, secret)
+    give(filled.tools, secret)
     stored: list[str] = []
 
     def say(text: str) -> None:
@@ -238,7 +238,7 @@ async def test_another_passphrase_is_told_as_such(database: Database, filled: Co
     await export(database, filled)
     repository = database.repository(filled.layout)
     write(repository.access.mount, {"encryption/passphrase": "not this one"})
-    _give(filled.tools, repository.access.mount)
+    give(filled.tools, repository.access.mount)
     with pytest.raises(RepositoryError, match="cannot be decrypted with this passphrase") as wrong:
         await transfer(filled, "again").import_from(repository, "monday", scratch(filled, "in"))
     assert wrong.value.cause == "passphrase"
@@ -258,7 +258,7 @@ async def test_without_encryption(database: Database, filled: Copy, kind: str) -
     if kind == "volume":
         volume = repository.access.mount / "volume"
         volume.mkdir()
-        _give(filled.tools, volume)
+        give(filled.tools, volume)
         destination = Destination(volume=VolumeDestination(claim_name="backups"), path="/aurora/test")
         described = described.model_copy(update={"destination": destination})
     plain = replace(repository, access=replace(repository.access, repository=described))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+import psycopg
+import pytest
 from tests.integration.copies import Cluster, Copy
 
+from aurora_operator.agent.remote import leader_history
 from aurora_operator.postgres import roles, sql, wal
 from aurora_operator.postgres.conf import Runtime, follower_name
 from aurora_operator.postgres.timeline import History
@@ -68,6 +72,18 @@ async def test_postgresql_takes_a_diverged_standby_for_an_acknowledgement(cluste
 async def test_a_copy_with_a_tail_of_its_own_does_not_fit(cluster: Cluster) -> None:
     _, copy, history, _ = await _diverged(cluster)
     assert not await copy.standby.fits(history)
+
+
+async def test_a_copy_can_compare_when_clients_have_taken_all_connections(cluster: Cluster) -> None:
+    leader, copy, history, _ = await _diverged(cluster)
+    socket = str(leader.layout.run)
+    async with contextlib.AsyncExitStack() as clients:
+        with pytest.raises(psycopg.OperationalError, match="too many clients"):
+            while True:
+                await clients.enter_async_context(
+                    await psycopg.AsyncConnection.connect(host=socket, user="postgres", dbname="postgres")
+                )
+        assert await leader_history(copy.layout, leader.source, 34) == history
 
 
 async def test_who_follows_another_epoch_acknowledges_nothing(cluster: Cluster) -> None:
