@@ -125,11 +125,11 @@ def test_it_pauses_and_a_connection_wakes_it(cluster: AuroraCluster, impatient: 
     client = Client(cluster)
     client.start()
     target, volumes = client.conninfo("demo", connect_timeout="60"), claims(cluster)
-    client.psql(target, "CREATE TABLE told AS SELECT generate_series(1, 1000) AS number")
+    client.psql(target, "CREATE TABLE numbers AS SELECT generate_series(1, 1000) AS number")
     cluster.change({"scalingConfiguration": {"minCapacity": 2, "maxCapacity": 2, **SCALING, "autoPause": True}})
     wait_paused(cluster)
     begun = time.monotonic()
-    assert client.psql(target, "SELECT count(*) FROM told") == "1000"
+    assert client.psql(target, "SELECT count(*) FROM numbers") == "1000"
     measure("serverless v1: seconds from connection to answer at zero, kubectl exec included", time.monotonic() - begun)
     assert limit(cluster) == 2 * ACU_BYTES, "the capacity that it had"
     cluster.change({"scalingConfiguration": {"minCapacity": 2, "maxCapacity": 2, **SCALING}})
