@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from tests.integration.copies import SIZES, Cluster, Copy, _give
+from tests.integration.copies import SIZES, Cluster, Copy, give
 from tests.integration.objects import ObjectStore
 from tests.integration.stores.store import BUCKET, Store
 
@@ -44,7 +44,7 @@ class DatabaseAt(Generic[Place]):
     def repository(self, layout: Layout, *, secret_key: str | None = None, bucket: str = BUCKET) -> PgBackRest:
         mount = layout.run.parent / f"secrets-{layout.run.name}"
         self.store.mount(mount, secret_key=secret_key)
-        _give(self.cluster.tools, mount)
+        give(self.cluster.tools, mount)
         repository = Repository(
             destination=self.store.destination(bucket=bucket), stanza=self.stanza, encryption=ENCRYPTION
         )

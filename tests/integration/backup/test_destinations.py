@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.integration.backup.database import DatabaseAt, archived, beside, fill_segment, ids, insert, now
 from tests.integration.certificates import Authority
-from tests.integration.copies import Cluster, Measured, _give
+from tests.integration.copies import Cluster, Measured, give
 from tests.integration.stores.azure import AzureStore
 from tests.integration.stores.gcs import GcsStore
 from tests.integration.stores.store import Store, serving
@@ -27,7 +27,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, root: Path, authority:
         return SERVERS[request.param](tmp_path / "store", authority)
     volume = Volume(root / "volume")
     volume.root.mkdir()
-    _give(cluster.tools, volume.root)
+    give(cluster.tools, volume.root)
     return volume
 
 
