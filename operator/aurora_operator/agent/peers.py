@@ -134,8 +134,7 @@ class Peers:
                 if time.monotonic() < doubted_until:
                     # Its port was open when its connection had ended. So is, for a moment, that of a process that
                     # is being killed; one that lives completes the handshake.
-                    if not await self._judge(link, doubted_until, first=False):
-                        doubted_until = 0.0
+                    doubted_until = await self._judge(link, doubted_until, first=False)
                     await asyncio.sleep(JUDGE_POLL_SECONDS)
                     continue
                 await asyncio.sleep(delay)
@@ -154,9 +153,7 @@ class Peers:
             finally:
                 link.connected = False
                 writer.close()
-            doubted_until = time.monotonic() + JUDGE_SECONDS
-            if not await self._judge(link, doubted_until):
-                doubted_until = 0.0
+            doubted_until = await self._judge(link, time.monotonic() + JUDGE_SECONDS)
 
     async def _connect(self, link: _Link) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         for target in dict.fromkeys([link.address, link.host]):
@@ -199,27 +196,28 @@ class Peers:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await closed
 
-    async def _judge(self, link: _Link, deadline: float, *, first: bool = True) -> bool:
+    async def _judge(self, link: _Link, deadline: float, *, first: bool = True) -> float:
         """The peer closed its end. Dead, if neither of its ports takes a connection any more.
 
-        Looks until both refuse, or the agent's port is open: returns True then, for only a handshake tells whether
-        anybody is behind it. Silence counts at the first look only: later it may be the network's.
+        Looks until both refuse, or the agent's port is open: only a handshake tells whether anybody is behind that, and
+        without one the peer is to be judged again until the deadline, which is returned; 0 where all is said. Silence
+        counts at the first look only: later it may be the network's.
         """
         if link.address is None or link.copy is None:
-            return False
+            return 0.0
         address, copy = link.address, link.copy
         while time.monotonic() < deadline:
             agent, postgres = await asyncio.gather(_port(address, PEER_PORT), _port(address, POSTGRES_PORT))
             if agent == "open":
-                return True
+                return deadline
             gone = {"refused", "silent"} if first else {"refused"}
             if agent in gone and postgres in gone:
                 log.warning("peer %s is dead: it closed its connection, and neither of its ports answers", link.name)
                 self._on_dead(copy)
-                return False
+                return 0.0
             first = False
             await asyncio.sleep(JUDGE_POLL_SECONDS)
-        return False
+        return 0.0
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._receive(reader, writer))
