@@ -19,7 +19,7 @@ from aurora_operator.postgres.basebackup import drop_replaced
 from aurora_operator.postgres.conf import Runtime, Source, slot_name
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.staging import NotThere
-from aurora_operator.postgres.timeline import History, how_to_follow
+from aurora_operator.postgres.timeline import how_to_follow
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Patience:
 
     def __init__(self, now: float) -> None:
         """Begin to wait now."""
-        self._since, self._bears = now, JUDGE_AFTER_SECONDS
+        self.arrived(now)
 
     def arrived(self, now: float) -> None:
         """It streams in the leader's epoch."""
@@ -95,11 +95,14 @@ class Replication:
                 source = self._source(leader)
                 if source != pointed and source is not None:
                     history = await leader_history(copy.layout, source, epoch)
-                    if not await copy.standby.fits(history):
+                    here = await copy.standby.fits(history)
+                    if here is None:
                         copy.say("Following", f"has WAL that {name_of(leader)} never had")
                         self._repair("rewind")
                         return
-                    await self._adopt_placeholders(history)
+                    if epoch - here.timeline > FETCHED_AT_ONCE:
+                        # Spare PostgreSQL the fetching of what only fills numbers.
+                        await asyncio.to_thread(wal.adopt_placeholders, copy.layout.pgdata, here.timeline, history)
                     await copy.standby.apply(Runtime(source, slot_name(copy.id), epoch))
                     pointed = source
                 streaming = await self._look(source)
@@ -127,14 +130,6 @@ class Replication:
     def _is_in(self, epoch: int) -> bool:
         reached = self._copy.driver.state.position
         return reached is not None and reached.epoch >= epoch
-
-    async def _adopt_placeholders(self, history: History) -> None:
-        """Spare PostgreSQL the fetching of what only fills numbers."""
-        pgdata = self._copy.layout.pgdata
-        now = await sql.status(self._copy.session)
-        timeline = await asyncio.to_thread(wal.local_timeline, pgdata, now.lsn)
-        if history.timeline - timeline > FETCHED_AT_ONCE:
-            await asyncio.to_thread(wal.adopt_placeholders, pgdata, timeline, history)
 
     async def _keep_slots_ready(self) -> None:
         """Have a slot for each voter that would follow this copy, so that a failover need not make them.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
-from aurora_operator.postgres.timeline import History, adoptable, divergence, history_name, render_history
+from aurora_operator.postgres.timeline import History, adoptable, history_name, is_part, render_history
 
 
 class NotThere(Exception):
@@ -46,7 +46,7 @@ def pieces(offered: Collection[str], history: History, here: Position, target: P
 
 def check_history(history: History, timeline: int, replayed: int) -> None:
     """Whether a standby that has replayed so far can go on in this history. Raises NotThere."""
-    if timeline not in history.timelines or divergence(history, timeline, replayed) is not None:
+    if not is_part(history, timeline, replayed):
         raise NotThere(f"this copy's WAL, on timeline {timeline}, is not part of the history of {history.timeline}")
 
 

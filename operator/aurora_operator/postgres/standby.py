@@ -14,7 +14,7 @@ from aurora_operator.postgres.errors import DataError, ServerError, Unavailable
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.server import Server
 from aurora_operator.postgres.session import Session
-from aurora_operator.postgres.timeline import History, divergence
+from aurora_operator.postgres.timeline import History, is_part
 
 _POLL: Final = 0.01
 _RESCAN: Final = 0.1
@@ -57,10 +57,6 @@ class _Quiet:
         if status.replay_lsn != self._replayed or self._gone_since is None:
             self._replayed, self._still_since = status.replay_lsn, now
         return (0.0 if self._gone_since is None else now - self._gone_since), now - self._still_since
-
-
-def _is_part(history: History, timeline: int, lsn: int) -> bool:
-    return timeline in history.timelines and divergence(history, timeline, lsn) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +127,19 @@ class Standby:
                 raise Unavailable(f"not all WAL is replayed after {timeout:g} s")
             await asyncio.sleep(_POLL)
 
-    async def fits(self, history: History, timeout: float = 5) -> bool:  # noqa: ASYNC109
-        """Whether all that this standby has is part of a leader's history: nobody else may acknowledge to it.
+    async def fits(self, history: History, timeout: float = 5) -> LocalPosition | None:  # noqa: ASYNC109
+        """How far this standby is, if all of it is part of a leader's history: nobody else may acknowledge to it.
 
         Asked before it streams from there. Only where the WAL that it received goes beyond the leader's beginning,
         it stops receiving, and what it can replay decides: the rest may be a torn record. Raises Unavailable,
         ServerError.
         """
-        now = await sql.status(self.session)
-        if _is_part(history, wal.local_timeline(self.layout.pgdata, now.lsn), now.lsn):
-            return True
-        await self.stop_receiving(timeout)
-        return _is_part(history, *await self.wait_idle(timeout))
+        lsn = (await sql.status(self.session)).lsn
+        here = LocalPosition(await asyncio.to_thread(wal.local_timeline, self.layout.pgdata, lsn), lsn)
+        if not is_part(history, *here):
+            await self.stop_receiving(timeout)
+            here = await self.wait_idle(timeout)
+        return here if is_part(history, *here) else None
 
     async def receive_until(self, runtime: Runtime, lsn: int, timeout: float) -> None:  # noqa: ASYNC109
         """Receive from `runtime.source` until all before `lsn` is on this volume. Raises Unavailable.

@@ -130,6 +130,11 @@ def divergence(leader: History, timeline: int, lsn: int) -> int | None:
     return end if end is not None and lsn > end else None
 
 
+def is_part(history: History, timeline: int, lsn: int) -> bool:
+    """Whether all that a copy at (`timeline`, `lsn`) has is part of a history."""
+    return timeline in history.timelines and divergence(history, timeline, lsn) is None
+
+
 Follow = Literal["stream", "restart", "rewind"]
 
 
@@ -142,7 +147,7 @@ def how_to_follow(leader: History, timeline: int, lsn: int, local: Mapping[int, 
       fetches): it must be stopped, cleaned (`wal.clean_future_histories`) and started.
     - `rewind`: it has WAL that the leader's history has not.
     """
-    if timeline not in leader.timelines or divergence(leader, timeline, lsn) is not None:
+    if not is_part(leader, timeline, lsn):
         return "rewind"
     hidden = any(t > timeline and t in local and local[t] != leader.ancestor(t) for t in leader.timelines)
     return "restart" if hidden or adoptable(local.values(), timeline, lsn, leader.timelines) else "stream"
