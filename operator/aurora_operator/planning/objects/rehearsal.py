@@ -12,6 +12,7 @@ from aurora_operator.api.rehearsal import TASK_VARIABLE, RehearsalTask
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod
+from aurora_operator.planning.objects.volume import claim_spec
 
 COMPONENT: Final = "rehearsal"
 CONTAINER: Final = "rehearsal"
@@ -102,12 +103,9 @@ def _container(image: str, image_settings: Image, task: RehearsalTask, wanted: R
 
 
 def _volumes(identity: Identity, size: str, storage_class: str | None) -> list[dict[str, Any]]:
-    claim: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
-    if storage_class is not None:
-        claim["storageClassName"] = storage_class
     # Without the cluster's label: it is none of the cluster's volumes.
     labels = {"app.kubernetes.io/managed-by": "aurora-operator", "app.kubernetes.io/component": COMPONENT}
-    template = {"metadata": {"labels": labels}, "spec": claim}
+    template = {"metadata": {"labels": labels}, "spec": claim_spec(size, storage_class)}
     return [
         {"name": "data", "ephemeral": {"volumeClaimTemplate": template}},
         {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},

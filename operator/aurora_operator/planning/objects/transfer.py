@@ -10,6 +10,7 @@ from aurora_operator.api import names
 from aurora_operator.api.repository import Repository
 from aurora_operator.planning.objects.job import build_job
 from aurora_operator.planning.objects.repositories import BACKUP, Mount, mounts
+from aurora_operator.planning.objects.volume import claim_spec
 
 MOUNT = "/transfer"
 KEPT_SECONDS = 7 * 24 * 3600
@@ -107,7 +108,4 @@ def _volume(place: OnClaim | InDestination) -> dict[str, Any]:
     if isinstance(place, OnClaim):
         return {"persistentVolumeClaim": {"claimName": place.claim}}
     # A volume of its own: a node's disk is no place for a database.
-    claim: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": place.scratch}}}
-    if place.storage_class is not None:
-        claim["storageClassName"] = place.storage_class
-    return {"ephemeral": {"volumeClaimTemplate": {"spec": claim}}}
+    return {"ephemeral": {"volumeClaimTemplate": {"spec": claim_spec(place.scratch, place.storage_class)}}}

@@ -26,6 +26,14 @@ def claim_name(instance: str) -> str:
     return f"data-{instance}"
 
 
+def claim_spec(size: str, storage_class: str | None) -> dict[str, Any]:
+    """Of a claim for one node. `storage_class` None takes the default class."""
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
+    return spec
+
+
 def build_claim(
     identity: Identity,
     instance: str,
@@ -43,11 +51,9 @@ def build_claim(
     labels = {names.LABEL_INSTANCE: instance, names.LABEL_COMPONENT: component}
     if zone is not None:
         labels[names.LABEL_ZONE] = zone
-    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    spec = claim_spec(size, storage_class)
     if source is not None:
         spec["dataSource"] = dict(source)
-    if storage_class is not None:
-        spec["storageClassName"] = storage_class
     return identity.object(
         "PersistentVolumeClaim",
         claim_name(instance),
