@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from aurora_operator.api import names
 from aurora_operator.api.base import Model
-from aurora_operator.api.repository import Destination, Encryption, rules_of_encryption
+from aurora_operator.api.repository import Destination, Encryption, Repository, rules_of_encryption
 from aurora_operator.api.resources import Resources
 from aurora_operator.api.rules import Rule, RuledModel
 
@@ -172,3 +173,11 @@ class Backup(RuledModel):
     )
 
     RULES: ClassVar = (*rules_of_encryption(),)
+
+    def repository_of(self, cluster: str, namespace: str, uid: str) -> Repository:
+        """The repository of the cluster in whose spec this is."""
+        return Repository(
+            destination=self.destination.resolved(namespace),
+            stanza=names.stanza(cluster, uid),
+            encryption=self.encryption,
+        )

@@ -201,9 +201,7 @@ def repository_of(cluster: Any) -> Repository:
         backup = Backup.model_validate(spec["backup"])
     except ValidationError as error:
         fail(f"spec.backup of {metadata['name']} is not understood: {error}")
-    stanza = names.stanza(metadata["name"], metadata["uid"])
-    destination = backup.destination.resolved(metadata["namespace"])
-    return Repository(destination=destination, stanza=stanza, encryption=backup.encryption)
+    return backup.repository_of(metadata["name"], metadata["namespace"], metadata["uid"])
 
 
 def _host(verb: Verb, cluster: Any) -> str:

@@ -11,7 +11,6 @@ from aurora_operator.api import names, reasons
 from aurora_operator.api.agent import AgentStatus, BackupEntry, BackupReport, BackupRun
 from aurora_operator.api.backup import parse_window, window_minutes
 from aurora_operator.api.conditions import BACKUP_HEALTHY, ConditionStatus
-from aurora_operator.api.repository import Repository
 from aurora_operator.api.settings import BackupSettings
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus, KeptBackup
@@ -57,13 +56,8 @@ def backup_settings(spec: AuroraClusterSpec, facts: Facts) -> BackupSettings | N
     """What the agents are told."""
     if spec.backup is None:
         return None
-    repository = Repository(
-        destination=spec.backup.destination.resolved(facts.identity.namespace),
-        stanza=names.stanza(facts.name, facts.identity.uid),
-        encryption=spec.backup.encryption,
-    )
     return BackupSettings(
-        repository=repository,
+        repository=spec.backup.repository_of(facts.name, facts.identity.namespace, facts.identity.uid),
         retention_days=spec.backup_retention_period,
         recovery_point_seconds=spec.backup.recovery_point_seconds,
     )
@@ -240,16 +234,7 @@ def _status(
         running=under_way(facts),
         woken_at=before.woken_at if before is not None else None,
         backups=tuple(
-            KeptBackup(
-                label=b.label,
-                type=b.kind,
-                started_at=b.started_at,
-                finished_at=b.finished_at,
-                size_bytes=b.size_bytes,
-                stored_bytes=b.stored_bytes,
-                damaged=b.damaged,
-            )
-            for b in report.backups
+            KeptBackup.model_validate({**b.model_dump(exclude={"kind"}), "type": b.kind}) for b in report.backups
         )
         if report.known
         else (before.backups if before is not None else ()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aurora_operator.api import names
 from aurora_operator.api.origin import RestoreOrigin
 from aurora_operator.api.repository import Repository
 from aurora_operator.api.restore import RestoreFrom
@@ -53,8 +52,4 @@ def _repository(wanted: RestoreFrom, facts: Facts) -> Repository | str:
     spec = parse_spec(theirs, theirs.observed.cluster.get("spec") or {})
     if not isinstance(spec, AuroraClusterSpec) or spec.backup is None:
         return f"Waiting for backups of the cluster {wanted.cluster}, which has no spec.backup."
-    return Repository(
-        destination=spec.backup.destination.resolved(theirs.identity.namespace),
-        stanza=names.stanza(theirs.name, theirs.identity.uid),
-        encryption=spec.backup.encryption,
-    )
+    return spec.backup.repository_of(theirs.name, theirs.identity.namespace, theirs.identity.uid)

@@ -26,16 +26,7 @@ def wakes(spec: AuroraClusterSpec, before: BackupStatus | None, now: datetime) -
     if before.woken_at is not None and SAME_WAKING <= now - parse_time(before.woken_at) < WAKE_AGAIN:
         return None
     known = tuple(
-        BackupEntry(
-            label=b.label,
-            kind=b.type,
-            started_at=b.started_at,
-            finished_at=b.finished_at,
-            size_bytes=b.size_bytes,
-            stored_bytes=b.stored_bytes,
-            damaged=b.damaged,
-        )
-        for b in before.backups
+        BackupEntry.model_validate({**b.model_dump(exclude={"type"}), "kind": b.type}) for b in before.backups
     )
     kind = due(spec, known, now)
     nothing_to_restore = not any(b.kind == "full" and not b.damaged for b in known)
