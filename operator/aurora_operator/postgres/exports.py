@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
+from aurora_operator.api.base import to_second
 from aurora_operator.api.exports import NAME, NAME_RULE, ExportEntry
 from aurora_operator.postgres import exportfolder, repostream
 from aurora_operator.postgres.errors import DataError, PostgresError, RepositoryError
@@ -60,7 +61,7 @@ async def claimed(repository: PgBackRest, name: str) -> AsyncIterator[None]:
     folder, mark = _folder(name), f"{_BEGUN}{secrets.token_hex(4)}"
     _refuse(name, await repository.list(folder))
     try:
-        await repository.put(f"{folder}/{mark}", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n".encode())
+        await repository.put(f"{folder}/{mark}", f"{to_second(datetime.now(UTC))}\n".encode())
         there = await repository.list(folder)
         _refuse(name, [entry for entry in there if entry.name != mark])
         if not there:
