@@ -33,6 +33,17 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def met(certificates: Certificates) -> tuple[Peers, list[str], asyncio.Task[None]]:
+    """One that is connected to demo-2, which it plays itself; who it finds dead; and what serves both."""
+    dead: list[str] = []
+    here = make("demo-1", certificates, [], dead)
+    serving = asyncio.create_task(here.serve())
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    here._links["demo-2"].copy = "demo-2/00000001"
+    return here, dead, serving
+
+
 @pytest.fixture(autouse=True)
 def free_ports(unused_tcp_port_factory: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PEER_PORT", unused_tcp_port_factory())
@@ -79,12 +90,7 @@ async def test_a_peer_whose_ports_both_refuse_is_dead(certificates: Certificates
 
 
 async def test_a_peer_whose_postgresql_outlives_its_agent_by_a_moment_is_dead(certificates: Certificates) -> None:
-    dead: list[str] = []
-    here = make("demo-1", certificates, [], dead)
-    serving = asyncio.create_task(here.serve())
-    here.set_members({"demo-2": "localhost"})
-    await until(lambda: list(here.connected()) == ["demo-2"])
-    here._links["demo-2"].copy = "demo-2/00000001"
+    here, dead, serving = await met(certificates)
     postgres = await asyncio.start_server(
         lambda _reader, writer: writer.close(), "localhost", vars(module)["POSTGRES_PORT"]
     )
@@ -102,12 +108,7 @@ async def test_a_peer_whose_postgresql_outlives_its_agent_by_a_moment_is_dead(ce
 
 
 async def test_a_peer_whose_port_outlives_its_connections_by_a_moment_is_dead(certificates: Certificates) -> None:
-    dead: list[str] = []
-    here = make("demo-1", certificates, [], dead)
-    serving = asyncio.create_task(here.serve())
-    here.set_members({"demo-2": "localhost"})
-    await until(lambda: list(here.connected()) == ["demo-2"])
-    here._links["demo-2"].copy = "demo-2/00000001"
+    here, dead, serving = await met(certificates)
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     came: list[asyncio.StreamWriter] = []
@@ -127,12 +128,7 @@ async def test_a_peer_whose_port_outlives_its_connections_by_a_moment_is_dead(ce
 
 
 async def test_a_peer_that_only_closed_a_connection_is_not_dead(certificates: Certificates) -> None:
-    dead: list[str] = []
-    here = make("demo-1", certificates, [], dead)
-    serving = asyncio.create_task(here.serve())
-    here.set_members({"demo-2": "localhost"})
-    await until(lambda: list(here.connected()) == ["demo-2"])
-    here._links["demo-2"].copy = "demo-2/00000001"
+    here, dead, serving = await met(certificates)
     for task in list(here._incoming):
         task.cancel()
     await asyncio.gather(*list(here._incoming), return_exceptions=True)
