@@ -25,6 +25,8 @@ from aurora_operator.postgres.tools import Tools
 
 log = logging.getLogger(__name__)
 
+JOB_ROOT = Path("/tmp/aurora")  # noqa: S108  a volume of the pod's own, in memory
+
 
 def repository_of(
     tools: Tools, layout: Layout, repository: Repository, mount: str, *, cpu_millis: int, retention_days: int = 35
@@ -39,6 +41,13 @@ def repository_of(
         web_identity="AWS_WEB_IDENTITY_TOKEN_FILE" in os.environ,
     )
     return PgBackRest(tools, access)
+
+
+def repository_in_job(tools: Tools, variable: str, mount: str) -> PgBackRest:
+    """The same in a Job's pod, to which the repository comes as JSON in the environment. Raises ValueError."""
+    repository = Repository.model_validate_json(os.environ[variable])
+    layout = Layout(data=JOB_ROOT / "data", run=JOB_ROOT / "run", tls=JOB_ROOT / "tls")
+    return repository_of(tools, layout, repository, mount, cpu_millis=1000)
 
 
 async def restore(copy: Copy, configuration: Configuration, origin: RestoreOrigin) -> None:

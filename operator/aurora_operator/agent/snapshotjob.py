@@ -7,21 +7,16 @@ leaves as the container's message.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from pathlib import Path
 
-from aurora_operator.agent.restore import repository_of
+from aurora_operator.agent.restore import repository_in_job
 from aurora_operator.api import names
-from aurora_operator.api.repository import Repository
 from aurora_operator.postgres import repocopy
 from aurora_operator.postgres.errors import PostgresError
-from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.pgbackrest import PgBackRest
 from aurora_operator.postgres.tools import Tools
 
-ROOT = Path("/tmp/aurora")  # noqa: S108  a volume of the pod's own
 MESSAGE = Path("/dev/termination-log")
 QUIET_SECONDS = 2.0
 
@@ -38,16 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _repository(variable: str, mount: str) -> PgBackRest:
-    repository = Repository.model_validate_json(os.environ[variable])
-    layout = Layout(data=ROOT / "data", run=ROOT / "run", tls=ROOT / "tls")
-    return repository_of(Tools(), layout, repository, mount, cpu_millis=1000)
-
-
 async def _copy() -> None:
     source, target = (
-        _repository(names.ENV_SOURCE, names.RESTORE_MOUNT),
-        _repository(names.ENV_TARGET, names.BACKUP_MOUNT),
+        repository_in_job(Tools(), names.ENV_SOURCE, names.RESTORE_MOUNT),
+        repository_in_job(Tools(), names.ENV_TARGET, names.BACKUP_MOUNT),
     )
     started = said = time.monotonic()
 
@@ -62,7 +51,7 @@ async def _copy() -> None:
 
 
 async def _remove() -> None:
-    await repocopy.remove(_repository(names.ENV_TARGET, names.BACKUP_MOUNT))
+    await repocopy.remove(repository_in_job(Tools(), names.ENV_TARGET, names.BACKUP_MOUNT))
     print("removed", flush=True)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -17,18 +16,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aurora_operator.agent.restore import repository_of
+from aurora_operator.agent.restore import repository_in_job
 from aurora_operator.api import names
-from aurora_operator.api.repository import Repository
 from aurora_operator.postgres import disk, exports
 from aurora_operator.postgres.errors import DataError, PostgresError
 from aurora_operator.postgres.exportformat import About
-from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.pgbackrest import PgBackRest
 from aurora_operator.postgres.tools import Tools
 from aurora_operator.postgres.transfer import Server, engine_version, export_database, import_database, require_empty
 
-ROOT = Path("/tmp/aurora")  # noqa: S108  a volume of the pod's own, in memory
 QUIET_SECONDS = 1.0
 FULL = "No space left on device"
 
@@ -139,9 +135,7 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 def _repository(tools: Tools) -> PgBackRest:
-    repository = Repository.model_validate_json(os.environ[names.ENV_TARGET])
-    layout = Layout(data=ROOT / "data", run=ROOT / "run", tls=ROOT / "tls")
-    return repository_of(tools, layout, repository, names.BACKUP_MOUNT, cpu_millis=1000)
+    return repository_in_job(tools, names.ENV_TARGET, names.BACKUP_MOUNT)
 
 
 def _say(text: str) -> None:
