@@ -107,14 +107,15 @@ def test_what_is_retained_stays(namespace: str) -> None:
     assert "snapshot.json" in _stored(namespace, path)
 
 
-def test_the_last_of_a_cluster_is_stored_before_its_volumes_go(namespace: str, measure: Measure) -> None:
+def test_the_last_of_a_stopped_cluster_is_stored_before_its_volumes_go(namespace: str, measure: Measure) -> None:
     cluster = AuroraCluster("demo", namespace)
     uid = kube.need("auroracluster", "demo", namespace)["metadata"]["uid"]
     cluster.sql(cluster.leadership().instance, "CREATE TABLE last_words AS SELECT 1 AS id", database="app")
-    cluster.change({"skipFinalSnapshot": False, "finalSnapshotMethod": "Backup"})
+    cluster.change({"skipFinalSnapshot": False, "finalSnapshotMethod": "Backup", "stopped": True})
+    until("it is stopped", lambda: cluster.status["phase"] == "Stopped", timeout=90)
     started = time.monotonic()
     cluster.delete()
-    measure("deletion with a final snapshot by backup, seconds", time.monotonic() - started)
+    measure("deletion of a stopped cluster with a final snapshot by backup, seconds", time.monotonic() - started)
     status = _ready(f"demo-final-{uid[:8]}", namespace)["status"]
     assert status["backup"]["label"] and status["backup"]["path"].startswith(f"/aurora/{namespace}/snapshots/")
     claims = kube.items("persistentvolumeclaims", namespace, "aurorapg.io/cluster=demo")

@@ -79,6 +79,8 @@ async def snapshot_event(event: Any, namespace: str | None, name: str, memo: Any
         memo.snapshots.gone(key)
     else:
         memo.snapshots.seen(key, fingerprint(event["object"]))
+    if event["type"] == "ADDED" and (cluster := (event["object"].get("spec") or {}).get("cluster")):
+        memo.fleet.wake((str(namespace), cluster))  # which may have to run for it
 
 
 async def child_event(namespace: str | None, labels: Mapping[str, str], memo: Any, **_: Any) -> None:

@@ -21,7 +21,6 @@ from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
 from aurora_operator.kube.resources import OPTIONAL, SNAPSHOT
 from aurora_operator.planning.clone import source_wanted
-from aurora_operator.planning.deletion import final_snapshot_name
 from aurora_operator.planning.model import (
     AgentCall,
     CheckParameters,
@@ -156,10 +155,14 @@ class _Pass:
         return Outcome(again_in=again_in, failed=bool(self._problems))
 
     async def _observe(self) -> Observed:
-        (nodes, classes), self._children, (snapshot_classes, snapshots) = await asyncio.gather(
-            self._to.surroundings(), observe.children(self._to.api, *self._key), self._to.snapshots(self._key)
+        api = self._to.api
+        (nodes, classes), self._children, (snapshot_classes, of_volumes), snapshots = await asyncio.gather(
+            self._to.surroundings(),
+            observe.children(api, *self._key),
+            self._to.snapshots(self._key),
+            observe.list_objects(api, SNAPSHOT, self._namespace),
         )
-        self._children = {**self._children, "VolumeSnapshot": snapshots}
+        self._children = {**self._children, "VolumeSnapshot": of_volumes}
         agents, stats = await self._to.agents.statuses(self._key, self._children), self._to.volume_stats
         return Observed(
             cluster=self._cluster,
@@ -173,7 +176,7 @@ class _Pass:
             snapshot_classes=snapshot_classes,
             source=await self._source(),
             held=await self._held(),
-            final_snapshot=await self._final_snapshot(),
+            snapshots={item["metadata"]["name"]: item for item in snapshots},
         )
 
     async def _held(self) -> Held | None:
@@ -185,11 +188,6 @@ class _Pass:
         if by_backup(snapshot):
             return Held(snapshot)
         return Held(snapshot, await observe.get(self._to.api, OPTIONAL["VolumeSnapshot"], self._namespace, wanted))
-
-    async def _final_snapshot(self) -> Raw | None:
-        if self._cluster["metadata"].get("deletionTimestamp") is None:
-            return None
-        return await observe.get(self._to.api, SNAPSHOT, self._namespace, final_snapshot_name(self._cluster))
 
     async def _source(self) -> Source | None:
         """The cluster that this one is to be cloned from, as long as planning needs it."""

@@ -14,6 +14,7 @@ from aurora_operator.planning.beginning import Beginning
 from aurora_operator.planning.capacity import start_capacity
 from aurora_operator.planning.clone import plan_clone
 from aurora_operator.planning.dataloss import Acceptance, judge_loss
+from aurora_operator.planning.deletion import is_deleting
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.logcopies import LogCopies, plan_log_copies
 from aurora_operator.planning.members import Members, choose_members
@@ -88,7 +89,8 @@ def decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> Decided:
         facts.observed.operator.auto_pause_seconds,
         backing_up=backups.call is not None,
     )
-    if power.mode != "on":
+    if power.mode != "on" or spec.stopped or is_deleting(facts):
+        # Where it runs for a snapshot only, no backup that is due comes first.
         backups = replace(backups, call=None, why=())
     if power.for_backup:
         backups = replace(backups, status=woken(backups.status, facts.now))

@@ -3,7 +3,8 @@ with its owner.
 
 Where the volumes go too, a last AuroraSnapshot of the running cluster comes before everything, unless the spec says
 `skipFinalSnapshot`: by the storage driver where that can, else as a backup where the cluster has a destination for it,
-unless `finalSnapshotMethod` says which. Where none can be taken, the deletion waits, and says so.
+unless `finalSnapshotMethod` says which. Until it is there, everything is kept going as if the cluster stayed; one that
+sleeps or is stopped is started for it. Where none can be taken, the deletion waits, and says so.
 
 `deletionProtection` is the business of the admission policy in the chart. Where that is missing, the finalizer stands
 in: nothing is removed, and the cluster goes on, until protection is switched off.
@@ -20,7 +21,7 @@ from aurora_operator.api.snapshot import SNAPSHOT_KIND
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import ObjectRef, Raw, parse_time
 from aurora_operator.planning.objects.common import is_leaving
-from aurora_operator.planning.seeds import Means, means_for
+from aurora_operator.planning.seeds import Means, means_of
 
 FINALIZER: Final = f"{names.GROUP}/cleanup"
 PATIENCE: Final = timedelta(minutes=2)
@@ -36,6 +37,8 @@ class Deletion:
     message: str
     why: tuple[str, ...]
     create: tuple[dict[str, Any], ...] = ()
+    awaits_snapshot: bool = False
+    """Nothing goes yet, and the cluster must live."""
 
 
 def final_snapshot_name(cluster: Raw) -> str:
@@ -86,7 +89,8 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
     claims = facts.observed.children.get("PersistentVolumeClaim", {})
     if not claims or not facts.initialised or not _deletes_volumes(facts) or spec.get("skipFinalSnapshot"):
         return None
-    name, there = final_snapshot_name(facts.observed.cluster), facts.observed.final_snapshot
+    name = final_snapshot_name(facts.observed.cluster)
+    there = facts.observed.snapshots.get(name)
     if there is None:
         made = {
             "apiVersion": names.API_VERSION,
@@ -94,7 +98,8 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
             "metadata": {"name": name, "namespace": facts.identity.namespace},
             "spec": {"cluster": facts.name, "method": _method(facts)},
         }
-        return Deletion((), None, f"The final snapshot {name} is being made.", (), (made,))
+        message = f"The final snapshot {name} is being made."
+        return Deletion((), None, message, (), (made,), awaits_snapshot=True)
     status = there.get("status") or {}
     if status.get("phase") == "Ready" and not is_leaving(there):
         return None
@@ -105,6 +110,7 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
         "To delete the data without one, set skipFinalSnapshot: true. To have it made in another way, set "
         "finalSnapshotMethod, and delete this AuroraSnapshot.",
         (),
+        awaits_snapshot=True,
     )
 
 
@@ -114,9 +120,8 @@ def _method(facts: Facts) -> str:
     if chosen := spec.get("finalSnapshotMethod"):
         return str(chosen)
     seen = facts.observed
-    found = (means_for(copy, seen.storage_classes, seen.snapshot_classes) for copy in facts.copies.values())
-    by_driver = any(isinstance(means, Means) for means in found)
-    return "Backup" if spec.get("backup") and not by_driver else "VolumeSnapshot"
+    means = means_of(facts.copies.values(), seen.storage_classes, seen.snapshot_classes)
+    return "Backup" if spec.get("backup") and not isinstance(means, Means) else "VolumeSnapshot"
 
 
 def _deletes_volumes(facts: Facts) -> bool:

@@ -75,7 +75,7 @@ def _writer(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[Eve
         return [
             EventSpec("Normal", reasons.WRITER_OPENED, f"{after.writer} is the first writer, in epoch {after.epoch}.")
         ]
-    if before.phase in DOWN:
+    if before.phase in DOWN or before.phase == "Deleting":  # the latter is started for its final snapshot
         text = f"{after.writer} is the writer again, in epoch {after.epoch}."
         return [EventSpec("Normal", reasons.WRITER_OPENED, text)]
     planned = before.phase == "SwitchingOver"

@@ -159,8 +159,8 @@ class Observed:
 
     held: Held | None = None
     """What `planning.restored.snapshot_wanted` asked for, if it exists."""
-    final_snapshot: Raw | None = None
-    """Of a cluster that is being deleted: the AuroraSnapshot `planning.deletion.final_snapshot_name`, if it exists."""
+    snapshots: Mapping[str, Raw] = field(default_factory=dict)
+    """The AuroraSnapshots of the cluster's namespace, of whatever cluster, by name."""
 
     def child(self, kind: str, name: str) -> Raw | None:
         """The child of that kind and name, or None."""

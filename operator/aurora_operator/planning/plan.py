@@ -12,7 +12,7 @@ from aurora_operator.planning import endpoint, progress
 from aurora_operator.planning.assemble import certificates_of, instances, new_record, objects, removed, unused_gateway
 from aurora_operator.planning.compare import matches
 from aurora_operator.planning.decide import Decided, decide
-from aurora_operator.planning.deletion import FINALIZER, is_deleting, is_protected, plan_deletion
+from aurora_operator.planning.deletion import FINALIZER, Deletion, is_deleting, is_protected, plan_deletion
 from aurora_operator.planning.events import events_between
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.judgement_model import Picture
@@ -27,7 +27,7 @@ from aurora_operator.planning.model import (
 )
 from aurora_operator.planning.moving import Moves
 from aurora_operator.planning.objects.config import build_settings
-from aurora_operator.planning.power import gateway_of
+from aurora_operator.planning.power import Power, gateway_of
 from aurora_operator.planning.preset import zones_of
 from aurora_operator.planning.rehearsal import plan_rehearsal
 from aurora_operator.planning.repair import sentences
@@ -47,15 +47,17 @@ def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
     facts = Facts(observed, now)
     verdict = judge(facts)
     if is_deleting(facts):
-        return _going(facts, verdict)
+        return _going(facts, verdict, supplies)
     if verdict.spec is None:
         calls = () if verdict.check is None else (verdict.check,)
         return _report(facts, Picture(verdict, protected=_refused(facts)), Plan(status={}, calls=calls))
     return _staying(facts, verdict, verdict.spec, supplies)
 
 
-def _going(facts: Facts, verdict: Verdict) -> Plan:
+def _going(facts: Facts, verdict: Verdict, supplies: Supplies) -> Plan:
     step = plan_deletion(facts)
+    if step.awaits_snapshot and verdict.spec is not None:
+        return _staying(facts, verdict, verdict.spec, supplies, step)
     made = Plan(status={}, create=step.create, delete=step.delete, finalizers=step.finalizers, why=step.why)
     return _report(facts, Picture(verdict, deleting=step.message), made)
 
@@ -64,7 +66,10 @@ def _refused(facts: Facts) -> bool:
     return facts.metadata.get("deletionTimestamp") is not None and is_protected(facts)
 
 
-def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: Supplies) -> Plan:
+def _staying(
+    facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: Supplies, end: Deletion | None = None
+) -> Plan:
+    """`end`: it stays only until its final snapshot is there."""
     decided = decide(facts, spec, supplies)
     spec = decided.spec
     members, rollout, volumes, request = decided.members, decided.rollout, decided.volumes, decided.request
@@ -125,7 +130,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
     ]
     backups = decided.backups
     rehearsals = plan_rehearsal(spec, facts, backups.status)
-    create += rehearsals.create
+    create += [*rehearsals.create, *(end.create if end is not None else ())]
     delete += rehearsals.delete
     calls += [backups.call] if backups.call is not None else []
     why += [*backups.why, *rehearsals.why]
@@ -158,6 +163,7 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         storage=storage_status(volumes.growths, facts, spec.storage.autoscaling),
         storage_said=storage_said(volumes.growths, facts),
         protected=_refused(facts),
+        deleting=_until_its_end(end, power, facts) if end is not None else None,
         origin=beginning.status,
     )
     made = Plan(
@@ -179,6 +185,10 @@ def _staying(facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: 
         why=tuple(why),
     )
     return _report(facts, picture, made)
+
+
+def _until_its_end(end: Deletion, power: Power, facts: Facts) -> str:
+    return end.message if facts.leader is not None or power.mode != "on" else f"{end.message} {power.message}"
 
 
 def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:

@@ -19,7 +19,7 @@ from aurora_operator.planning.backup import Kind, under_way
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.objects.common import annotation, is_leaving
-from aurora_operator.planning.waking import wakes
+from aurora_operator.planning.waking import snapshot_awaited, wakes
 
 Said = tuple[str, ConditionStatus, str, str]
 
@@ -94,7 +94,11 @@ def plan_power(
     mode: PowerMode = "on"
     message = ""
     backup: Kind | None = None
-    if spec.stopped and facts.initialised:
+    snapshot = snapshot_awaited(spec, facts)
+    if snapshot is not None and (spec.stopped or spec.pauses):
+        # It does not pause for the moment between two snapshots either.
+        message = f"It runs until the snapshot {snapshot} is taken."
+    elif spec.stopped and facts.initialised:
         mode, message = "stopped", "It is stopped, as its spec says."
     elif before == "paused" and spec.pauses:
         waking = _woken_by(spec, facts, gateway)

@@ -45,6 +45,16 @@ def readers_are_behind(facts: Facts, lsn: int) -> bool:
     return bool(names) and not ready.intersection(names)
 
 
+def means_of(
+    copies: Iterable[Copy], storage: Iterable[StorageClass], snapshots: Iterable[SnapshotClass]
+) -> Means | str:
+    """How to take a snapshot of some copy's volume, or a sentence why that cannot be of any."""
+    storage, snapshots = tuple(storage), tuple(snapshots)
+    found = [means_for(copy, storage, snapshots) for copy in copies]
+    usable = [means for means in found if isinstance(means, Means)]
+    return (usable or found or ["there is no volume"])[0]
+
+
 def means_for(copy: Copy, storage: Iterable[StorageClass], snapshots: Iterable[SnapshotClass]) -> Means | str:
     """How to take a snapshot of a copy's volume, or a sentence why that cannot be."""
     classes = tuple(snapshots)

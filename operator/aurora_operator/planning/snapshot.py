@@ -29,7 +29,7 @@ from aurora_operator.planning.model import EventSpec, ObjectRef, Observed, Raw, 
 from aurora_operator.planning.objects.common import is_leaving, label
 from aurora_operator.planning.objects.snapshot import build_volume_snapshot, error_of, format_lsn, is_usable
 from aurora_operator.planning.objects.volume import claim_name
-from aurora_operator.planning.seeds import fit_copies, means_for, readers_are_behind
+from aurora_operator.planning.seeds import fit_copies, means_for, means_of, readers_are_behind
 from aurora_operator.planning.snapshot_backup import plan_backed_up, plan_removal
 from aurora_operator.planning.snapshot_model import (
     STEADY_SECONDS,
@@ -42,6 +42,7 @@ from aurora_operator.planning.snapshot_model import (
     ready_message,
     status_of,
 )
+from aurora_operator.planning.waking import without_writer
 
 FINALIZER: Final = f"{names.GROUP}/snapshot"
 
@@ -135,9 +136,12 @@ class _Planning:
         if facts is None:
             where = self.seen.snapshot["metadata"].get("namespace", "default")
             return self._cannot(f"There is no AuroraCluster {spec.cluster} in namespace {where}.")
+        means = means_of(facts.copies.values(), self.seen.storage_classes, self.seen.snapshot_classes)
+        if isinstance(means, str):
+            return self._cannot(f"No snapshot of a volume can be taken: {means}.")
         leader, settings = facts.leader, facts.settings
         if leader is None or settings is None:
-            return self._wait(f"Waiting for a writer of {spec.cluster}, which none is known of now.")
+            return self._wait(f"Waiting for a writer of {spec.cluster}{without_writer(facts)}.")
         if self.before.consistency_point is None:
             point = ConsistencyPoint(lsn=format_lsn(leader.lsn), timeline=leader.epoch)
             message = f"The snapshot will hold all that {spec.cluster} has committed now."

@@ -46,6 +46,7 @@ from aurora_operator.planning.snapshot_model import (
     status_of,
 )
 from aurora_operator.planning.validation import parse_spec
+from aurora_operator.planning.waking import without_writer
 
 RETRY: Final = timedelta(minutes=1)
 """After one that failed, it is tried again no sooner."""
@@ -159,7 +160,7 @@ class _Work:
         leader = facts.leader
         report = leader.backup if leader is not None else None
         if leader is None or report is None or not report.archiving:
-            why = f": {report.error}" if report is not None and report.error else ""
+            why = f": {report.error}" if report is not None and report.error else without_writer(facts)
             return self._wait(f"Waiting for a writer of {spec.cluster} that archives{why}.")
         if report.cause is not None:
             return self._cannot(f"The destination of {spec.cluster} cannot be used: {report.error}")

@@ -1,4 +1,4 @@
-"""Whether a paused cluster is woken for a backup that is due. Pure."""
+"""For what a cluster that is paused or stopped runs all the same: a backup that is due, or an AuroraSnapshot. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from aurora_operator.api.agent import BackupEntry
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus
 from aurora_operator.planning.backup import Kind, due, in_window
+from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import parse_time
+from aurora_operator.planning.seeds import Means, means_of
+from aurora_operator.planning.snapshot_model import by_backup, is_going, status_of
 
 WAKE_AGAIN: Final = timedelta(hours=1)
 """A paused cluster is woken for backups no more often: one that fails does not keep it awake."""
@@ -38,3 +41,28 @@ def woken(before: BackupStatus | None, now: datetime) -> BackupStatus | None:
     if before is None or (before.woken_at is not None and now - parse_time(before.woken_at) < SAME_WAKING):
         return before
     return before.model_copy(update={"woken_at": now.isoformat(timespec="seconds")})
+
+
+def snapshot_awaited(spec: AuroraClusterSpec, facts: Facts) -> str | None:
+    """The AuroraSnapshot for which the cluster must run: it is to be taken of it, and from all that is known without a
+    writer it can be. Only an election tells which volume holds all that was committed, so none is taken at rest."""
+    seen = facts.observed
+    for name, snapshot in sorted(seen.snapshots.items()):
+        of = (snapshot.get("spec") or {}).get("cluster")
+        if of != facts.name or is_going(snapshot) or status_of(snapshot).completed_at is not None:
+            continue
+        if by_backup(snapshot):
+            possible = spec.backup is not None
+        else:
+            means = means_of(facts.copies.values(), seen.storage_classes, seen.snapshot_classes)
+            possible = isinstance(means, Means)
+        if possible:
+            return name
+    return None
+
+
+def without_writer(facts: Facts) -> str:
+    """Why there is none that could be taken a snapshot of, as the end of a sentence."""
+    if facts.settings is not None and facts.settings.power != "on":
+        return ", which is started for it"
+    return ", which none is known of now" if facts.leader is None else ""

@@ -46,6 +46,7 @@ def test_configuration_that_makes_no_sense(change: dict[str, str], message: str)
 
 # Kopf calls them with much more than they take.
 cluster_event: Any = handlers.cluster_event
+snapshot_event: Any = handlers.snapshot_event
 child_event: Any = handlers.child_event
 alive: Any = handlers.alive
 
@@ -76,6 +77,18 @@ async def test_handlers_say_who_must_look_again() -> None:
     await child_event(namespace="ns", labels={"aurorapg.io/cluster": "demo"}, memo=memo)
     key = ("ns", "demo")
     assert fleet.heard == [("seen", key, handlers.fingerprint(body)), ("gone", key), ("wake", key)]
+
+
+async def test_a_new_snapshot_wakes_its_cluster_which_may_have_to_run_for_it() -> None:
+    fleet, snapshots = FakeFleet(), FakeFleet()
+    memo = kopf.Memo(fleet=fleet, snapshots=snapshots)
+    body = {"metadata": {"uid": "u", "generation": 1}, "spec": {"cluster": "demo"}}
+    for kind in ("ADDED", "MODIFIED", "DELETED"):
+        await snapshot_event(event={"type": kind, "object": body}, namespace="ns", name="monday", memo=memo)
+    copy = {"metadata": {"uid": "v", "generation": 1}, "spec": {"sourceSnapshot": "monday"}}
+    await snapshot_event(event={"type": "ADDED", "object": copy}, namespace="ns", name="tuesday", memo=memo)
+    assert fleet.heard == [("wake", ("ns", "demo"))]
+    assert [heard[0] for heard in snapshots.heard] == ["seen", "seen", "gone", "seen"]
 
 
 def test_only_what_users_change_counts() -> None:

@@ -114,8 +114,11 @@ async def test_observes_all_that_planning_may_know() -> None:
     world = World()
     world.api.put("/api/v1/nodes/w", metadata={"labels": {"topology.kubernetes.io/zone": "zone-a"}})
     world.api.put("/api/v1/namespaces/ns/pods/demo-1-0", metadata={"labels": {"aurorapg.io/cluster": "demo"}})
+    for where in ("ns", "other"):
+        world.api.put(f"/apis/aurorapg.io/v1alpha1/namespaces/{where}/aurorasnapshots/in-{where}", spec={})
     outcome = await world.reconciler(KEY)
     (observed,) = world.observed
+    assert list(observed.snapshots) == ["in-ns"]
     assert observed.cluster["metadata"]["name"] == "demo"
     assert list(observed.children["Pod"]) == ["demo-1-0"]
     assert [n.zone for n in observed.nodes] == ["zone-a"]

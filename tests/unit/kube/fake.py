@@ -125,7 +125,7 @@ class FakeApi:
 _PLURALS = {
     "jobs", "statefulsets", "pods", "persistentvolumeclaims", "services", "endpointslices", "configmaps", "secrets",
     "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "networkpolicies", "nodes",
-    "storageclasses", "auroraclusters",
+    "storageclasses", "auroraclusters", "aurorasnapshots",
 }  # fmt: skip
 
 

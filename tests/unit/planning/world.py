@@ -102,7 +102,7 @@ class World(Agents):
             snapshot_classes=self.snapshot_classes,
             source=self._source(),
             held=self.held if snapshot_wanted(self.resource, self.objects) is not None else None,
-            final_snapshot=next(iter(self.objects.get("AuroraSnapshot", {}).values()), None),
+            snapshots=self.objects.get("AuroraSnapshot", {}),
         )
 
     def _source(self) -> Source | None:
