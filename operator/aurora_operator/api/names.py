@@ -164,6 +164,11 @@ def rehearsal_job(cluster: str, token: int) -> str:
     return f"{cluster}-rehearsal-{token}"
 
 
+def rehearsal_policy(cluster: str) -> str:
+    """The NetworkPolicy of the pods of rehearsals."""
+    return f"{cluster}-rehearsal"
+
+
 def snapshot_path(destination: str, snapshot: str, uid: str, attempt: int | None = None) -> str:
     """Where in a destination an AuroraSnapshot's backup is; without `attempt`, the folder that holds all of them.
     Nothing else is ever stored there, not even by a later AuroraSnapshot of the same name."""

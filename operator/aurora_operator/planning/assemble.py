@@ -20,6 +20,7 @@ from aurora_operator.planning.objects.config import build_record
 from aurora_operator.planning.objects.gateway import build_gateway, build_gateway_access
 from aurora_operator.planning.objects.network import build_network_policy, build_services
 from aurora_operator.planning.objects.pod import LOG
+from aurora_operator.planning.objects.rehearsal import build_rehearsal_policy
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
 from aurora_operator.planning.power import Power
 from aurora_operator.planning.readers import Readers
@@ -75,6 +76,7 @@ def objects(facts: Facts, decided: Decided, certificates: Certificates, supplies
         ),
         *_gateway(facts, decided),
         build_network_policy(identity, facts.observed.operator),
+        *([build_rehearsal_policy(identity, spec.backup.destination)] if spec.backup is not None else []),
         build_disruption_budget(identity, spare=votes.copies - spec.write_quorum(votes.copies)),
     ]
 

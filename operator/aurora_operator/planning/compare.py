@@ -13,7 +13,19 @@ from aurora_operator.api.quantity import is_quantity, parse_quantity
 from aurora_operator.planning.model import Raw
 
 _ATOMIC: Final = frozenset(
-    {"rules", "subjects", "endpoints", "ingress", "from", "tolerations", "selector", "matchLabels", "nodeSelector"}
+    {
+        "rules",
+        "subjects",
+        "endpoints",
+        "ingress",
+        "egress",
+        "from",
+        "to",
+        "tolerations",
+        "selector",
+        "matchLabels",
+        "nodeSelector",
+    }
 )
 """Fields that a single owner holds as a whole: there, more than we want is wrong too."""
 

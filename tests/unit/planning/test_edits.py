@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.planning.safety import disruptions
 from tests.unit.planning.stories import calls, ready, reasons
+from tests.unit.planning.test_backup_flow import BACKUP
 from tests.unit.planning.world import World, cluster
 
 from aurora_operator.api import names
@@ -129,11 +130,12 @@ def test_volume_that_cannot_grow() -> None:
         ("ServiceAccount", "demo"),
         ("PodDisruptionBudget", "demo"),
         ("NetworkPolicy", "demo"),
+        ("NetworkPolicy", "demo-rehearsal"),
         ("StatefulSet", "demo-2"),
     ],
 )
 def test_what_is_deleted_comes_back(kind: str, name: str) -> None:
-    world = ready(parameters={"work_mem": "4MB"})
+    world = ready(parameters={"work_mem": "4MB"}, backup=BACKUP)
     revision = max(d.settings.revision for d in world.disks.values() if d.settings)
     del world.objects[kind][name]
     world.settle()
@@ -145,7 +147,8 @@ def test_what_is_deleted_comes_back(kind: str, name: str) -> None:
 
 
 def test_what_is_edited_is_repaired() -> None:
-    world = ready()
+    world = ready(backup=BACKUP)
+    world.objects["NetworkPolicy"]["demo-rehearsal"]["spec"]["egress"].append({"to": [{"podSelector": {}}]})
     world.objects["Service"]["demo-any"]["spec"]["selector"] = {"app": "other", names.LABEL_CLUSTER: "demo"}
     world.objects["Role"]["demo"]["rules"].append({"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]})
     world.objects["NetworkPolicy"]["demo"]["spec"]["ingress"] = []
@@ -154,6 +157,7 @@ def test_what_is_edited_is_repaired() -> None:
         ("Service", "demo-any"),
         ("Role", "demo"),
         ("NetworkPolicy", "demo"),
+        ("NetworkPolicy", "demo-rehearsal"),
     }
     assert not world.step().apply
 

@@ -117,8 +117,9 @@ def test_only_our_operator_reaches_the_agents() -> None:
     assert doors[names.POSTGRES_PORT] == ["all"] and doors[names.HEALTH_PORT] == ["all"]
     (own,) = doors[names.PEER_PORT]
     assert own["podSelector"]["matchLabels"] == {names.LABEL_CLUSTER: "demo"}
+    assert own["podSelector"] == policy["spec"]["podSelector"]
     (others,) = own["podSelector"]["matchExpressions"]
-    assert (others["operator"], others["values"]) == ("NotIn", ["rehearsal"])
+    assert (others["operator"], others["values"]) == ("NotIn", ["rehearsal"]), "policies add up"
     operators = doors[names.API_PORT][-1]
     assert operators["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "aurora-system"}
     assert operators["podSelector"]["matchLabels"] == {"app": "op"}

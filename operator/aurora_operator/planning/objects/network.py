@@ -119,17 +119,16 @@ def divert(there: Raw, ip: str) -> dict[str, Any]:
 
 
 def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[str, Any]:
-    """Who may connect to the pods. Egress is left open: extensions and foreign data wrappers go where users say."""
+    """Who may connect to the pods of copies and the gateway. Egress is left open: extensions and foreign data wrappers
+    go where users say. Rehearsals have a policy of their own."""
 
     def ports(*numbers: int) -> list[dict[str, Any]]:
         return [{"protocol": "TCP", "port": number} for number in numbers]
 
-    # A rehearsal has nothing to ask of the cluster.
-    own = {
-        "podSelector": {
-            "matchLabels": {names.LABEL_CLUSTER: identity.name},
-            "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "NotIn", "values": ["rehearsal"]}],
-        }
+    # A rehearsal has nothing to ask of the cluster, nor the cluster of it.
+    pods = {
+        "matchLabels": {names.LABEL_CLUSTER: identity.name},
+        "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "NotIn", "values": ["rehearsal"]}],
     }
     operators = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator.namespace}},
@@ -139,11 +138,11 @@ def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[s
         "NetworkPolicy",
         identity.name,
         spec={
-            "podSelector": {"matchLabels": {names.LABEL_CLUSTER: identity.name}},
+            "podSelector": pods,
             "policyTypes": ["Ingress"],
             "ingress": [
                 {"ports": ports(names.POSTGRES_PORT)},
-                {"ports": ports(names.PEER_PORT, names.API_PORT, names.BACKUP_PORT), "from": [own]},
+                {"ports": ports(names.PEER_PORT, names.API_PORT, names.BACKUP_PORT), "from": [{"podSelector": pods}]},
                 {"ports": ports(names.API_PORT), "from": [operators]},
                 {"ports": ports(names.HEALTH_PORT)},
             ],

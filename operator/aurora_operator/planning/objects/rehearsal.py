@@ -9,8 +9,10 @@ from aurora_operator.api import names
 from aurora_operator.api.backup import RestoreRehearsal
 from aurora_operator.api.placement import Image, Scheduling
 from aurora_operator.api.rehearsal import TASK_VARIABLE, RehearsalTask
+from aurora_operator.api.repository import Destination
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.egress import egress_to
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 from aurora_operator.planning.objects.volume import claim_spec
 
@@ -70,6 +72,21 @@ def build_rehearsal(
             "activeDeadlineSeconds": wanted.deadline_seconds,
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    )
+
+
+def build_rehearsal_policy(identity: Identity, destination: Destination) -> dict[str, Any]:
+    """Nobody may connect to a rehearsal's pod, and it may connect to the destination only: it holds the user's data and
+    runs the user's query, with nobody watching."""
+    return identity.object(
+        "NetworkPolicy",
+        names.rehearsal_policy(identity.name),
+        spec={
+            "podSelector": {"matchLabels": {names.LABEL_CLUSTER: identity.name, names.LABEL_COMPONENT: COMPONENT}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [],
+            "egress": egress_to(destination, identity.namespace),
         },
     )
 
