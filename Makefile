@@ -8,7 +8,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless status down clean
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ faults: operator ## Inject every fault, then random ones, into a cluster under l
 
 serverless: operator ## Wake a paused cluster for a backup that is due, and move a reader to a larger node
 	@.venv/bin/pytest -s tests/e2e/long_serverless.py
+
+bench-backup: setup ## Run the benchmark of backups, which needs no cluster: bench/backup.py
+	@$(PYTHON) -m bench.backup
 
 bench-%: operator ## Run one benchmark: make bench-failover runs bench/failover.py
 	@$(PYTHON) -m bench.$*
