@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from aurora_operator.api import names, reasons
-from aurora_operator.api.agent import AgentStatus, BackupEntry, BackupReport, BackupRun
+from aurora_operator.api.agent import AgentStatus, BackupReport, BackupRun
 from aurora_operator.api.backup import parse_window, window_minutes
 from aurora_operator.api.conditions import BACKUP_HEALTHY, ConditionStatus
 from aurora_operator.api.settings import BackupSettings
@@ -72,7 +72,7 @@ def in_window(window: str, now: datetime) -> bool:
     return since < timedelta(minutes=window_minutes(window))
 
 
-def due(spec: AuroraClusterSpec, backups: tuple[BackupEntry, ...], now: datetime) -> Kind | None:
+def due(spec: AuroraClusterSpec, backups: tuple[KeptBackup, ...], now: datetime) -> Kind | None:
     """The kind of backup that the schedule wants now. A backup counts from its start; one that was taken in a
     window is old enough in the window that many days later, wherever in it that begins."""
     if spec.backup is None:
@@ -81,11 +81,11 @@ def due(spec: AuroraClusterSpec, backups: tuple[BackupEntry, ...], now: datetime
     slack = min(timedelta(minutes=window_minutes(spec.preferred_backup_window)), timedelta(hours=12))
 
     sound = [b for b in backups if not b.damaged]
-    if not any(b.kind == "full" for b in sound):
+    if not any(b.type == "full" for b in sound):
         return "full"
 
     def age(*kinds: str) -> timedelta:
-        return now - max(parse_time(b.started_at) for b in sound if b.kind in kinds)
+        return now - max(parse_time(b.started_at) for b in sound if b.type in kinds)
 
     full = age("full")
     if inside and full >= timedelta(days=schedule.full_every_days) - slack:
@@ -147,7 +147,7 @@ def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
         return changed
     if kind is None and not _unseen(runs, report, facts.now):
         recent = failed is not None and facts.now - parse_time(failed.finished_at or failed.started_at) < RETRY
-        kind = None if recent else "full" if report.needs_backup else due(spec, report.backups, facts.now)
+        kind = None if recent else "full" if report.needs_backup else due(spec, _kept(report), facts.now)
     taker = who_takes(facts)
     if kind is None or taker is None:
         return changed
@@ -233,12 +233,13 @@ def _status(
         waiting_segments=report.waiting_segments,
         running=under_way(facts),
         woken_at=before.woken_at if before is not None else None,
-        backups=tuple(
-            KeptBackup.model_validate({**b.model_dump(exclude={"kind"}), "type": b.kind}) for b in report.backups
-        )
-        if report.known
-        else (before.backups if before is not None else ()),
+        backups=_kept(report) if report.known else (before.backups if before is not None else ()),
     )
+
+
+def _kept(report: BackupReport) -> tuple[KeptBackup, ...]:
+    """As the status has them: agents of another release go on in their own words."""
+    return tuple(KeptBackup.model_validate({**b.model_dump(exclude={"kind"}), "type": b.kind}) for b in report.backups)
 
 
 def _said(report: BackupReport | None, failed: BackupRun | None) -> Said:

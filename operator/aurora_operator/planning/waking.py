@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from aurora_operator.api.agent import BackupEntry
 from aurora_operator.api.spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus
 from aurora_operator.planning.backup import Kind, due, in_window
@@ -28,11 +27,8 @@ def wakes(spec: AuroraClusterSpec, before: BackupStatus | None, now: datetime) -
         return None
     if before.woken_at is not None and SAME_WAKING <= now - parse_time(before.woken_at) < WAKE_AGAIN:
         return None
-    known = tuple(
-        BackupEntry.model_validate({**b.model_dump(exclude={"type"}), "kind": b.type}) for b in before.backups
-    )
-    kind = due(spec, known, now)
-    nothing_to_restore = not any(b.kind == "full" and not b.damaged for b in known)
+    kind = due(spec, before.backups, now)
+    nothing_to_restore = not any(b.type == "full" and not b.damaged for b in before.backups)
     return kind if in_window(spec.preferred_backup_window, now) or nothing_to_restore else None
 
 

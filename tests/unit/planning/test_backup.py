@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_operator.api.agent import BackupEntry
 from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.api.status import KeptBackup
 from aurora_operator.planning.backup import due, in_window
 
 NIGHT = datetime(2026, 11, 25, 2, 30, tzinfo=UTC)
@@ -20,9 +20,9 @@ def spec(**schedule: int) -> AuroraClusterSpec:
     )
 
 
-def entry(kind: str, ago: timedelta, now: datetime = NIGHT) -> BackupEntry:
+def entry(kind: str, ago: timedelta, now: datetime = NIGHT) -> KeptBackup:
     at = (now - ago).isoformat()
-    return BackupEntry(label=at, kind=kind, started_at=at, finished_at=at, size_bytes=1, stored_bytes=1)
+    return KeptBackup(label=at, type=kind, started_at=at, finished_at=at, size_bytes=1, stored_bytes=1)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_is_due(schedule: dict[str, int], backups: list[tuple[str, timedelt
 @given(st.integers(0, 59), st.integers(1, 7), st.integers(10, 40))
 def test_a_schedule_runs_every_day_in_its_window(minute: int, every: int, days: int) -> None:
     """However late in the window it is looked: one backup a day, a full one as often as was asked for."""
-    kept: list[BackupEntry] = []
+    kept: list[KeptBackup] = []
     kinds = []
     start = NIGHT.replace(minute=0)
     for day in range(days):
@@ -75,10 +75,7 @@ def test_a_schedule_runs_every_day_in_its_window(minute: int, every: int, days: 
         for _ in range(2):
             kind = due(spec(fullEveryDays=every), tuple(kept), now)
             if kind is not None:
-                at = now.isoformat()
-                kept.append(
-                    BackupEntry(label=at, kind=kind, started_at=at, finished_at=at, size_bytes=1, stored_bytes=1)
-                )
+                kept.append(entry(kind, timedelta(), now))
                 kinds.append(kind)
     assert len(kinds) == days
     assert all(kinds[day] == ("full" if day % every == 0 else "incr") for day in range(days))
