@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import AsyncConnection
+from tests.integration.application import PASSWORD, USER, begin, run, server_of
 from tests.integration.backup.database import Database
 from tests.integration.certificates import HOST
 from tests.integration.copies import Copy, give
@@ -27,7 +27,7 @@ from aurora_operator.agent import transfer as process
 from aurora_operator.agent.transfer import Transfer
 from aurora_operator.api import names
 from aurora_operator.api.repository import Destination, VolumeDestination
-from aurora_operator.postgres import exports, roles
+from aurora_operator.postgres import exports
 from aurora_operator.postgres.cipher import decrypt
 from aurora_operator.postgres.errors import DataError, RepositoryError, Unavailable
 from aurora_operator.postgres.exportformat import About
@@ -40,18 +40,15 @@ FOLDER = Path("aurora/test/exports/monday")
 
 @pytest.fixture
 async def source(database: Database) -> Copy:
-    first = database.cluster.first()
-    await first.start()
-    await roles.ensure_roles(first.session, master="app", password="secret", database="app")
-    return first
+    return await begin(database.cluster)
 
 
 @pytest.fixture
 async def filled(source: Copy) -> Copy:
     """With what does not compress, with a table that has nothing in it, and with large objects."""
-    await _sql(source, "CREATE TABLE t AS SELECT g AS id, md5(g::text) AS t FROM generate_series(1, 4000) g")
-    await _sql(source, "CREATE TABLE nothing (id int)")
-    await _sql(source, "SELECT lo_from_bytea(0, convert_to(md5(g::text), 'UTF8')) FROM generate_series(1, 20) g")
+    await run(source, "CREATE TABLE t AS SELECT g AS id, md5(g::text) AS t FROM generate_series(1, 4000) g")
+    await run(source, "CREATE TABLE nothing (id int)")
+    await run(source, "SELECT lo_from_bytea(0, convert_to(md5(g::text), 'UTF8')) FROM generate_series(1, 20) g")
     return source
 
 
@@ -60,18 +57,8 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "publish", functools.partial(exports.publish, part_bytes=SMALL_PARTS))
 
 
-async def _sql(copy: Copy, statement: str, database: str = "app") -> list[tuple[Any, ...]]:
-    connection = await AsyncConnection.connect(
-        host=HOST, hostaddr=copy.address, user="app", password="secret", dbname=database, autocommit=True
-    )
-    async with connection:
-        cursor = await connection.execute(statement)
-        return await cursor.fetchall() if cursor.description else []
-
-
 def transfer(copy: Copy, database: str = "app", said: list[str] | None = None) -> Transfer:
-    server = Server(HOST, "app", "secret", copy.layout.tls / "ca.crt", address=copy.address)
-    return Transfer(copy.tools, server, database, 2, (said if said is not None else []).append)
+    return Transfer(copy.tools, server_of(copy), database, 2, (said if said is not None else []).append)
 
 
 def scratch(copy: Copy, name: str) -> Path:
@@ -114,7 +101,7 @@ async def test_what_went_out_comes_in_again(database: Database, filled: Copy, sm
         "SELECT count(*), md5(string_agg(lo_get(oid)::text, ',' ORDER BY oid)) FROM pg_largeobject_metadata",
         "SELECT count(*) FROM nothing",
     ):
-        assert await _sql(filled, query, "again") == await _sql(filled, query)
+        assert await run(filled, query, "again") == await run(filled, query)
 
 
 async def test_nothing_is_overwritten(database: Database, filled: Copy) -> None:
@@ -150,7 +137,7 @@ async def test_one_that_is_called_off_leaves_nothing(
 ) -> None:
     """As Kubernetes calls a Job off: by a signal to its process."""
     secret = scratch(filled, "app")
-    for name, text in (("username", "app"), ("password", "secret")):
+    for name, text in (("username", USER), ("password", PASSWORD)):
         (secret / name).write_text(text)
     shutil.copy(filled.layout.tls / "ca.crt", secret)
     give(filled.tools, secret)
@@ -229,7 +216,7 @@ async def test_what_is_damaged_or_missing_is_not_imported(database: Database, fi
     part.unlink()
     with pytest.raises(DataError, match="not complete: 1 parts are missing, such as part-000002"):
         await transfer(filled, "again").import_from(repository, "monday", scratch(filled, "missing"))
-    assert await _sql(filled, "SELECT count(*) FROM pg_class WHERE relname IN ('t', 'nothing')", "again") == [(0,)]
+    assert await run(filled, "SELECT count(*) FROM pg_class WHERE relname IN ('t', 'nothing')", "again") == [(0,)]
     (entry,) = await exports.entries(repository)
     assert not entry.complete and entry.problem == "1 parts are missing, such as part-000002"
 
@@ -264,7 +251,7 @@ async def test_without_encryption(database: Database, filled: Copy, kind: str) -
     plain = replace(repository, access=replace(repository.access, repository=described))
     await transfer(filled).export_to(plain, "monday", "demo", scratch(filled, "out"))
     await transfer(filled, "again").import_from(plain, "monday", scratch(filled, "in"))
-    assert await _sql(filled, "SELECT count(*) FROM t", "again") == [(4000,)]
+    assert await run(filled, "SELECT count(*) FROM t", "again") == [(4000,)]
     await exports.remove(plain, "monday")
     assert await exports.entries(plain) == []
 

@@ -4,38 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from psycopg import AsyncConnection
-from tests.integration.certificates import HOST
+from tests.integration.application import begin, run, server_of
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.postgres import roles
 from aurora_operator.postgres.errors import DataError, ToolError, Unavailable
-from aurora_operator.postgres.transfer import Server, export_database, import_database
+from aurora_operator.postgres.transfer import export_database, import_database
 
 
 @pytest.fixture
 async def source(cluster: Cluster) -> Copy:
-    first = cluster.first()
-    await first.start()
-    await roles.ensure_roles(first.session, master="app", password="secret", database="app")
-    return first
-
-
-def server_of(copy: Copy) -> Server:
-    return Server(HOST, "app", "secret", copy.layout.tls / "ca.crt", address=copy.address)
-
-
-async def _sql(copy: Copy, statement: str, database: str = "app") -> list[tuple[Any, ...]]:
-    """As the application would, so that all belongs to it."""
-    connection = await AsyncConnection.connect(
-        host=HOST, hostaddr=copy.address, user="app", password="secret", dbname=database, autocommit=True
-    )
-    async with connection:
-        cursor = await connection.execute(statement)
-        return await cursor.fetchall() if cursor.description else []
+    return await begin(cluster)
 
 
 def _ignore(done: int, total: int, table: str) -> None:
@@ -44,9 +24,9 @@ def _ignore(done: int, total: int, table: str) -> None:
 
 async def test_a_database_goes_out_and_comes_in_again(source: Copy, root: Path) -> None:
     for number in range(4):
-        await _sql(source, f"CREATE TABLE t{number} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t text)")
-        await _sql(source, f"INSERT INTO t{number} (t) SELECT 'ä' || g FROM generate_series(1, 1000) g")
-    await _sql(source, "CREATE VIEW v AS SELECT count(*) AS c FROM t1")
+        await run(source, f"CREATE TABLE t{number} (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t text)")
+        await run(source, f"INSERT INTO t{number} (t) SELECT 'ä' || g FROM generate_series(1, 1000) g")
+    await run(source, "CREATE VIEW v AS SELECT count(*) AS c FROM t1")
     server, out, back = server_of(source), list[tuple[int, int, str]](), list[tuple[int, int, str]]()
     folder = root / "export"
     await export_database(source.tools, server, "app", folder, jobs=2, on_progress=lambda *now: out.append(now))
@@ -57,21 +37,21 @@ async def test_a_database_goes_out_and_comes_in_again(source: Copy, root: Path) 
     assert back[-1][:2] == (4, 4) and {total for _, total, _ in back} == {4}
     for number in range(4):
         query = f"SELECT md5(string_agg(t.*::text, ',' ORDER BY id)) FROM t{number} t"
-        assert await _sql(source, query, "again") == await _sql(source, query)
-    assert await _sql(source, "SELECT c FROM v", "again") == [(1000,)]
+        assert await run(source, query, "again") == await run(source, query)
+    assert await run(source, "SELECT c FROM v", "again") == [(1000,)]
     # Sequences go on where they were.
-    assert await _sql(source, "INSERT INTO t1 (t) VALUES ('x') RETURNING id", "again") == [(1001,)]
+    assert await run(source, "INSERT INTO t1 (t) VALUES ('x') RETURNING id", "again") == [(1001,)]
 
 
 async def test_nothing_is_overwritten(source: Copy, root: Path) -> None:
-    await _sql(source, "CREATE TABLE kept AS SELECT 1 AS id")
+    await run(source, "CREATE TABLE kept AS SELECT 1 AS id")
     server, folder = server_of(source), root / "export"
     await export_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
     with pytest.raises(DataError, match="never overwrites another one"):
         await export_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
     with pytest.raises(DataError, match="holds 1 tables: an import begins with an empty one"):
         await import_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
-    assert await _sql(source, "SELECT id FROM kept") == [(1,)]
+    assert await run(source, "SELECT id FROM kept") == [(1,)]
 
 
 async def test_what_fails_leaves_no_export(source: Copy, root: Path) -> None:
