@@ -16,7 +16,9 @@ from tests.e2e import kube
 from tests.kind.cache import REPO
 from tests.kind.context import kubectl, require_own_context
 from tests.kind.shell import CommandFailed
-from tests.unit.api.cases import BAD_CHANGES, BAD_SPECS, GOOD_CHANGES, GOOD_SPECS, Bad, manifest
+from tests.unit.api.case import Bad, manifest
+from tests.unit.api.cases import BAD_SPECS, GOOD_SPECS
+from tests.unit.api.changes import BAD_CHANGES, GOOD_CHANGES
 
 from aurora_operator.api import reasons
 from aurora_operator.api.conditions import READY, set_condition

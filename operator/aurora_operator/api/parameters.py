@@ -6,13 +6,17 @@ Everything else is the user's; PostgreSQL itself is asked about it before it is 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from aurora_operator.api.rules import Rule
 
 MAX_PARAMETERS: Final = 256
 MAX_VALUE_LENGTH: Final = 4096
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_$]*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -160,3 +164,35 @@ def parameter_rules() -> tuple[Rule, ...]:
         *(_values_rule(name, values, reason) for name, (values, reason) in ALLOWED_VALUES.items()),
         *(_minimum_rule(name, least, reason) for name, (least, reason) in MINIMUMS.items()),
     )
+
+
+def _to_text(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: str(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in value.items()}
+    return value
+
+
+Parameters = Annotated[
+    dict[str, str],
+    BeforeValidator(_to_text),
+    Field(max_length=MAX_PARAMETERS),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_PARAMETERS,
+            "additionalProperties": {"x-kubernetes-int-or-string": True, "maxLength": MAX_VALUE_LENGTH},
+        }
+    ),
+    Rule(
+        cel="self.all(p, p.matches('^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_$]*)*$'))",
+        message="A parameter's name must be as PostgreSQL writes it, in lower case, such as work_mem.",
+        check=lambda parameters: all(_NAME.fullmatch(name) for name in parameters),
+    ),
+    Rule(
+        cel="self.all(p, !string(self[p]).matches('[[:cntrl:]]'))",
+        message="A parameter's value must be one line of text, without control characters.",
+        check=lambda parameters: not any(re.search("[\0-\x1f\x7f]", value) for value in parameters.values()),
+    ),
+    *parameter_rules(),
+]
+"""The user's PostgreSQL parameters; values are text, as in postgresql.conf without quotes."""

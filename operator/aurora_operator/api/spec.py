@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
-from aurora_operator.api.autoscaling import ReaderAutoscaling, StorageAutoscaling
+from aurora_operator.api.autoscaling import ReaderAutoscaling
 from aurora_operator.api.backup import Backup, BackupWindow, RetentionPeriod
-from aurora_operator.api.base import Model
 from aurora_operator.api.capacity import (
     LEAST_RUNNING,
     PAUSE_SECONDS,
@@ -29,120 +28,16 @@ from aurora_operator.api.instances import (
     instance_ordinals,
     settings_rules,
 )
-from aurora_operator.api.parameters import MAX_PARAMETERS, MAX_VALUE_LENGTH, parameter_rules
+from aurora_operator.api.parameters import Parameters
 from aurora_operator.api.placement import Image, Scheduling
-from aurora_operator.api.quantity import StorageQuantity, is_quantity, to_bytes
 from aurora_operator.api.reserved import DatabaseName, MasterUsername
 from aurora_operator.api.resources import InstanceClassName, Resources, class_resources
 from aurora_operator.api.restore import RestoreFrom
 from aurora_operator.api.rules import Rule, RuledModel
 from aurora_operator.api.serverless_v1 import EngineMode, ScalingConfiguration, serverless_v1_rules
+from aurora_operator.api.storage import Storage
 
-LEAST_STORAGE: Final = "1Gi"
 _VERSION: Final = re.compile(r"17(\.\d{1,3})?", re.ASCII)
-_PARAMETER: Final = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_$]*)*", re.ASCII)
-
-
-class VolumeRetention(Model):
-    """What becomes of volumes that are no longer used."""
-
-    when_deleted: Literal["Retain", "Delete"] = Field(
-        default="Retain",
-        description="When the AuroraCluster is deleted: Retain keeps the volumes, and a cluster of the same name uses "
-        "them again; Delete deletes them.",
-    )
-    when_scaled: Literal["Retain", "Delete"] = Field(
-        default="Delete", description="When an instance is removed: Delete deletes its volume, Retain keeps it."
-    )
-
-
-class Storage(RuledModel):
-    """The volume of each instance."""
-
-    size: StorageQuantity = Field(
-        default="10Gi",
-        description="Size of each instance's volume to begin with, such as 100Gi. It can grow, and never shrinks.",
-    )
-    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
-        default=None, description="StorageClass of the volumes. Default: the cluster's. It cannot change."
-    )
-    volume_retention: VolumeRetention = Field(
-        default=VolumeRetention(), description="What becomes of volumes that are no longer used."
-    )
-
-    autoscaling: StorageAutoscaling = Field(
-        default=StorageAutoscaling(), description="When volumes grow by themselves, and how far."
-    )
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of each volume."""
-        return to_bytes(self.size)
-
-    RULES: ClassVar = (
-        Rule(
-            field_path=".size",
-            cel=f"!isQuantity(self.size) || quantity(self.size).compareTo(quantity('{LEAST_STORAGE}')) >= 0",
-            message=f"storage.size must be at least {LEAST_STORAGE}.",
-            check=lambda s: not is_quantity(s.size) or s.size_bytes >= to_bytes(LEAST_STORAGE),
-        ),
-        Rule(
-            field_path=".autoscaling",
-            cel="!has(self.autoscaling) || !has(self.autoscaling.max) || !isQuantity(self.autoscaling.max) || "
-            "!isQuantity(self.size) || quantity(self.autoscaling.max).compareTo(quantity(self.size)) >= 0",
-            message="storage.autoscaling.max must not be less than storage.size: raise it, or set "
-            "storage.autoscaling.enabled to false.",
-            check=lambda s: (
-                not is_quantity(s.autoscaling.max) or not is_quantity(s.size) or s.autoscaling.max_bytes >= s.size_bytes
-            ),
-        ),
-        Rule(
-            field_path=".size",
-            cel="!isQuantity(self.size) || !isQuantity(oldSelf.size) || "
-            "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
-            message="storage.size cannot shrink, because volumes only grow: keep the old size or a larger one.",
-            message_cel="'storage.size cannot shrink, because volumes only grow: use ' + oldSelf.size + ' or more.'",
-        ),
-        Rule(
-            field_path=".storageClassName",
-            cel="has(self.storageClassName) == has(oldSelf.storageClassName) && "
-            "(!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
-            message="storage.storageClassName cannot change once the cluster exists: put the old value back; "
-            "to move the data, make a new cluster with the new class.",
-        ),
-    )
-
-
-def _to_text(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: str(v) if isinstance(v, int) and not isinstance(v, bool) else v for k, v in value.items()}
-    return value
-
-
-Parameters = Annotated[
-    dict[str, str],
-    BeforeValidator(_to_text),
-    Field(max_length=MAX_PARAMETERS),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "maxProperties": MAX_PARAMETERS,
-            "additionalProperties": {"x-kubernetes-int-or-string": True, "maxLength": MAX_VALUE_LENGTH},
-        }
-    ),
-    Rule(
-        cel="self.all(p, p.matches('^[a-z_][a-z0-9_]*([.][a-z_][a-z0-9_$]*)*$'))",
-        message="A parameter's name must be as PostgreSQL writes it, in lower case, such as work_mem.",
-        check=lambda parameters: all(_PARAMETER.fullmatch(name) for name in parameters),
-    ),
-    Rule(
-        cel="self.all(p, !string(self[p]).matches('[[:cntrl:]]'))",
-        message="A parameter's value must be one line of text, without control characters.",
-        check=lambda parameters: not any(re.search("[\0-\x1f\x7f]", value) for value in parameters.values()),
-    ),
-    *parameter_rules(),
-]
-"""The user's PostgreSQL parameters; values are text, as in postgresql.conf without quotes."""
 
 
 class AuroraClusterSpec(RuledModel):

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
-from tests.unit.api.cases import BAD_CHANGES, BAD_SPECS, GOOD_CHANGES, GOOD_SPECS, Bad, manifest
+from tests.unit.api.case import Bad, manifest
+from tests.unit.api.cases import BAD_SPECS, GOOD_SPECS
+from tests.unit.api.changes import BAD_CHANGES, GOOD_CHANGES
 
 from aurora_operator.api.cluster import AuroraCluster
 from aurora_operator.api.parameters import ALLOWED_VALUES, MINIMUMS, OWNED, owner_reason
