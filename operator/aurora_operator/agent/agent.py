@@ -55,7 +55,8 @@ log = logging.getLogger(__name__)
 
 STUCK_MILLISECONDS = 20_000
 """Without progress of the consensus for this long, the agent is wedged and the kubelet should restart it."""
-REFRESH_SECONDS = 1.0
+REFRESH_SECONDS = 5.0
+BEGINNING_SECONDS = 1.0
 RELOAD_SECONDS = 0.5
 HAND_OVER_SECONDS = 15.0
 LINGER_SECONDS = 5.0
@@ -116,7 +117,14 @@ class Agent:
             instance=member is None or member.kind == "instance",
             rested=rested,
         )
-        copy.driver = Driver(state, store, copy.peers, hands.PostgresHands(copy, self._lifecycle, self._leading))
+        self._watchdog = Watchdog(layout.pgdata, tools.path("postgres"), lambda: lease_left(copy.driver.state, clock()))
+        copy.driver = Driver(
+            state,
+            store,
+            copy.peers,
+            hands.PostgresHands(copy, self._lifecycle, self._leading),
+            self._watchdog.tell,
+        )
         self._halt = Halt(copy, self._lifecycle)
         self._handed_over = False
 
@@ -133,6 +141,7 @@ class Agent:
             loop.add_signal_handler(number, self._terminate)
         Reaper().install(loop)
         self._take(copy.settings)
+        scaler = Scaler(copy, self._configuration)
         self._living = lifecycle = asyncio.create_task(self._lifecycle.run(), name="lifecycle")
         others = [
             asyncio.create_task(copy.driver.run(), name="driver"),
@@ -141,11 +150,11 @@ class Agent:
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(RoleLabel(copy).run(), name="label"),
             asyncio.create_task(pulse_of(copy, lambda: self._lifecycle.stop("immediate")).run(), name="pulse"),
-            asyncio.create_task(self._watchdog().run(), name="watchdog"),
-            asyncio.create_task(LoadMeter(copy).run(), name="load"),
+            asyncio.create_task(self._watchdog.run(), name="watchdog"),
+            asyncio.create_task(LoadMeter(copy, scaler.measured).run(), name="load"),
             asyncio.create_task(copy.space.run(), name="space"),
             asyncio.create_task(copy.backups.run(), name="backup"),
-            asyncio.create_task(Scaler(copy, self._configuration).run(), name="capacity"),
+            asyncio.create_task(scaler.run(), name="capacity"),
             asyncio.create_task(DamageWatch(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"),
             asyncio.create_task(IdleMeter(copy).run(), name="idle"),
             asyncio.create_task(self._halt.run(), name="halt"),
@@ -169,10 +178,6 @@ class Agent:
             await copy.watching.close()
             self._halt.rest()
             await copy.kube.close()
-
-    def _watchdog(self) -> Watchdog:
-        copy = self.copy
-        return Watchdog(copy.layout.pgdata, copy.tools.path("postgres"), lambda: lease_left(copy.driver.state, clock()))
 
     def _terminate(self) -> None:
         if not self.copy.closing.is_set():
@@ -216,6 +221,7 @@ class Agent:
         copy.settings = settings
         me = copy.environment.instance
         copy.peers.set_members({m.name: m.host for m in settings.members if m.name != me})
+        self._halt.settings_changed()
         member = settings.member(me)
         copy.driver.post(
             ev.Wanted(
@@ -233,7 +239,8 @@ class Agent:
         copy = self.copy
         password = _read(copy.environment.app / "password")
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+            due = copy.server_version is None or self._parameters_are_due()
+            await asyncio.sleep(BEGINNING_SECONDS if due else REFRESH_SECONDS)
             try:
                 if copy.certificates.refresh():
                     log.info("certificates renewed, valid until %s", copy.certificates.not_after())

@@ -33,6 +33,7 @@ from aurora_operator.postgres.timeline import History
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
+UNASKED_SECONDS = 2.0
 LOOK_SECONDS = 20.0
 """How often the repository is asked what it holds; after a backup, at once."""
 FRESH_SECONDS = 30.0
@@ -64,7 +65,9 @@ class Backups:
                 await self._once()
                 self._copy.backup_report = self._report()
                 wanted = self._copy.settings.backup
-                pause = wanted.recovery_point_seconds if wanted is not None and self._archiver else IDLE_SECONDS
+                pause = IDLE_SECONDS if wanted is not None else UNASKED_SECONDS
+                if wanted is not None and self._archiver is not None:
+                    pause = wanted.recovery_point_seconds
                 await asyncio.sleep(max(pause - (time.monotonic() - started), 0.1))
         finally:
             if self._work is not None:

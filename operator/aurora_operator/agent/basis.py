@@ -48,8 +48,8 @@ class Basis:
     phase: Phase = "Starting"
     message: str = ""
     ailment: Ailment | None = None
-    role: str = "none"
-    """`writer` or `reader` while clients are let in; `log` on a log copy."""
+    role_changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _role: str = field(init=False, default="none")
     task: Task | None = None
     leader_lsn: int = 0
     """The leader's LSN in its newest heartbeat."""
@@ -84,6 +84,16 @@ class Basis:
 
     def __post_init__(self) -> None:
         self.jobs = JobSlot("postgres", self.fail)
+
+    @property
+    def role(self) -> str:
+        """`writer` or `reader` while clients are let in, else `none`; `log` on a log copy."""
+        return self._role
+
+    @role.setter
+    def role(self, role: str) -> None:
+        self._role = role
+        self.role_changed.set()
 
     def fail(self, error: BaseException) -> None:
         """End the agent because of this."""

@@ -32,7 +32,6 @@ from aurora_operator.postgres.scalingpoint import obstacle
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS: Final = 0.1
 ROOM: Final = 0.9
 """How much of a lower limit may be in use for it to be asked for."""
 SLOW_SECONDS: Final = 2.0
@@ -72,18 +71,23 @@ class Scaler:
         self._client: tuple[str, Client] | None = None
         """Of the writer's agent, with the writer's host."""
         self._said = self._told = ""
+        self._measured = asyncio.Event()
+
+    def measured(self) -> None:
+        """There is a new measurement of the load."""
+        self._measured.set()
 
     async def run(self) -> None:
-        """Until cancelled; once for each new measurement of the load."""
-        copy, seen = self._copy, None
+        """Until cancelled; once for each new measurement."""
+        copy = self._copy
         try:
             while True:
-                await asyncio.sleep(POLL_SECONDS)
-                if copy.load is seen or copy.load is None:
+                await self._measured.wait()
+                self._measured.clear()
+                if copy.load is None:
                     continue
-                seen = copy.load
                 try:
-                    await self._second(seen)
+                    await self._second(copy.load)
                 except (KubeError, PostgresError, OSError) as error:
                     if str(error) != self._said:
                         log.warning("scaling: %s", error)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from aurora_operator.agent.store import Store
 from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.lease import lease_end
 from aurora_operator.consensus.messages import Message
 from aurora_operator.consensus.state import State
 from aurora_operator.consensus.step import step
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
 
 log = logging.getLogger(__name__)
+
+_TICK = ev.Tick()
 
 
 class Network(Protocol):
@@ -66,13 +70,23 @@ def clock() -> int:
 class Driver:
     """Holds the copy's consensus state; nothing else changes it."""
 
-    def __init__(self, state: State, store: Store, network: Network, hands: Hands) -> None:
+    def __init__(
+        self,
+        state: State,
+        store: Store,
+        network: Network,
+        hands: Hands,
+        lease_moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`lease_moved` is called whenever the time by which sessions must have ended is another."""
         self.state = state
         self.progressed = clock()
         """When the loop last finished an event: liveness."""
         self._store = store
         self._network = network
         self._hands = hands
+        self._lease_end = lease_end(state)
+        self._lease_moved = lease_moved
         self._queue: asyncio.Queue[ev.Event] = asyncio.Queue()
 
     def post(self, event: ev.Event) -> None:
@@ -81,13 +95,13 @@ class Driver:
 
     async def run(self) -> None:
         """Work until cancelled. An error in here ends the agent: half a step must not go on."""
-        ticks = asyncio.create_task(self._tick())
+        self._tick()
         try:
             while True:
                 await self.handle(await self._queue.get())
                 self._queue.task_done()
         finally:
-            ticks.cancel()
+            self._next_tick.cancel()
 
     async def settle(self) -> None:
         """Wait until everything posted so far has been dealt with."""
@@ -101,15 +115,18 @@ class Driver:
             log.info("%s -> %s (promised epoch %d)", before.role, self.state.role, self.state.durable.promised)
         for effect in effects:
             await self._carry_out(effect)
+        end = lease_end(self.state)
+        if end != self._lease_end:
+            self._lease_end = end
+            self._lease_moved()
         self.progressed = clock()
 
-    async def _tick(self) -> None:
+    def _tick(self) -> None:
+        # A queue that has not been worked off needs no further tick.
+        if self._queue.empty():
+            self.post(_TICK)
         period = self.state.timing.heartbeat / 4 / 1000
-        while True:
-            # A queue that has not been worked off needs no further tick.
-            if self._queue.empty():
-                self.post(ev.Tick())
-            await asyncio.sleep(period)
+        self._next_tick = asyncio.get_running_loop().call_later(period, self._tick)
 
     async def _carry_out(self, effect: ev.Effect) -> None:
         hands = self._hands

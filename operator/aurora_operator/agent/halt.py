@@ -33,14 +33,20 @@ class Halt:
     def __init__(self, copy: Copy, lifecycle: Lifecycle) -> None:
         self._copy = copy
         self._lifecycle = lifecycle
+        self._changed = asyncio.Event()
+
+    def settings_changed(self) -> None:
+        """Look at them."""
+        self._changed.set()
 
     async def run(self) -> None:
         """Until cancelled."""
         copy = self._copy
         while True:
-            await asyncio.sleep(POLL_SECONDS)
             if copy.settings.power == "on":
                 copy.halted = False
+                self._changed.clear()
+                await self._changed.wait()
                 continue
             state = copy.driver.state
             if not copy.halted and state.role not in ELECTED and not relied_upon(state, clock()):
@@ -48,6 +54,7 @@ class Halt:
                 copy.halted = True
             if copy.halted and copy.server.alive and not self._lifecycle.stopping:
                 self._lifecycle.stop("fast")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def stop_writer(self) -> None:
         """Stop this copy, which leads. Raises Refused, when it is to pause and somebody is using it after all."""

@@ -205,6 +205,10 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def main_loop(self) -> None:
+        """Uvicorn's wakes up ten times a second, to look for its signals and to set a Date."""
+        await asyncio.Event().wait()
+
 
 async def serve(app: Starlette, port: int, context: ssl.SSLContext | None, host: str = "") -> None:
     """Serve until cancelled; with a context, TLS. Rotated certificates reach it through that same context."""
@@ -215,6 +219,8 @@ async def serve(app: Starlette, port: int, context: ssl.SSLContext | None, host:
         http=_Protocol,
         log_config=None,
         access_log=False,
+        date_header=False,
+        server_header=False,
         lifespan="off",
         ws="none",
         ssl_context_factory=(lambda _config, _default: context) if context is not None else None,

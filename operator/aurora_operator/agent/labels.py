@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import time
 
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.kubeapi import KubeError
@@ -12,7 +12,6 @@ from aurora_operator.agent.kubeapi import KubeError
 log = logging.getLogger(__name__)
 
 UNLABEL_SECONDS = 1.5
-POLL_SECONDS = 0.1
 RETRY_SECONDS = 1.0
 
 
@@ -30,17 +29,24 @@ class RoleLabel:
     async def run(self) -> None:
         """Until cancelled."""
         copy = self._copy
-        served = time.monotonic()
         while True:
+            copy.role_changed.clear()
             role = copy.role if copy.role != "none" else None
-            if role is not None:
-                served = time.monotonic()
-            lasting = role is not None or time.monotonic() - served > UNLABEL_SECONDS
-            if role != self._labelled and lasting:
-                try:
-                    await copy.kube.label_role(role)
-                    self._labelled = role
-                except KubeError as error:
-                    log.warning("labelling this pod %s: %s", role, error)
-                    await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(POLL_SECONDS)
+            if role == self._labelled:
+                await copy.role_changed.wait()
+                continue
+            if role is None and await self._changes_within(UNLABEL_SECONDS):
+                continue
+            try:
+                await copy.kube.label_role(role)
+                self._labelled = role
+            except KubeError as error:
+                log.warning("labelling this pod %s: %s", role, error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _changes_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._copy.role_changed.wait()
+                return True
+        return False

@@ -15,7 +15,7 @@ from aurora_operator.agent.kubeapi import Conflict, KubeError, config_of, config
 from aurora_operator.api.agent import ReplicaStatus
 from aurora_operator.api.record import Record
 from aurora_operator.consensus import events as ev
-from aurora_operator.consensus.membership import record_allows
+from aurora_operator.consensus.membership import is_settled, record_allows
 from aurora_operator.consensus.shrink import hears_write_quorum
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 OPENING_POLL_SECONDS = 0.015
 LEADING_POLL_SECONDS = 0.25
+SETTLED_POLL_SECONDS = 0.5
+"""While no change of membership waits for what is seen."""
 HOUSEKEEPING_SECONDS = 2.0
 RECORD_SECONDS = 10.0
 PROMOTE_SECONDS = 30.0
@@ -91,8 +93,13 @@ class Leading:
             except PostgresError as error:
                 if copy.server.state() == "ready":
                     log.warning("leading: %s", error)
-            opening = copy.driver.state.role in (Role.PROMOTING, Role.OPENING)
-            await asyncio.sleep(OPENING_POLL_SECONDS if opening else LEADING_POLL_SECONDS)
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        state = self._copy.driver.state
+        if state.role in (Role.PROMOTING, Role.OPENING):
+            return OPENING_POLL_SECONDS
+        return SETTLED_POLL_SECONDS if is_settled(state) else LEADING_POLL_SECONDS
 
     def _peers(self) -> set[CopyId]:
         led = self._copy.driver.state.leadership
@@ -100,8 +107,7 @@ class Leading:
 
     async def _report_replication(self, epoch: int) -> None:
         copy = self._copy
-        _, lsn = await sql.write_lsn(copy.session)
-        rows = await sql.replication(copy.session)
+        lsn, rows = await sql.replication(copy.session)
         copy.position_lsn = copy.leader_lsn = lsn
         voters = copy.driver.state.durable.config.voters
         followers = [(*parse_follower(r.application_name), r) for r in rows]

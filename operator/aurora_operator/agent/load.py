@@ -17,6 +17,8 @@ from aurora_operator.postgres.errors import PostgresError
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 1.0
+CALM_SECONDS = 5.0
+"""Of an instance that does not scale: whoever reads its load does so now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,10 @@ def advance(load: Load | None, before: Sample, now: Sample, *, cpu_millis: int, 
 class LoadMeter:
     """Keeps `copy.load` up to date."""
 
-    def __init__(self, copy: Copy, read: Callable[[], Reading] | None = None) -> None:
+    def __init__(self, copy: Copy, measured: Callable[[], None], read: Callable[[], Reading] | None = None) -> None:
+        """`measured` is called after each measurement."""
         self._copy = copy
+        self._measured = measured
         self._read = read or reader()
         self._said: str | None = None
 
@@ -98,7 +102,7 @@ class LoadMeter:
         copy = self._copy
         before = await self._sample(loop.time())
         while True:
-            await asyncio.sleep(PERIOD_SECONDS)
+            await asyncio.sleep(self._period())
             now = await self._sample(loop.time())
             copy.load = advance(
                 copy.load,
@@ -108,6 +112,13 @@ class LoadMeter:
                 memory_bytes=copy.environment.memory_bytes,
             )
             before = now
+            self._measured()
+
+    def _period(self) -> float:
+        copy = self._copy
+        member = copy.settings.member(copy.environment.instance)
+        scales = member is not None and member.capacity is not None
+        return PERIOD_SECONDS if scales or copy.load is None else CALM_SECONDS
 
     async def _sample(self, time: float) -> Sample:
         kernel = None

@@ -8,13 +8,12 @@ PostgreSQL may outlive the agent by a moment, so the ports are looked at until t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from aurora_operator.agent.tls import is_agent
@@ -31,20 +30,18 @@ JUDGE_SECONDS = 3.0
 JUDGE_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.25
 RETRY_MAX_SECONDS = 2.0
-QUEUE = 64
-"""Messages held for a peer that does not read; older ones are worthless, and are dropped."""
 
 
 @dataclass(slots=True)
 class _Link:
     name: str
     host: str
-    queue: asyncio.Queue[Message] = field(default_factory=lambda: asyncio.Queue(QUEUE))
     address: str | None = None
     """Where it was last heard from or reached: used before the DNS, which may be slow or down."""
     copy: CopyId | None = None
     task: asyncio.Task[None] | None = None
-    connected: bool = False
+    writer: asyncio.StreamWriter | None = None
+    """While connected."""
 
 
 class Peers:
@@ -90,19 +87,19 @@ class Peers:
             link.task = asyncio.create_task(self._run(link), name=f"peer-{name}")
 
     def send(self, to: CopyId, message: Message) -> None:
-        """Queue a message for the copy's member; it is lost when that is not connected."""
+        """Send to the copy's member; the message is lost when that is not connected."""
         link = self._links.get(name_of(to))
-        if link is None or not link.connected:
-            return
-        if link.queue.full():
-            link.queue.get_nowait()
-            link.queue.task_done()
-        link.queue.put_nowait(message)
+        if link is not None:
+            _write(link, self._line(message))
 
     def broadcast(self, message: Message) -> None:
         """Send to all members."""
-        for name in self._links:
-            self.send(name, message)
+        line = self._line(message)
+        for link in self._links.values():
+            _write(link, line)
+
+    def _line(self, message: Message) -> bytes:
+        return encode(Envelope(self._me(), self._my_address, message))
 
     def address(self, copy: CopyId) -> tuple[str, str | None] | None:
         """Host name and last known IP address of a copy's pod; None for a stranger."""
@@ -111,13 +108,10 @@ class Peers:
 
     def connected(self) -> Iterable[str]:
         """Names of the members that we are connected to."""
-        return [name for name, link in self._links.items() if link.connected]
+        return [name for name, link in self._links.items() if link.writer is not None]
 
     async def close(self) -> None:
-        """Say what is queued, briefly, then end all."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await asyncio.gather(*(link.queue.join() for link in self._links.values() if link.connected))
+        """End all."""
         tasks = [link.task for link in self._links.values() if link.task] + list(self._incoming)
         for task in tasks:
             task.cancel()
@@ -142,16 +136,14 @@ class Peers:
                 continue
             delay = RETRY_SECONDS
             log.info("connected to peer %s", link.name)
-            while not link.queue.empty():
-                link.queue.get_nowait()
-                link.queue.task_done()
-            link.connected = True
+            link.writer = writer
             try:
-                await self._pump(link, reader, writer)
+                # It never says anything on this stream: this ends when the other end closes it.
+                await reader.read(1)
             except (OSError, TimeoutError) as error:
                 log.info("connection to peer %s broke: %s", link.name, error)
             finally:
-                link.connected = False
+                link.writer = None
                 writer.close()
             doubted_until = await self._judge(link, time.monotonic() + JUDGE_SECONDS)
 
@@ -172,29 +164,6 @@ class Peers:
             link.address = peer[0] if peer else link.address
             return reader, writer
         raise OSError(errno.EHOSTUNREACH, "no address")
-
-    async def _pump(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Send what is queued until the other end closes; it never says anything on this stream."""
-        closed = asyncio.create_task(reader.read(1))
-        try:
-            while True:
-                get = asyncio.create_task(link.queue.get())
-                try:
-                    await asyncio.wait({get, closed}, return_when=asyncio.FIRST_COMPLETED)
-                    if closed.done():
-                        closed.result()
-                        return
-                    writer.write(encode(Envelope(self._me(), self._my_address, get.result())))
-                    link.queue.task_done()
-                finally:
-                    if not get.done():
-                        get.cancel()
-                if writer.transport.get_write_buffer_size() > MAX_LINE:
-                    raise OSError(errno.ETIMEDOUT, "the peer does not read")
-        finally:
-            closed.cancel()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await closed
 
     async def _judge(self, link: _Link, deadline: float, *, first: bool = True) -> float:
         """The peer closed its end. Dead, if neither of its ports takes a connection any more.
@@ -240,6 +209,17 @@ class Peers:
             log.info("dropped an incoming peer connection: %s", error)
         finally:
             writer.close()
+
+
+def _write(link: _Link, line: bytes) -> None:
+    writer = link.writer
+    if writer is None or writer.is_closing():
+        return
+    if writer.transport.get_write_buffer_size() > MAX_LINE:
+        log.info("peer %s does not read: its connection is given up", link.name)
+        writer.transport.abort()
+        return
+    writer.write(line)
 
 
 async def _port(address: str, port: int) -> Literal["open", "refused", "silent"]:

@@ -23,10 +23,18 @@ class Pulse:
     """Asks the server of this pod again and again, on a connection of its own, on which nothing else waits."""
 
     def __init__(
-        self, session: Session, *, serving: Callable[[], bool], patience: Callable[[], float], stop: Callable[[], None]
+        self,
+        session: Session,
+        *,
+        heard: Callable[[], float],
+        serving: Callable[[], bool],
+        patience: Callable[[], float],
+        stop: Callable[[], None],
     ) -> None:
-        """`serving`: whether the server takes sessions; `patience`: seconds that it may be silent; `stop` ends it."""
+        """`heard`: when it last answered somebody else, who need not be asked again (monotonic clock); `serving`:
+        whether it takes sessions; `patience`: seconds that it may be silent; `stop` ends it."""
         self._session = session
+        self._heard = heard
         self._serving = serving
         self._patience = patience
         self._stop = stop
@@ -35,29 +43,33 @@ class Pulse:
         """Until cancelled."""
         answered = time.monotonic()
         while True:
-            silent = await self._is_silent()
+            answer = await self._answer()
             now = time.monotonic()
-            if not silent:
-                answered = now
+            if answer is not None:
+                answered = answer
             elif now - answered > self._patience():
                 log.error("PostgreSQL has not answered for %.1f s; stopping it", now - answered)
                 self._stop()
                 answered = now
             await asyncio.sleep(PERIOD_SECONDS)
 
-    async def _is_silent(self) -> bool:
-        """Whether it should have answered and has not. A refusal is an answer."""
+    async def _answer(self) -> float | None:
+        """When it answered last; None if it should have and has not. A refusal is an answer."""
+        asked = time.monotonic()
         if not self._serving():
             await self._session.close()
-            return False
-        asked = time.monotonic()
+            return asked
+        heard = self._heard()
+        if asked - heard < self._patience() / 6:
+            return heard
         try:
             await self._session.row("SELECT 1")
         except Unavailable:
-            return time.monotonic() - asked > PERIOD_SECONDS
+            now = time.monotonic()
+            return None if now - asked > PERIOD_SECONDS else now
         except PostgresError:
-            return False
-        return False
+            pass
+        return time.monotonic()
 
 
 def pulse_of(copy: Copy, stop: Callable[[], None]) -> Pulse:
@@ -69,6 +81,7 @@ def pulse_of(copy: Copy, stop: Callable[[], None]) -> Pulse:
 
     return Pulse(
         Session(copy.layout.run, timeout=1),
+        heard=lambda: max(copy.session.answered, copy.watching.answered),
         serving=lambda: copy.server.state() == "ready",
         patience=patience,
         stop=stop,

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_POLL_SECONDS = 0.05
 WATCH_SECONDS = 0.5
+IDLE_SECONDS = 1.0
+"""While nothing comes."""
 JUDGE_AFTER_SECONDS = 0.5
 JUDGE_SELDOM_SECONDS = 8.0
 FETCH_SECONDS = 10.0
@@ -91,6 +93,7 @@ class Replication:
         tidied = False
         while True:
             streaming = arrived = False
+            before = copy.position_lsn
             try:
                 source = self._source(leader)
                 if source != pointed and source is not None:
@@ -125,7 +128,8 @@ class Replication:
                     await asyncio.to_thread(drop_replaced, copy.layout)
                     await self._keep_slots_ready()
                     tidied = True
-            await asyncio.sleep(WATCH_SECONDS if streaming else CONNECT_POLL_SECONDS)
+            calm = IDLE_SECONDS if copy.position_lsn == before else WATCH_SECONDS
+            await asyncio.sleep(calm if streaming else CONNECT_POLL_SECONDS)
 
     def _is_in(self, epoch: int) -> bool:
         reached = self._copy.driver.state.position
@@ -155,8 +159,10 @@ class Replication:
         copy = self._copy
         now = await sql.status(copy.session)
         copy.note_standby(now)
-        timeline = await asyncio.to_thread(wal.local_timeline, copy.layout.pgdata, now.lsn)
-        copy.driver.post(ev.LocalPosition(Position(timeline, now.lsn)))
+        known = copy.driver.state.position
+        if known is None or known.lsn != now.lsn:
+            timeline = await asyncio.to_thread(wal.local_timeline, copy.layout.pgdata, now.lsn)
+            copy.driver.post(ev.LocalPosition(Position(timeline, now.lsn)))
         receiver = now.receiver
         return (
             receiver is not None

@@ -29,7 +29,7 @@ ALERT_SECONDS: Final = 0.02
 """How often the free space is looked at: often once there is little."""
 ALERT_MARKS: Final = 8
 """Little is less than so many times the low mark."""
-DETAILS_SECONDS: Final = 2.0
+DETAILS_SECONDS: Final = 5.0
 RATE_OVER_SECONDS: Final = 20.0
 ENDING_SECONDS: Final = 0.2
 NO_SPACE: Final = "No space left on device"
@@ -59,6 +59,7 @@ class Space:
         self._stopped = False
         self._died_of_it = False
         self._details = VolumeUse(size_bytes=0, used_bytes=0)
+        self._published: tuple[VolumeUse, dict[str, object]] | None = None
         self._applied: bool | None = None
         self._seen: tuple[float, int] | None = None
 
@@ -167,8 +168,9 @@ class Space:
         if not copy.layout.initialised():
             self._details = VolumeUse(size_bytes=0, used_bytes=0)
             return
-        wal, waiting = await asyncio.to_thread(wal_files, copy.layout.wal)
-        temporary = await asyncio.to_thread(temporary_files, copy.layout.pgdata)
+        (wal, waiting), temporary = await asyncio.to_thread(
+            lambda: (wal_files(copy.layout.wal), temporary_files(copy.layout.pgdata))
+        )
         update: dict[str, object] = {
             "wal_bytes": wal,
             "archive_waiting": waiting,
@@ -195,14 +197,15 @@ class Space:
             elapsed = now - self._last[0]
             self._rate = average(self._rate, max(used - self._last[1], 0) / elapsed, elapsed, RATE_OVER_SECONDS)
             self._last = (now, used)
-        copy.volume = self._details.model_copy(
-            update={
-                "size_bytes": usage.size,
-                "used_bytes": used,
-                "growth_bytes_per_second": round(self._rate, 1) if self._rate >= 1 else 0.0,
-                "brake": copy.brake,
-            }
-        )
+        update: dict[str, object] = {
+            "size_bytes": usage.size,
+            "used_bytes": used,
+            "growth_bytes_per_second": round(self._rate, 1) if self._rate >= 1 else 0.0,
+            "brake": copy.brake,
+        }
+        if (self._details, update) != self._published:
+            self._published = (self._details, update)
+            copy.volume = self._details.model_copy(update=update)
 
 
 def wal_files(folder: Path) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
-PERIOD_SECONDS = 0.1
 RESTART_SECONDS = 1.0
 
 _SCRIPT: Final = r"""
@@ -50,7 +49,10 @@ class Watchdog:
     """One such process, kept alive."""
 
     def __init__(self, pgdata: Path, program: str, left: Callable[[], float | None]) -> None:
-        """`program` is the server's executable; `left` says for how many ms its sessions may go on, or None."""
+        """`program` is the server's executable; `left` says for how many ms its sessions may go on, or None.
+
+        Whoever moves the end of that time calls `tell`.
+        """
         self._arguments = (str(pgdata), program)
         self._left = left
         self._process: asyncio.subprocess.Process | None = None
@@ -70,28 +72,22 @@ class Watchdog:
                 start_new_session=True,
             )
             try:
-                await self._feed(process)
-            except OSError as error:
-                log.error("the watchdog has ended: %s; starting another", error)
+                self.tell()
+                code = await process.wait()
+                log.error("the watchdog has ended with %d; starting another", code)
             finally:
                 await _dismiss(process)
             await asyncio.sleep(RESTART_SECONDS)
 
-    async def _feed(self, process: asyncio.subprocess.Process) -> None:
-        pipe = process.stdin
-        assert pipe is not None  # noqa: S101 - asked for
-        loop = asyncio.get_running_loop()
-        told: float | None = None
-        while process.returncode is None:
-            left = self._left()
-            end = None if left is None else round(loop.time() + left / 1000, 2)
-            # A lease that is over already is not extended by saying so.
-            if end != told and (left is None or left >= 1):
-                pipe.write(b"off\n" if left is None else f"{left / 1000:.3f}\n".encode())
-                await pipe.drain()
-                told = end
-            await asyncio.sleep(PERIOD_SECONDS)
-        raise OSError(f"it ended with {process.returncode}")
+    def tell(self) -> None:
+        """Pass on for how long the lease goes on now. One that does not run yet is told when it does."""
+        process = self._process
+        if process is None or process.returncode is not None or process.stdin is None:
+            return
+        left = self._left()
+        # A lease that is over already is not extended by saying so.
+        if left is None or left >= 1:
+            process.stdin.write(b"off\n" if left is None else f"{left / 1000:.3f}\n".encode())
 
 
 async def _dismiss(process: asyncio.subprocess.Process) -> None:

@@ -146,6 +146,15 @@ def _safe(s: State, config: Config, quorum: Quorum, streaming: set[CopyId]) -> b
     return enough and joint.can_write(streaming)
 
 
+def is_settled(s: State) -> bool:
+    """Whether no change of membership is wanted or under way, as far as a leader knows."""
+    led, wanted, config = s.leadership, s.wanted, s.durable.config
+    if led is None or wanted is None or led.proposal is not None or config.new is not None:
+        return False
+    as_wanted = {name_of(c) for c in config.voters} == wanted.voters and config.voters <= led.peers.keys() | {s.me}
+    return as_wanted and led.synced == config.key and config.old.write == _wanted_write(s, config.voters)
+
+
 def on_record_written(t: Turn, event: RecordWritten) -> None:
     """The record holds the membership: spread it. If it holds another that we did not know, then that. Else try
     again later, from what we know then."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
+import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
@@ -44,6 +46,8 @@ class Session:
         self._timeout = timeout
         self._connection: psycopg.AsyncConnection[Row] | None = None
         self._lock = asyncio.Lock()
+        self.answered = -math.inf
+        """When the server last answered here, of the monotonic clock."""
 
     async def rows(self, query: Query, params: Sequence[object] = (), *, timeout: float | None = None) -> list[Row]:  # noqa: ASYNC109
         """Run a statement in a transaction of its own; returns its rows. Raises QueryError, Unavailable."""
@@ -53,7 +57,9 @@ class Session:
         async with self._lock:
             connection = await self._connect()
             try:
-                return await self._bounded(_run(connection, query, params), limit, connection)
+                rows = await self._bounded(_run(connection, query, params), limit, connection)
+                self.answered = time.monotonic()
+                return rows
             except psycopg.Error as error:
                 if connection.closed or connection.broken:
                     await self.close()
@@ -144,7 +150,8 @@ class Session:
 async def _run(connection: psycopg.AsyncConnection[Row], query: Query, params: Sequence[object]) -> list[Row]:
     # Without parameters the statement goes as it is: a % in it means itself.
     cursor = await connection.execute(query, params or None)
-    return await cursor.fetchall() if cursor.description is not None else []
+    result = cursor.pgresult
+    return await cursor.fetchall() if result is not None and result.nfields else []
 
 
 def _hang_up(connection: psycopg.AsyncConnection[Row]) -> None:

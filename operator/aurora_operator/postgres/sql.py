@@ -151,19 +151,25 @@ async def flush(session: Session) -> int:
     return (await write_lsn(session))[1]
 
 
-async def replication(session: Session) -> list[Replica]:
-    """Who receives WAL from this server, base backups apart. Raises Unavailable, QueryError."""
+async def replication(session: Session) -> tuple[int, list[Replica]]:
+    """On a writer: the end of what it has flushed, and who receives WAL from it, base backups apart.
+
+    Raises Unavailable, and QueryError on a standby.
+    """
     rows = await session.rows(
         """
-        SELECT pid, application_name, state, sync_state, flush_lsn, replay_lsn,
+        SELECT w.lsn, pid, application_name, state, sync_state, flush_lsn, replay_lsn,
                extract(epoch FROM replay_lag), host(client_addr)
-        FROM pg_stat_replication WHERE state <> 'backup' ORDER BY application_name, pid
+        FROM (SELECT pg_current_wal_flush_lsn() AS lsn) w
+        LEFT JOIN pg_stat_replication ON state <> 'backup' ORDER BY application_name, pid
         """
     )
-    return [
+    found = [
         Replica(pid, name, state, sync, _lsn(flush), _lsn(replay), float(lag or 0), address)
-        for pid, name, state, sync, flush, replay, lag, address in rows
+        for _, pid, name, state, sync, flush, replay, lag, address in rows
+        if pid is not None
     ]
+    return _lsn(rows[0][0]), found
 
 
 async def slots(session: Session) -> list[Slot]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import subprocess
@@ -13,9 +12,10 @@ from pathlib import Path
 import pytest
 from tests.integration import pgbackrest
 
-from aurora_operator.agent.watchdog import PERIOD_SECONDS, Watchdog
+from aurora_operator.agent.watchdog import Watchdog
 
 LEASE_MS = 1500.0
+BEAT_SECONDS = 0.1
 
 
 class WallClock:
@@ -71,22 +71,27 @@ async def test_the_watchdog_goes_by_no_wall_clock(
     tmp_path: Path, clock: WallClock, server: subprocess.Popen[bytes], seconds: int
 ) -> None:
     """A healthy leader is left alone, and one whose lease ends afterwards is not."""
-    left = LEASE_MS
-    watchdog = Watchdog(tmp_path / "pgdata", str(tmp_path / "postgres"), lambda: left)
-    task = asyncio.create_task(watchdog.run())
+    watchdog = Watchdog(tmp_path / "pgdata", str(tmp_path / "postgres"), lambda: LEASE_MS)
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            watchdog.tell()
+
+    task, leading = asyncio.create_task(watchdog.run()), asyncio.create_task(renew())
     try:
-        await asyncio.sleep(5 * PERIOD_SECONDS)
+        await asyncio.sleep(5 * BEAT_SECONDS)
         shell = watchdog.pid
         clock.set(seconds)
         assert abs(clock.ahead() - seconds) <= 1
         await asyncio.sleep(2 * LEASE_MS / 1000)
         assert server.poll() is None
         assert shell is not None and watchdog.pid == shell
-        left = 0.0
+        leading.cancel()
         async with asyncio.timeout(LEASE_MS / 1000 + 2):
             while server.poll() is None:
                 await asyncio.sleep(0.05)
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for each in (task, leading):
+            each.cancel()
+        await asyncio.gather(task, leading, return_exceptions=True)

@@ -48,7 +48,7 @@ class LogCopy:
         return await self.position()
 
     async def flushed(self, source: Copy) -> int:
-        rows = await sql.replication(source.session)
+        _, rows = await sql.replication(source.session)
         return next((r.flush_lsn for r in rows if parse_follower(r.application_name)[0] == self.name), 0)
 
     async def active(self, source: Copy) -> bool:

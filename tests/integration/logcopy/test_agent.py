@@ -192,7 +192,7 @@ async def world(
 
 
 async def _flushed(copy: Copy) -> int:
-    rows = await sql.replication(copy.session)
+    _, rows = await sql.replication(copy.session)
     return max((r.flush_lsn for r in rows if r.application_name.startswith(LOG)), default=0)
 
 

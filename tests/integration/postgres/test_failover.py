@@ -50,7 +50,8 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: 
     lsn = await _insert(first, 1)
     await second.streams(1, lsn)
     await third.streams(1, lsn)
-    assert {r.application_name for r in await sql.replication(first.session)} == {second.name, third.name}
+    end, followers = await sql.replication(first.session)
+    assert {r.application_name for r in followers} == {second.name, third.name} and end >= lsn
 
     start = time.monotonic()
     position = await second.standby.stop_receiving()

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +38,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PERIOD_SECONDS", 0.02)
 
 
-async def _stops(mood: str, *, serving: bool = True, seconds: float = 0.6, patience: float = 0.15) -> int:
+async def _stops(
+    mood: str,
+    *,
+    serving: bool = True,
+    seconds: float = 0.6,
+    patience: float = 0.15,
+    heard: Callable[[], float] = lambda: -math.inf,
+) -> int:
     session, stops = FakeSession(), []
     session.mood = mood
-    pulse = Pulse(session, serving=lambda: serving, patience=lambda: patience, stop=lambda: stops.append(1))
+    pulse = Pulse(
+        session, heard=heard, serving=lambda: serving, patience=lambda: patience, stop=lambda: stops.append(1)
+    )
     task = asyncio.create_task(pulse.run())
     await asyncio.sleep(seconds)
     task.cancel()
@@ -57,6 +69,15 @@ async def test_one_that_answers_whatever_it_says_is_left_alone(mood: str) -> Non
 
 async def test_one_that_is_down_or_starting_is_nobodys_pulse() -> None:
     assert await _stops("silent", serving=False) == 0
+
+
+async def test_one_that_answers_somebody_else_is_not_asked() -> None:
+    assert await _stops("silent", heard=time.monotonic) == 0
+
+
+async def test_what_somebody_else_has_heard_counts_from_then_on() -> None:
+    last = time.monotonic()
+    assert 1 <= await _stops("silent", heard=lambda: last) <= 3
 
 
 async def test_patience_is_kept() -> None:

@@ -20,7 +20,15 @@ import asyncio, sys
 from pathlib import Path
 from aurora_operator.agent.watchdog import Watchdog
 
-asyncio.run(Watchdog(Path(sys.argv[1]), sys.argv[2], lambda: 400.0).run())
+
+async def main():
+    watchdog = Watchdog(Path(sys.argv[1]), sys.argv[2], lambda: 400.0)
+    running = asyncio.create_task(watchdog.run())
+    while True:
+        await asyncio.sleep(0.1)
+        watchdog.tell()
+
+asyncio.run(main())
 """
 
 
@@ -108,13 +116,15 @@ async def test_without_a_lease_nothing_is_killed(program: Path, server: list[sub
     task = asyncio.create_task(watchdog.run())
     try:
         await until(lambda: watchdog.pid)
-        await asyncio.sleep(0.5)
         left = None
+        watchdog.tell()
         await asyncio.sleep(1)
         assert [p.poll() for p in server] == [None, None]
         left = 300.0
-        await asyncio.sleep(0.3)
+        watchdog.tell()
+        await asyncio.sleep(0.2)
         left = 0.0
+        watchdog.tell()
         await until(lambda: all(p.poll() is not None for p in server))
     finally:
         task.cancel()

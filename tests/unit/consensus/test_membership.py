@@ -6,7 +6,7 @@ import pytest
 from tests.unit.consensus.bench import LSN, A, B, Bench, C, D, config
 
 from aurora_operator.consensus import events as ev
-from aurora_operator.consensus.membership import record_allows
+from aurora_operator.consensus.membership import is_settled, record_allows
 from aurora_operator.consensus.messages import Heartbeat
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, Quorum
@@ -260,3 +260,24 @@ def test_nothing_changes_before_the_leader_is_open() -> None:
     bench.ack(B)
     bench.do(ev.Tick())
     assert not bench.all(ev.WriteRecord)
+
+
+def test_a_membership_is_settled_when_nothing_is_to_change() -> None:
+    bench = leading(A, B, C, wish=wanted("a", "b", "c"))
+    bench.ack(B)
+    bench.ack(C)
+    assert is_settled(bench.state)
+    bench.do(wanted("a", "b", "c", "d"))
+    assert not is_settled(bench.state), "d is to join"
+    bench.ack(D)
+    bench.replicate(B, C, D)
+    assert not is_settled(bench.state), "it is proposed"
+    joint(bench)
+    assert not is_settled(bench.state), "in the joint step"
+    bench.replicate(B, C, D, lsn=LSN + 200)
+    written(bench)
+    for voter in (B, C, D):
+        bench.ack(voter)
+    assert not is_settled(bench.state), "PostgreSQL does not know yet"
+    bench.do(ev.SyncInForce(bench.state.durable.config.key, LSN + 300))
+    assert is_settled(bench.state)

@@ -74,8 +74,8 @@ class LogAgent:
             kube=KubeApi(environment),
             incarnation=taken.incarnation,
             settings=kept if kept is not None and kept.revision > settings.revision else settings,
-            role="log",
         )
+        copy.role = "log"
         copy.peers = Peers(
             lambda: copy.id,
             environment.pod_ip,
