@@ -18,6 +18,7 @@ from tests.integration.copies import Cluster, Copy
 from tests.integration.logcopy.receiving import leader, reader, until
 
 from aurora_operator.agent import http, peers, walclient
+from aurora_operator.agent.driver import clock
 from aurora_operator.agent.environment import Environment
 from aurora_operator.agent.http import Service, api, serve
 from aurora_operator.agent.logcopy import pruning, receiving
@@ -26,7 +27,8 @@ from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.api.agent import AgentStatus, ReplicaStatus
 from aurora_operator.api.settings import Member, Settings
-from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Message, Prepare, Promise
+from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Message, Prepare, Promise, Resigned
+from aurora_operator.consensus.step import relied_upon
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, Quorum
 from aurora_operator.postgres import configure, received, sql
 from aurora_operator.postgres.conf import Runtime, follower_name, slot_name
@@ -279,6 +281,31 @@ def _replica(copy: Copy, lsn: int) -> ReplicaStatus:
 
 async def _answer(value: Any) -> Any:
     return value
+
+
+async def test_after_an_end_in_order_it_promises_at_once(world: World, cluster: Cluster) -> None:
+    """A cluster that wakes must not wait for a lease that nobody holds."""
+
+    def free(agent: LogAgent) -> bool:
+        return not relied_upon(agent.copy.driver.state, clock())
+
+    first = await leader(cluster)
+    settings = world.settings(first)
+    agent = await world.start(settings)
+    await _slot(first, agent)
+    one = await world.lead(first, settings, 1)
+    await until(lambda: _flushed(first), await sql.flush(first.session))
+    assert not free(agent)
+    await world.stop()
+    agent = await world.start(settings)
+    assert not free(agent), "its leader lived when it ended"
+    await until(lambda: _answer(agent.copy.driver.state.leader is not None), True)
+    one.beating = False
+    one.peers.broadcast(Resigned(1, None))
+    await until(lambda: _answer(free(agent)), True)
+    await world.stop()
+    agent = await world.start(settings)
+    assert free(agent)
 
 
 async def test_a_gap_keeps_the_old_wal_until_there_is_more(world: World, cluster: Cluster) -> None:

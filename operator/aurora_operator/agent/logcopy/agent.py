@@ -28,7 +28,7 @@ from aurora_operator.api.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.messages import Heartbeat, Message
 from aurora_operator.consensus.state import Role, Timing
-from aurora_operator.consensus.step import start
+from aurora_operator.consensus.step import relied_upon, start
 from aurora_operator.consensus.types import CopyId
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.layout import Layout
@@ -86,13 +86,15 @@ class LogAgent:
         )
         self._receiving = Receiving(copy, self._volume, self._lock.fds)
         member, timings = copy.settings.member(environment.instance), copy.settings.timings
+        durable = store.durable()
         state = start(
             copy.id,
             member.ordinal if member else 0,
-            store.durable(),
+            durable,
             clock(),
             Timing(timings.heartbeat_ms, timings.lease_ms, timings.request_ms),
             instance=False,
+            rested=store.take_rested() == durable.promised,
         )
         copy.driver = Driver(state, store, copy.peers, LogHands(copy, self._receiving))
 
@@ -130,7 +132,15 @@ class LogAgent:
             for task in [begin, *tasks]:
                 task.cancel()
             await asyncio.gather(begin, *tasks, return_exceptions=True)
+            self._rest()
             await copy.kube.close()
+
+    def _rest(self) -> None:
+        """The agent answers nobody any more: keep it if no leader relies on this copy, as at the end of a cluster
+        that is to sleep."""
+        copy, state = self.copy, self.copy.driver.state
+        if not relied_upon(state, clock()):
+            copy.store.save_rested(state.durable.promised)
 
     async def _begin(self, begun: asyncio.Event) -> None:
         """Take part once the volume can be read: a log copy has nothing else to start."""
