@@ -91,7 +91,8 @@ def _consider(t: Turn) -> None:
         s.short_since = None
     if not enough:
         if waited >= s.timing.request:
-            give_up(t, back_off=True)
+            # Where nobody objects, nobody competes either: the others are not there yet.
+            give_up(t, back_off=len(granted) < len(election.replies))
         return
     silent = config.voters - election.replies.keys()
     if s.leader is not None:
@@ -268,11 +269,12 @@ def on_tick(t: Turn) -> None:
 
 
 def _ask_again(t: Turn) -> None:
-    """Who refused had not missed the leader yet; it may have by now."""
+    """Who refused had not missed the leader yet; it may have by now. Who is silent may just be starting."""
     s = t.state
     replies = s.election.replies if s.election is not None else {}
-    for voter in sorted(s.durable.config.voters & replies.keys() - {s.me}):
-        if not replies[voter].granted and not replies[voter].leading:
+    for voter in sorted(s.durable.config.voters - {s.me}):
+        reply = replies.get(voter)
+        if reply is None or not (reply.granted or reply.leading):
             t.send(voter, PreVote(s.attempt))
 
 

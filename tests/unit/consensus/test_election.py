@@ -160,10 +160,22 @@ def test_asks_again_who_had_not_missed_the_leader_yet() -> None:
     bench.grant(B, granted=False)
     bench.now += 100
     bench.do(ev.Tick())
-    assert bench.all(ev.Send) == [ev.Send(B, PreVote(bench.state.attempt))]
+    assert ev.Send(B, PreVote(bench.state.attempt)) in bench.all(ev.Send)
     bench.grant(B)
     bench.now += bench.timing.heartbeat // 2
     bench.do(ev.Tick())
+    assert bench.sent(Prepare)
+
+
+def test_asks_again_who_was_not_there_yet_and_does_not_pause_for_it() -> None:
+    bench = Bench(config(A, B, C))
+    bench.up()
+    bench.wait(100)
+    assert {e.to for e in bench.all(ev.Send)} == {B, C}
+    bench.wait(bench.timing.request)
+    assert bench.role() == Role.PREVOTING and bench.state.attempt == 2
+    bench.grant(B)
+    bench.grant(C)
     assert bench.sent(Prepare)
 
 
