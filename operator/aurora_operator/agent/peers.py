@@ -28,8 +28,11 @@ CONNECT_SECONDS = 1.0
 PROBE_SECONDS = 0.3
 JUDGE_SECONDS = 3.0
 JUDGE_POLL_SECONDS = 0.05
-RETRY_SECONDS = 0.25
+RETRY_SECONDS = 0.2
 RETRY_MAX_SECONDS = 2.0
+YOUNG_SECONDS = 10.0
+"""How long a peer that was never reached is tried at the shortest interval: copies that wake together wait for each
+other."""
 
 
 @dataclass(slots=True)
@@ -119,6 +122,7 @@ class Peers:
 
     async def _run(self, link: _Link) -> None:
         delay = RETRY_SECONDS
+        young_until = time.monotonic() + YOUNG_SECONDS
         doubted_until = 0.0
         while True:
             try:
@@ -132,7 +136,8 @@ class Peers:
                     await asyncio.sleep(JUDGE_POLL_SECONDS)
                     continue
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, RETRY_MAX_SECONDS)
+                if time.monotonic() >= young_until:
+                    delay = min(delay * 2, RETRY_MAX_SECONDS)
                 continue
             delay = RETRY_SECONDS
             log.info("connected to peer %s", link.name)

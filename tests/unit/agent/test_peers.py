@@ -127,6 +127,25 @@ async def test_a_peer_whose_port_outlives_its_connections_by_a_moment_is_dead(ce
     await here.close()
 
 
+async def test_a_peer_that_may_be_starting_is_tried_without_longer_and_longer_pauses(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    here = make("demo-1", certificates, [], [])
+    tries = 0
+
+    async def connect(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError("nobody there")
+
+    monkeypatch.setattr(here, "_connect", connect)
+    here.set_members({"demo-2": "localhost"})
+    async with asyncio.timeout(5):
+        await until(lambda: tries == 50)
+    await here.close()
+
+
 async def test_a_peer_that_only_closed_a_connection_is_not_dead(certificates: Certificates) -> None:
     here, dead, serving = await met(certificates)
     for task in list(here._incoming):
