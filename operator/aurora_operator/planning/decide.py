@@ -103,7 +103,7 @@ def decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> Decided:
     logs = plan_log_copies(spec, votes, facts)
     made = (*statefulsets.values(), *logs.statefulsets.values())
     for statefulset in made:
-        statefulset["spec"]["replicas"] = power.replicas
+        statefulset["spec"]["replicas"] = 0 if statefulset["metadata"]["name"] in power.held_back else power.replicas
     templates = {obj["metadata"]["name"]: template_of(obj) for obj in made}
     request = read_request(spec, members, facts)
     room = roomier(members, facts) if request.target is None else None

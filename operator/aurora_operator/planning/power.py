@@ -2,7 +2,8 @@
 
 What was decided is in the settings (`power`), so that every operator goes on with it, and every agent knows that it
 is not to elect. Going down: the gateway stands ready → the endpoints lead to it → the writer checkpoints and stops →
-the others, which have all that it wrote, stop too → the pods go. Coming back: the pods → an election → the endpoints.
+the others, which have all that it wrote, stop too → the pods go. Coming back: as many
+pods as it takes → an election → the endpoints, and the other pods.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aurora_operator.planning.backup import Kind, under_way
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.members import Members
 from aurora_operator.planning.objects.common import annotation, is_leaving
+from aurora_operator.planning.resuming import asleep, held_back
 from aurora_operator.planning.waking import snapshot_awaited, wakes
 
 Said = tuple[str, ConditionStatus, str, str]
@@ -34,6 +36,8 @@ class Power:
     mode: PowerMode = "on"
     replicas: int = 1
     """Of each StatefulSet."""
+    held_back: frozenset[str] = frozenset()
+    """Copies that sleep on while others wake: their StatefulSets have none."""
     gateway: bool = False
     """Whether the gateway should be there."""
     diverted: bool = False
@@ -188,9 +192,11 @@ def _down(
     conditions: tuple[Said, ...],
 ) -> Power:
     sets = [copy.statefulset for copy in facts.all_copies.values() if copy.statefulset is not None]
-    down = bool(sets) and all(s["spec"].get("replicas") == 0 for s in sets)
+    down = bool(sets) and all(map(asleep, sets))
     gone = down and all(copy.pod is None for copy in facts.all_copies.values())
-    replicas = 0 if down or any(s["spec"].get("replicas") == 0 for s in sets) or _all_stopped(facts) else 1
+    # Some of one that was on have not been woken yet: it stops in order, too.
+    going = facts.settings is None or facts.settings.power != "on"
+    replicas = 0 if down or (going and any(map(asleep, sets))) or _all_stopped(facts) else 1
     stop = None
     if replicas and gateway.ready and facts.leader is not None and _told(mode, facts):
         stop = facts.leader.name
@@ -231,6 +237,7 @@ def _up(message: str, facts: Facts, gateway: Gateway, conditions: tuple[Said, ..
     resuming = facts.before.phase in DOWN and facts.leader is None
     needed = gateway.there and (facts.leader is None or gateway.clients != "none")
     return Power(
+        held_back=held_back(facts, waiting=gateway.clients == "waiting"),
         gateway=needed,
         diverted=needed and gateway.ready and facts.leader is None,
         phase="Resuming" if resuming else None,

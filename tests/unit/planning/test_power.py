@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy as copying
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,7 @@ class Sleeper(World):
         self.stops = 0
         self.clients = "none"
         self.refuses_to_pause: str | None = None
+        self.without_node: set[str] = set()
 
     def status_of(self, name: str) -> AgentStatus:
         idle = self.idle if self.agents[name].phase in ("Leading", "Following") else None
@@ -78,6 +80,12 @@ class Sleeper(World):
             ready = [{"type": "Ready", "status": "True"}]
             made["status"] = {"phase": "Running", "podIP": "10.9.9.9", "conditions": ready}
             self.objects.setdefault("Pod", {})[GATEWAY] = made
+
+    def _run(self, pod: dict[str, Any]) -> None:
+        if pod["metadata"]["labels"][names.LABEL_INSTANCE] in self.without_node:
+            pod["status"] = {"phase": "Pending"}
+            return
+        super()._run(pod)
 
     def observe(self) -> Observed:
         if GATEWAY in self.objects.get("Pod", {}):
@@ -143,7 +151,6 @@ def test_a_client_wakes_it_and_the_gateway_stays_until_its_clients_have_gone() -
     world.idle, world.clients = 0.0, "waiting"
     world.step()
     assert world.phase == "Resuming"
-    assert all(s["spec"]["replicas"] == 1 for s in world.objects["StatefulSet"].values())
     told = [event.reason for _ in range(20) for event in world.step().events]
     assert world.phase == "Ready"
     assert "WriterOpened" in told and "FailedOver" not in told, "nothing has failed"
@@ -156,6 +163,67 @@ def test_a_client_wakes_it_and_the_gateway_stays_until_its_clients_have_gone() -
     world.clients = "none"
     world.settle()
     assert "demo-gateway" not in world.objects["StatefulSet"]
+
+
+def writer_of(world: Sleeper) -> str:
+    """The last writer, as the record has it."""
+    record = json.loads(world.objects["ConfigMap"]["demo-record"]["data"]["record.json"])
+    return str(record["leader"]).partition("/")[0]
+
+
+def started(world: Sleeper) -> set[str]:
+    """Who is to have a pod, the gateway apart."""
+    sets = world.objects["StatefulSet"]
+    return {name for name, s in sets.items() if s["spec"]["replicas"] == 1} - {"demo-gateway"}
+
+
+def test_the_last_writer_and_the_cheapest_of_a_write_quorum_start_first_and_the_rest_after_the_clients() -> None:
+    world = asleep()
+    writer = writer_of(world)
+    everybody = {*world.instances, *world.logs} - {"demo-gateway"}
+    assert len(everybody) == 6
+    world.idle, world.clients = 0.0, "waiting"
+    world.step()
+    first = {writer, *world.logs}
+    assert started(world) == first and len(first) == 4
+    world.until(lambda: world.leader == writer)
+    world.clients = "joined"
+    world.until(lambda: started(world) == everybody)
+    world.until(lambda: world.phase == "Ready")
+
+
+def test_the_rest_starts_when_the_first_do_not_get_there() -> None:
+    world = asleep()
+    writer = writer_of(world)
+    world.idle, world.clients = 0.0, "waiting"
+    world.without_node.add(writer)
+    begun = world.now
+    world.until(lambda: len(started(world)) == 6)
+    assert 5 <= (world.now - begun).total_seconds() <= 8
+    world.until(lambda: world.leader not in (None, writer))
+    sets = [world.step() and started(world) for _ in range(5)]
+    assert all(len(s) == 6 for s in sets), "nobody is put to sleep again"
+
+
+def test_all_start_at_once_where_the_last_writer_is_not_known() -> None:
+    world = asleep()
+    record = world.objects["ConfigMap"]["demo-record"]
+    record["data"]["record.json"] = json.dumps(json.loads(record["data"]["record.json"]) | {"leader": None})
+    world.idle, world.clients = 0.0, "waiting"
+    world.step()
+    assert len(started(world)) == 6
+
+
+def test_one_that_is_to_stop_while_some_still_sleep_stops_in_order() -> None:
+    world = asleep()
+    world.idle, world.clients = 0.0, "waiting"
+    world.until(lambda: world.leader is not None)
+    assert len(started(world)) == 4
+    world.edit(stopped=True)
+    world.step()
+    assert len(started(world)) == 6, "the writer waits for those who follow it"
+    world.until(lambda: world.phase == "Stopped")
+    assert world.stops == 2
 
 
 @pytest.mark.parametrize("how", ["spec", "command"])

@@ -276,7 +276,8 @@ class World(Agents):
             return
         pod = copy.deepcopy(statefulset["spec"]["template"])
         self._serial += 1
-        pod["metadata"] |= {"name": pod_name, "uid": f"uid-{self._serial}"}
+        made = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        pod["metadata"] |= {"name": pod_name, "uid": f"uid-{self._serial}", "creationTimestamp": made}
         pod["status"] = {"phase": "Pending"}
         self.objects.setdefault("Pod", {})[pod_name] = pod
 

@@ -169,7 +169,6 @@ class Agents:
                 return
             winner, self.config = settings.bootstrap, ConfigStatus(version=1, voters=(), write_quorum=1)
             self.config = self.config.model_copy(update={"voters": (self._id(winner),)})
-            record["data"][RECORD_KEY] = Record(state="initialised").model_dump_json(by_alias=True)
         else:
             able = [n for n in self.agents if self.disks[n].has_data and self._id(n) in self.config.voters]
             if not able or len(able) < len(self.config.voters) - self.config.write_quorum + 1:
@@ -179,6 +178,8 @@ class Agents:
                 return
             winner = min(standing, key=lambda n: (self.agents[n].phase != "Following", n))
         self.leader, self.epoch = winner, self.epoch + 1
+        written = Record(state="initialised", leader=self._id(winner), epoch=self.epoch)
+        record["data"][RECORD_KEY] = written.model_dump_json(by_alias=True)
         self.agents[winner].phase = "Leading"
         self.disks[winner].has_data = True
 
