@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from aurora_operator.gateway.pace import Pace
 from aurora_operator.gateway.packets import MOST, First, classify, error
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,6 @@ CONNECT_SECONDS: Final = 2.0
 RETRY_SECONDS: Final = 0.1
 CHUNK: Final = 1 << 16
 BACKLOG: Final = 4096
-BURST: Final = 50
-PER_SECOND: Final = 150
-"""Held clients are let in so many at once, and then so many a second: each session takes memory, and an instance that
-has just woken is small. It grows within two seconds."""
 MOST_UNKNOWN: Final = 2000
 """Connections that have not sent a first packet yet; a scanner's flood does not reach the others."""
 MOST_HELD: Final = 20_000
@@ -71,7 +68,7 @@ class Gateway:
         self._changed = asyncio.Event()
         self._open = asyncio.Event()
         self._closing = False
-        self._next = 0.0
+        self._pace = Pace()
 
     @property
     def clients(self) -> Clients:
@@ -126,6 +123,8 @@ class Gateway:
                 log.warning("cannot look for the writer: %s", failure)
                 self._writer = None
             if self._writer is not None:
+                if not self._open.is_set():
+                    self._pace.opened(asyncio.get_running_loop().time())
                 self._open.set()
             else:
                 self._open.clear()
@@ -208,11 +207,11 @@ class Gateway:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _turn(self) -> None:
-        """Wait for one's turn: a bucket of `BURST` that fills at `PER_SECOND`."""
+        """Wait for one's turn."""
         now = asyncio.get_running_loop().time()
-        self._next = max(self._next, now - BURST / PER_SECOND) + 1 / PER_SECOND
-        if self._next > now:
-            await asyncio.sleep(self._next - now)
+        turn = self._pace.turn(now)
+        if turn > now:
+            await asyncio.sleep(turn - now)
 
 
 async def _first_packet(reader: asyncio.StreamReader) -> tuple[First, bytes]:
