@@ -1,6 +1,7 @@
 """How fast a serverless cluster grows and wakes: `python -m bench.elastic [--parts PART,…] [--wakes N] [--clients N]`.
 
-Makes a cluster of one instance in namespace `bench`, of 0.5 to 8 ACU, and measures in these parts:
+Makes a cluster of one instance in namespace `bench`, of 0.5 to 8 ACU, and measures in these parts (`six` with a
+cluster of its own):
 
 scaling: four sessions compute and commit for 30 s; the time from there to the higher limit in the container's control
     group, and the commits that failed or were lost meanwhile.
@@ -8,6 +9,7 @@ burst: pgbench with 16 clients for 60 s out of nothing, and what becomes of the 
 waking: the cluster pauses again and again and is woken by one client: from the connection to the session.
 crowd: a thousand clients connect at once while it is awake.
 many: the same while it has paused.
+six: as waking, of a cluster of six copies: three instances and three log copies.
 
 Only pods of the project's own cluster are touched. The last line of standard output is one JSON document.
 """
@@ -56,6 +58,7 @@ SPEC: dict[str, Any] = {
     "serverlessV2ScalingConfiguration": {"minCapacity": 0.5, "maxCapacity": 8},
     "storage": {"size": "2Gi"},
 }
+SIX: dict[str, Any] = {name: value for name, value in SPEC.items() if name != "durability"} | {"instances": 3}
 WORK = """
 import json, sys, threading, time
 import psycopg
@@ -96,7 +99,7 @@ while time.monotonic() < end:
     time.sleep(0.1)
 print(json.dumps(seen))
 """
-PARTS = ("scaling", "burst", "crowd", "waking", "many")
+PARTS = ("scaling", "burst", "crowd", "waking", "many", "six")
 
 
 @dataclass(frozen=True)
@@ -125,30 +128,41 @@ def main() -> int:
     tools.use("kubectl")
     require_own_context()
     result: dict[str, Any] = {"benchmark": "elastic", "machine": machine.describe(), "cluster": SPEC}
-    cluster = AuroraCluster("bench", NAMESPACE)
     good = True
     try:
-        with step("a serverless cluster of one instance"):
-            kube.delete_namespace(NAMESPACE)
-            kube.make_namespace(NAMESPACE)
-            cluster.create(SPEC)
-            cluster.wait_ready(300)
-        client = Client(cluster)
-        client.start()
-        for part in parts:
-            with step(part):
-                result[part] = measure(part, cluster, client, arguments)
-            good = good and not result[part].get("failed") and not result[part].get("lost")
+        for what, spec, own in (("one instance", SPEC, set(PARTS) - {"six"}), ("six copies", SIX, {"six"})):
+            wanted = [part for part in parts if part in own]
+            if wanted:
+                of_cluster(what, spec, wanted, arguments, result)
     except (AssertionError, HarnessError) as error:
         print(error, file=sys.stderr)
         result["error"], good = str(error).splitlines()[0], False
     finally:
-        if {"waking", "many"} & set(parts):
+        if {"waking", "many", "six"} & set(parts):
             operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", None)
         if not arguments.keep:
             kube.delete_namespace(NAMESPACE)
+    found = [result.get(part, {}) for part in parts]
+    good = good and not any(one.get("failed") or one.get("lost") for one in found)
     print(json.dumps(result))
     return 0 if good else 1
+
+
+def of_cluster(
+    what: str, spec: dict[str, Any], parts: list[str], arguments: argparse.Namespace, result: dict[str, Any]
+) -> None:
+    """Add these parts to the result, of a new cluster."""
+    cluster = AuroraCluster("bench", NAMESPACE)
+    with step(f"a serverless cluster of {what}"):
+        kube.delete_namespace(NAMESPACE)
+        kube.make_namespace(NAMESPACE)
+        cluster.create(spec)
+        cluster.wait_ready(300)
+    client = Client(cluster)
+    client.start()
+    for part in parts:
+        with step(part):
+            result[part] = measure(part, cluster, client, arguments)
 
 
 def measure(part: str, cluster: AuroraCluster, client: Client, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from tests.e2e import kube
@@ -19,29 +20,9 @@ from tests.kind.context import kubectl
 from tests.kind.shell import CommandFailed
 
 from aurora_operator.api import names
+from bench import crowdclient
 
-CLIENTS = """
-import asyncio, json, sys, time
-import psycopg
-
-async def one(target):
-    begun = time.monotonic()
-    try:
-        async with await psycopg.AsyncConnection.connect(target) as connection:
-            await connection.execute("SELECT 1")
-            took = time.monotonic() - begun
-            await asyncio.sleep(1)
-            return took
-    except psycopg.Error as error:
-        return str(error).strip().splitlines()[0]
-
-async def main():
-    target, begun = sys.argv[1], time.time()
-    sessions = await asyncio.gather(*(one(target) for _ in range(int(sys.argv[2]))))
-    print(json.dumps({"begun": begun, "sessions": sessions}))
-
-asyncio.run(main())
-"""
+CLIENTS: Final = Path(crowdclient.__file__).read_text()
 CPU = """
 from pathlib import Path
 
@@ -63,6 +44,8 @@ print(time.time() - age)
 """When the container's first process began, by the kernel."""
 LINES: Final = {
     "PostgreSQL started": "starting PostgreSQL",
+    "elected": "-> promoting",
+    "promoted": "promoted onto timeline",
     "open for clients": "open for clients as the writer",
 }
 
@@ -92,7 +75,7 @@ def wake(cluster: AuroraCluster, client: Client, clients: int) -> Wake:
     found = run(client, cluster, CLIENTS, str(clients), timeout=300)
     # The gateway goes when it has nobody left.
     used = {name: seconds - before[name] for name, seconds in cpu(cluster, pods).items()}
-    pod = names.pod_name(names.instance_name(cluster.name, 1))
+    pod = names.pod_name(cluster.leadership().instance)
     used |= cpu(cluster, {"instance, its start included": (pod, names.CONTAINER)})
     cluster.wait_ready(120)
     started = kube.execute(cluster.namespace, pod, names.CONTAINER, "python3", "-", stdin=STARTED)
