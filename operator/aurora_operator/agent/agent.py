@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from aurora_operator.agent import dataloss, hands, serving, status
+from aurora_operator.agent import dataloss, hands, memory, serving, status
 from aurora_operator.agent.ailing import DamageWatch
 from aurora_operator.agent.backup import Backups
 from aurora_operator.agent.capacity import Scaler
@@ -158,6 +158,7 @@ class Agent:
             asyncio.create_task(DamageWatch(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"),
             asyncio.create_task(IdleMeter(copy).run(), name="idle"),
             asyncio.create_task(self._halt.run(), name="halt"),
+            asyncio.create_task(memory.give_back(), name="memory"),
         ]
         try:
             done, _ = await asyncio.wait([copy.failed, lifecycle, *others], return_when=asyncio.FIRST_COMPLETED)

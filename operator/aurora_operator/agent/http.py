@@ -13,16 +13,15 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from aurora_operator.agent import walserver
+from aurora_operator.agent.asgi import Config, H11Protocol, Server
 from aurora_operator.agent.refused import Refused
 from aurora_operator.agent.tls import common_name
 from aurora_operator.api.agent import (
@@ -198,7 +197,7 @@ class _Protocol(H11Protocol):
         self.app_state = {**self.app_state, "peer": common_name(transport.get_extra_info("ssl_object"))}
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Uvicorn without its signal handlers: signals are the agent's."""
 
     @contextlib.contextmanager
@@ -212,7 +211,7 @@ class _Server(uvicorn.Server):
 
 async def serve(app: Starlette, port: int, context: ssl.SSLContext | None, host: str = "") -> None:
     """Serve until cancelled; with a context, TLS. Rotated certificates reach it through that same context."""
-    config = uvicorn.Config(
+    config = Config(
         app,
         host=host,
         port=port,

@@ -22,6 +22,7 @@ from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule,
 from aurora_operator.postgres import configure, sql
 from aurora_operator.postgres.conf import Runtime, follower_name, parse_follower, slot_name
 from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.timeline import render_history
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ SETTLED_POLL_SECONDS = 0.5
 HOUSEKEEPING_SECONDS = 2.0
 RECORD_SECONDS = 10.0
 PROMOTE_SECONDS = 30.0
+TELL_SECONDS = 10.0
+"""For so long a new leader tells its history with each heartbeat: its followers need not ask for it."""
+TELL_BYTES = 1 << 16
 
 
 def _followers(rule: SyncRule, epoch: int) -> tuple[str, ...]:
@@ -61,7 +65,10 @@ class Leading:
             return
         log.info("promoted onto timeline %d in %.0f ms", epoch, (time.monotonic() - started) * 1000)
         copy.driver.post(ev.Promoted(epoch, start))
-        await self._duties(epoch)
+        try:
+            await self._duties(epoch)
+        finally:
+            copy.peers.history = None
 
     async def _promote(self, epoch: int, rule: SyncRule) -> int:
         copy = self._copy
@@ -73,6 +80,8 @@ class Leading:
         await copy.standby.apply(Runtime(sync=(rule.need, _followers(rule, epoch))))
         await sql.terminate_clients(copy.session)
         promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)
+        text = render_history(promotion.history)
+        copy.peers.history = (epoch, text) if len(text) <= TELL_BYTES else None
         await self._keep_slots(reserved=False)
         return promotion.start
 
@@ -93,6 +102,8 @@ class Leading:
             except PostgresError as error:
                 if copy.server.state() == "ready":
                     log.warning("leading: %s", error)
+            if time.monotonic() - began > TELL_SECONDS:
+                copy.peers.history = None
             await asyncio.sleep(self._pause())
 
     def _pause(self) -> float:

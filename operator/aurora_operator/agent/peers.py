@@ -21,6 +21,7 @@ from aurora_operator.agent.wire import MAX_LINE, Envelope, WireError, decode, en
 from aurora_operator.api.names import PEER_PORT, POSTGRES_PORT
 from aurora_operator.consensus.messages import Message
 from aurora_operator.consensus.types import CopyId, name_of
+from aurora_operator.postgres.timeline import History, parse_history
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class _Link:
     address: str | None = None
     """Where it was last heard from or reached: used before the DNS, which may be slow or down."""
     copy: CopyId | None = None
+    history: tuple[int, str] | None = None
+    """What it has told of the timeline that it leads on."""
     task: asyncio.Task[None] | None = None
     writer: asyncio.StreamWriter | None = None
     """While connected."""
@@ -66,6 +69,8 @@ class Peers:
         self._on_message = on_message
         self._on_dead = on_dead
         self._links: dict[str, _Link] = {}
+        self.history: tuple[int, str] | None = None
+        """Of a new leader: its timeline and that one's history, told with each message."""
         self._incoming: set[asyncio.Task[None]] = set()
 
     async def serve(self, host: str = "") -> None:
@@ -102,12 +107,25 @@ class Peers:
             _write(link, line)
 
     def _line(self, message: Message) -> bytes:
-        return encode(Envelope(self._me(), self._my_address, message))
+        return encode(Envelope(self._me(), self._my_address, message, self.history))
 
     def address(self, copy: CopyId) -> tuple[str, str | None] | None:
         """Host name and last known IP address of a copy's pod; None for a stranger."""
         link = self._links.get(name_of(copy))
         return None if link is None else (link.host, link.address)
+
+    def history_of(self, copy: CopyId, timeline: int) -> History | None:
+        """The history of this timeline, if the copy has told it as the one that it leads on."""
+        link = self._links.get(name_of(copy))
+        told = link.history if link is not None and link.copy == copy else None
+        if told is None or told[0] != timeline:
+            return None
+        try:
+            history = parse_history(*told)
+        except ValueError as error:
+            log.warning("%s tells a damaged history: %s", copy, error)
+            return None
+        return None if history.placeholder or not history.contiguous() else history
 
     def connected(self) -> Iterable[str]:
         """Names of the members that we are connected to."""
@@ -209,6 +227,7 @@ class Peers:
                 if link is None:
                     continue
                 link.copy, link.address = envelope.sender, envelope.address
+                link.history = envelope.history or link.history
                 self._on_message(envelope.sender, envelope.message)
         except (OSError, ValueError, WireError) as error:
             log.info("dropped an incoming peer connection: %s", error)

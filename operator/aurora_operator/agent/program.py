@@ -13,6 +13,7 @@ from typing import Protocol
 from pythonjsonlogger.json import JsonFormatter
 
 from aurora_operator.agent.environment import Environment, from_environ
+from aurora_operator.agent.memory import use_small_tls_buffers
 from aurora_operator.api.settings import Settings
 from aurora_operator.postgres.errors import VolumeInUse
 
@@ -62,6 +63,7 @@ async def run() -> None:
     _log_to_stdout()
     environment = from_environ()
     settings = Settings.model_validate(json.loads((environment.settings / "settings.json").read_text()))
+    use_small_tls_buffers()
     kind = _kind(environment)
     agent = await _once_free(lambda: kind(environment, settings))
     gc.freeze()

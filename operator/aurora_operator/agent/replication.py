@@ -97,7 +97,8 @@ class Replication:
             try:
                 source = self._source(leader)
                 if source != pointed and source is not None:
-                    history = await leader_history(copy.layout, source, epoch)
+                    told = copy.peers.history_of(leader, epoch)
+                    history = told or await leader_history(copy.layout, source, epoch)
                     here = await copy.standby.fits(history)
                     if here is None:
                         copy.say("Following", f"has WAL that {name_of(leader)} never had")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -21,6 +22,8 @@ class Envelope:
     sender: CopyId
     address: str
     message: Message
+    history: tuple[int, str] | None = None
+    """Of a new leader: its timeline, and the text of that timeline's history file."""
 
 
 class WireError(Exception):
@@ -34,7 +37,9 @@ def encode(envelope: Envelope) -> bytes:
     """One line, newline included."""
     kind = type(envelope.message).__name__
     body = _TYPES[kind].dump_json(envelope.message).decode()
-    return f'{{"sender":"{envelope.sender}","address":"{envelope.address}","kind":"{kind}","body":{body}}}\n'.encode()
+    history = f',"history":{json.dumps(envelope.history)}' if envelope.history is not None else ""
+    who = f'"sender":"{envelope.sender}","address":"{envelope.address}"'
+    return f'{{{who},"kind":"{kind}","body":{body}{history}}}\n'.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class _Raw:
     address: str
     kind: str
     body: dict[str, Any]
+    history: tuple[int, str] | None = None
 
 
 _RAW = TypeAdapter(_Raw)
@@ -55,4 +61,4 @@ def decode(line: bytes) -> Envelope:
         message = _TYPES[raw.kind].validate_python(raw.body)
     except (ValidationError, KeyError) as error:
         raise WireError(f"not a message: {error}") from error
-    return Envelope(raw.sender, raw.address, message)
+    return Envelope(raw.sender, raw.address, message, raw.history)

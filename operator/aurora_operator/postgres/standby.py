@@ -38,6 +38,7 @@ class Promotion(NamedTuple):
     timeline: int
     switch: int
     start: int
+    history: History
 
 
 class _Quiet:
@@ -175,7 +176,7 @@ class Standby:
         history = wal.read_history(self.layout.pgdata, timeline)
         if timeline != epoch or history is None or not history.contiguous() or history.start > start:
             raise ServerError(f"promoted onto timeline {timeline}, not {epoch}, or with a wrong history: {history}")
-        return Promotion(timeline, history.start, start)
+        return Promotion(timeline, history.start, start, history)
 
     async def set_sync(self, need: int, copies: tuple[str, ...], timeout: float = 60) -> int:  # noqa: ASYNC109
         """On the writer: put a rule in force; every commit from the returned LSN on waits for it.

@@ -12,7 +12,9 @@ from aurora_operator.agent.peers import Peers
 from aurora_operator.agent.tls import Certificates
 from aurora_operator.consensus.messages import Message, PreVote
 from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.timeline import History, Switch
 
+FIRST_REASON = "no recovery target specified"
 Got = list[tuple[str, Message]]
 
 
@@ -63,6 +65,33 @@ async def test_a_message_arrives_with_its_sender(certificates: Certificates) -> 
     await until(lambda: got)
     assert got == [("demo-1/00000001", PreVote(7))]
     assert there.address("demo-1/00000001") == ("localhost", "127.0.0.1")
+    await here.close()
+    await there.close()
+    serving.cancel()
+
+
+async def test_a_leaders_history_comes_with_its_messages(certificates: Certificates) -> None:
+    got: Got = []
+    there = make("demo-2", certificates, got, [])
+    here = make("demo-1", certificates, [], [])
+    serving = asyncio.create_task(there.serve())
+    there.set_members({"demo-1": "localhost"})
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    for told in ((35, "1\t0/502EA28\tno recovery target specified\n"), None):
+        got.clear()
+        here.history = told
+        here.broadcast(PreVote(7))
+        await until(lambda: got)
+        assert there.history_of("demo-1/00000001", 35) == History(35, (Switch(1, 0x502EA28, FIRST_REASON),))
+    assert there.history_of("demo-1/00000001", 67) is None, "of another epoch"
+    assert there.history_of("demo-1/00000002", 35) is None, "of another copy"
+    for worthless in ("", "?", "1\t0/9\tx\n2\t0/5\tx\n"):
+        got.clear()
+        here.history = (35, worthless)
+        here.broadcast(PreVote(7))
+        await until(lambda: got)
+        assert there.history_of("demo-1/00000001", 35) is None
     await here.close()
     await there.close()
     serving.cancel()

@@ -36,7 +36,10 @@ messages: st.SearchStrategy[Message] = st.one_of(
 )
 
 
-@given(st.builds(Envelope, copies, st.just("10.244.1.7"), messages))
+histories = st.none() | st.tuples(numbers, st.text())
+
+
+@given(st.builds(Envelope, copies, st.just("10.244.1.7"), messages, histories))
 def test_what_is_written_is_read(envelope: Envelope) -> None:
     line = encode(envelope)
     assert line.count(b"\n") == 1

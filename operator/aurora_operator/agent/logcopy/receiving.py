@@ -108,7 +108,8 @@ class Receiving:
             copy.say("Following", f"the address of {name_of(leader)} is not known yet")
             return False
         source = Source(address[0], address[1])
-        history = await history_of(copy.certificates.client, source, epoch)
+        told = copy.peers.history_of(leader, epoch)
+        history = told or await history_of(copy.certificates.client, source, epoch)
         await self._volume.open()
         aside = await asyncio.to_thread(self._volume.conform, history)
         if aside:
