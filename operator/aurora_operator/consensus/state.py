@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from aurora_operator.consensus.events import Broadcast, Durable, Effect, Persist, Send, StopPostgres, Wanted
@@ -153,13 +154,16 @@ class State:
     """Stands for no election until then: it has just resigned, or could not catch up."""
 
 
+_values: Final = attrgetter(*(f.name for f in fields(State)))
+
+
 class Turn:
     """One step under way: the copied state, the time, and the effects so far."""
 
     __slots__ = ("effects", "now", "state")
 
     def __init__(self, state: State, now: int) -> None:
-        self.state = replace(state)
+        self.state = State(*_values(state))
         self.now = now
         self.effects: list[Effect] = []
 
