@@ -33,6 +33,7 @@ from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position,
 from aurora_operator.postgres import configure, received, sql
 from aurora_operator.postgres.conf import Runtime, follower_name, slot_name
 from aurora_operator.postgres.lsn import SEGMENT_BYTES
+from aurora_operator.postgres.timeline import render_history
 
 LOG = "demo-log-1"
 
@@ -202,7 +203,7 @@ async def _slot(copy: Copy, agent: LogAgent) -> None:
     await sql.create_slot(copy.session, slot_name(agent.copy.id))
 
 
-async def test_its_life(world: World, cluster: Cluster) -> None:
+async def test_its_life(world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     first = await leader(cluster)
     second = await reader(cluster, first)
     settings = world.settings(first, second)
@@ -246,6 +247,8 @@ async def test_its_life(world: World, cluster: Cluster) -> None:
     promoted = await second.standby.promote(34)
     await _slot(second, agent)
     two = await world.lead(second, settings, 34, promoted.start)
+    two.peers.history = (34, render_history(promoted.history))
+    monkeypatch.setattr(receiving, "history_of", None)  # it was told, and has nobody to ask
     await until(lambda: _flushed(second), await sql.flush(second.session))
     assert promoted.switch < position.lsn
     kept = [p for p in agent.copy.layout.kept.rglob("*") if p.is_file()]
