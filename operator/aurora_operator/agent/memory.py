@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 from asyncio.sslproto import SSLProtocol
 from typing import Final
 
@@ -23,9 +22,10 @@ async def give_back() -> None:
     Cloning, recovering and leading begin with work that leaves several MiB free, and malloc keeps what is not at its
     heap's end.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is None:
-        return  # not the GNU C library
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the GNU C library's
     while True:
         await asyncio.sleep(PERIOD_SECONDS)
-        trim(0)
+        if trim is not None:
+            trim(0)

@@ -17,9 +17,19 @@ print(json.dumps(sorted(name for name in sys.modules if "." not in name)))
 """
 
 
-@pytest.mark.parametrize("module", ["aurora_operator.agent.agent", "aurora_operator.agent.logcopy.agent"])
-def test_it_imports_only_what_it_needs(module: str) -> None:
+def imported_with(module: str) -> set[str]:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(module=module)], check=True, capture_output=True, text=True, timeout=60
     )
-    assert not set(json.loads(run.stdout)) & {*LATER, *NEVER}
+    return set(json.loads(run.stdout))
+
+
+@pytest.mark.parametrize("module", ["aurora_operator.agent.agent", "aurora_operator.agent.logcopy.agent"])
+def test_it_imports_only_what_it_needs(module: str) -> None:
+    assert not imported_with(module) & {*LATER, *NEVER}
+
+
+def test_its_http_servers_bring_no_command_line() -> None:
+    imported = imported_with("aurora_operator.agent.http")
+    assert "uvicorn" in imported
+    assert not imported & {"click", "multiprocessing", *NEVER}
