@@ -63,7 +63,7 @@ simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5
 	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
 
 integration: setup ## Run the tests against real PostgreSQL processes
-	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 2
+	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 3 --durations 10
 
 operator: cluster ## Install the operator into the cluster, or upgrade it
 	@$(PYTHON) -m tests.kind.chart

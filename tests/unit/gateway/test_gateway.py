@@ -142,9 +142,10 @@ async def test_a_client_that_gives_up_is_forgotten() -> None:
 
 async def test_a_thousand_clients_wait_and_all_get_through() -> None:
     async with running(World(hold_seconds=300)) as world:
-        clients = [await world.connect() for _ in range(1000)]
-        for _, writer in clients:
-            writer.write(STARTUP)
+        clients = []
+        for _ in range(1000):
+            clients.append(await world.connect())
+            clients[-1][1].write(STARTUP)  # at once: who says nothing is not kept for long
         await until(lambda: world.told[-1] == "waiting")
         assert len(world.told) < 100, "the API is not told of each"
         await world.wake()

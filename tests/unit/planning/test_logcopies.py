@@ -213,7 +213,7 @@ def test_ready_waits_for_log_copies() -> None:
     assert world.resource["status"]["durability"]["alive"] == "5/6"
 
 
-@settings_of_tests(deadline=None, max_examples=50)
+@settings_of_tests(max_examples=50)
 @given(
     instances=st.integers(1, 9),
     zones=st.lists(st.sampled_from("abcd"), unique=True, min_size=1, max_size=4),

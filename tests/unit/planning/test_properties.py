@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.planning.safety import disruptions
 from tests.unit.planning.world import World, cluster, some_supplies
@@ -17,7 +17,7 @@ from aurora_operator.planning.model import Unreachable
 from aurora_operator.planning.placement import place
 from aurora_operator.planning.plan import plan
 
-quiet = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quiet = settings(max_examples=25)
 
 count = st.integers(1, 6)
 event = st.one_of(

@@ -41,7 +41,7 @@ async def _parts(folder: Path, files: tuple[File, ...], size: int) -> list[bytes
 
 
 @given(content=FOLDERS, size=st.integers(1, 5000), seed=st.integers())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_parts_are_a_tar_file_and_become_the_folder_again(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, bytes], size: int, seed: int
 ) -> None:
@@ -133,7 +133,7 @@ def test_parts_of_another_size_are_missing() -> None:
 
 
 @given(content=st.binary(max_size=500), at=st.lists(st.integers(0, 600), max_size=4))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_what_openssl_encrypts_is_decrypted_in_pieces(content: bytes, at: list[int]) -> None:
     command = ["openssl", "enc", "-aes-256-cbc", "-md", "sha1", "-pass", "pass:horse"]
     stored = subprocess.run(command, input=content, capture_output=True, check=True).stdout

@@ -41,7 +41,7 @@ def test_damage_is_noticed(damage: bytes) -> None:
         unpack(damage)
 
 
-@settings(deadline=None, max_examples=30)  # each example makes whole segments
+@settings(max_examples=30)  # each example makes whole segments
 @given(st.lists(st.integers(0, PIECE_BYTES * 2), min_size=1, max_size=12), st.integers(0, SEGMENT_BYTES))
 def test_what_is_stored_is_always_the_newest_segment_as_far_as_it_is_flushed(steps: list[int], start: int) -> None:
     """However much is flushed from one time to the next, and however often a piece is stored again."""
