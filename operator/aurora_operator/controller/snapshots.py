@@ -46,7 +46,8 @@ class SnapshotReconciler:
     may_write: Callable[[], bool] = field(default=lambda: True)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     ending: set[str] = field(default_factory=set)
-    """Namespaces whose API server has said that they are being deleted."""
+    """The uids of snapshots of whose namespace the API server has said that it is being deleted: there may be another
+    one of its name later."""
 
     async def __call__(self, key: Key) -> Outcome:
         """Run a pass."""
@@ -71,15 +72,15 @@ class SnapshotReconciler:
         done = True
         if plan.finalizers is not None and not removes:
             doing: Awaitable[object] = write.set_finalizers(api, namespace, snapshot, plan.finalizers, SNAPSHOT)
-            done &= await self._step(key, "set finalizers", doing)
+            done &= await self._step(snapshot, "set finalizers", doing)
         for manifest in plan.apply:
             what = f"apply {manifest['kind']} {manifest['metadata']['name']}"
-            done &= await self._step(key, what, write.apply(api, namespace, manifest))
+            done &= await self._step(snapshot, what, write.apply(api, namespace, manifest))
         for ref in plan.delete:
-            done &= await self._step(key, f"delete {ref.kind} {ref.name}", write.delete(api, namespace, ref))
+            done &= await self._step(snapshot, f"delete {ref.kind} {ref.name}", write.delete(api, namespace, ref))
         if plan.status != (snapshot.get("status") or {}):
             doing = write.replace_status(api, namespace, snapshot, plan.status, SNAPSHOT)
-            done &= await self._step(key, "write the status", doing)
+            done &= await self._step(snapshot, "write the status", doing)
         for event in plan.events:
             await self.say(snapshot, event)
         if removes and done:
@@ -87,7 +88,7 @@ class SnapshotReconciler:
             newest = await observe.get(api, SNAPSHOT, *key)
             if newest is not None:
                 doing = write.set_finalizers(api, namespace, newest, plan.finalizers or (), SNAPSHOT)
-                done = await self._step(key, "remove finalizers", doing)
+                done = await self._step(snapshot, "remove finalizers", doing)
         return done
 
     async def _call(self, key: Key, source: Source, call: TakeSnapshot) -> None:
@@ -125,12 +126,14 @@ class SnapshotReconciler:
             copied=copied,
             jobs={job["metadata"]["name"]: job for job in jobs},
             job_pods=tuple(pods),
-            namespace_ends=namespace in self.ending,
+            namespace_ends=snapshot["metadata"]["uid"] in self.ending,
             storage_classes=storage,
             snapshot_classes=classes,
         )
 
-    async def _step(self, key: Key, what: str, doing: Awaitable[object]) -> bool:
+    async def _step(self, snapshot: Raw, what: str, doing: Awaitable[object]) -> bool:
+        metadata = snapshot["metadata"]
+        key = metadata["namespace"], metadata["name"]
         if not self.may_write():
             discard(doing)
             raise Stopped("the Lease is not ours any more")
@@ -141,7 +144,7 @@ class SnapshotReconciler:
             return False
         except KubeError as error:
             if isinstance(error, Forbidden) and "because it is being terminated" in error.message:
-                self.ending.add(key[0])
+                self.ending.add(metadata["uid"])
             log.warning("snapshot %s/%s: cannot %s: %s", *key, what, error)
             return False
         return True

@@ -115,3 +115,10 @@ async def test_a_namespace_that_ends_takes_no_job_and_keeps_no_snapshot() -> Non
     await shell.run(KEY)
     assert shell.api.objects[PATH]["metadata"]["finalizers"] == []
     assert shell.said[-1].reason == "SnapshotLeft"
+    # A namespace of the same name is made later: what its snapshots hold is removed again.
+    del shell.api.fail["PATCH", "jobs"]
+    held = backed_up(shell, deletionTimestamp="2026-03-01T13:00:00Z")
+    held["metadata"]["uid"] = "uid-1234-later"
+    await shell.run(KEY)
+    assert [path for path in shell.api.objects if "/jobs/" in path]
+    assert shell.api.objects[PATH]["metadata"]["finalizers"] == [FINALIZER]
