@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
 from aurora_operator.controller.agents import AgentError
 from aurora_operator.controller.failures import sentence, with_failure
@@ -211,6 +212,9 @@ class _Pass:
         await asyncio.gather(*(self._call(call) for call in plan.calls))
         if plan.annotations:
             await self._step("annotate", write.annotate(api, namespace, name, plan.annotations))
+        if plan.wakes is not None:
+            asked = {names.ANNOTATION_WAKE: f"by {name}"}
+            await self._step(f"wake {plan.wakes}", write.annotate(api, namespace, plan.wakes, asked))
         await self._report(plan.status)
         for event in plan.events:
             await self._to.say(self._cluster, event)

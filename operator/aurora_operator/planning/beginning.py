@@ -42,6 +42,8 @@ class Beginning:
     objects: tuple[dict[str, Any], ...] = ()
     delete: tuple[ObjectRef, ...] = ()
     annotations: Mapping[str, str | None] = field(default_factory=dict)
+    wakes: str | None = None
+    """Another AuroraCluster of the namespace, which is paused, and must run for it."""
     status: OriginStatus | None = None
     message: str | None = None
     """What is under way, in a sentence."""

@@ -126,7 +126,7 @@ class _Work:
         if theirs is None:
             return self._wait(f"Waiting for the cluster {self.source}, which does not exist (any more).")
         if theirs.leader is None:
-            return self._wait(f"Waiting for a writer of {self.source}, which none is known of now.")
+            return self._without_writer(theirs)
         point = self._point
         if point is None:
             note = {ANNOTATION_POINT: str(theirs.leader.lsn)}
@@ -135,6 +135,15 @@ class _Work:
         if not copies or readers_are_behind(theirs, point):
             return self._wait(f"Waiting for an instance of {self.source} that has all up to {format_lsn(point)}.")
         return copies
+
+    def _without_writer(self, theirs: Facts) -> Beginning:
+        power = theirs.settings.power if theirs.settings is not None else "on"
+        if power == "paused":
+            asked = annotation(theirs.observed.cluster, names.ANNOTATION_WAKE) is not None
+            return self._wait(f"{self.source} is paused; it is woken for it.", wakes=None if asked else self.source)
+        if power == "stopped":
+            return self._wait(f"{self.source} is stopped: set stopped: false there, and the clone is made.")
+        return self._wait(f"Waiting for a writer of {self.source}, which none is known of now.")
 
     # --- by a snapshot of a volume ---
 

@@ -4,7 +4,7 @@ The shell observes, calls `planning.plan.plan(observed, supplies, now)`, and car
 
 1. `finalizers` when not None, `create` (ignore AlreadyExists), `apply` (server-side apply, `FIELD_MANAGER`, force);
 2. `delete` (with the uid as a precondition, background propagation; NotFound is fine) and `calls`;
-3. `annotations` (merge patch; None removes), `status` (only when it differs from the observed one), `events`.
+3. `annotations` (merge patch; None removes), `wakes`, `status` (only when it differs from the observed one), `events`.
 
 The steps of one plan do not depend on each other's success, at most one of them disrupts the database, and all are
 safe to repeat: when one fails, log it, go on with the rest, and plan again. `finalizers` that end in an empty list
@@ -285,6 +285,8 @@ class Plan:
     calls: tuple[AgentCall, ...] = ()
     annotations: Mapping[str, str | None] = field(default_factory=dict)
     """Changes to the AuroraCluster's annotations; None removes one."""
+    wakes: str | None = None
+    """Another AuroraCluster of its namespace, to be woken by its annotation."""
     finalizers: tuple[str, ...] | None = None
     """The AuroraCluster's finalizers from now on, or None for no change."""
     events: tuple[EventSpec, ...] = ()
@@ -297,7 +299,13 @@ class Plan:
     def changes(self) -> bool:
         """Whether anything but the status is to be done."""
         return bool(
-            self.apply or self.create or self.delete or self.calls or self.annotations or self.finalizers is not None
+            self.apply
+            or self.create
+            or self.delete
+            or self.calls
+            or self.annotations
+            or self.wakes
+            or self.finalizers is not None
         )
 
 

@@ -180,6 +180,7 @@ def _staying(
             **rehearsals.annotations,
             **({names.ANNOTATION_WAKE: None} if power.woken else {}),
         },
+        wakes=beginning.wakes,
         finalizers=(*finalizers, FINALIZER) if adds else None,
         events=(*request.events, *decided.loss.events, *backups.events, *rehearsals.events, *_told(rollout)),
         why=tuple(why),

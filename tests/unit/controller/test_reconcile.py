@@ -170,6 +170,14 @@ async def test_the_steps_come_in_order() -> None:
     assert (outcome.failed, outcome.again_in) == (False, 1.5)
 
 
+async def test_another_cluster_is_woken_by_its_annotation() -> None:
+    world = World(lambda observed: Plan(status=STATUS, wakes="source"))
+    path = "/apis/aurorapg.io/v1alpha1/namespaces/ns/auroraclusters/source"
+    world.api.put(path, spec={})
+    await world.reconciler(KEY)
+    assert world.api.objects[path]["metadata"]["annotations"] == {"aurorapg.io/wake": "by demo"}
+
+
 async def test_a_failed_step_keeps_no_other_from_being_done_and_is_shown() -> None:
     applied = (manifest("Service", "demo"), manifest("Service", "demo-ro"))
     world = World(lambda observed: Plan(status=STATUS, apply=applied, finalizers=()))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.planning.stories import ready, reasons
+from tests.unit.planning.test_power import Sleeper, asleep
 from tests.unit.planning.world import START, World, cluster
 
 from aurora_operator.api import names
@@ -90,6 +91,29 @@ def test_commits_before_the_clone_was_asked_for_are_waited_for() -> None:
         world.step()
     assert not world.objects.get("VolumeSnapshot")
     assert "has all up to 0/65" in world.resource["status"]["message"]
+
+
+def test_a_source_that_is_paused_is_woken() -> None:
+    source = asleep()
+    world = clone_of(source)
+    assert world.step().wakes == "demo" and "demo is paused" in world.resource["status"]["message"]
+    source.resource["metadata"]["annotations"] = {names.ANNOTATION_WAKE: "by copy"}
+    assert world.step().wakes is None, "once is enough"
+    source.until(lambda: source.phase == "Ready")
+    until_snapshot(world)
+    assert all(made.wakes is None for made in world.plans[1:])
+
+
+def test_a_source_that_is_stopped_stays_so_and_the_clone_says_what_to_do() -> None:
+    source = Sleeper()
+    source.settle()
+    source.edit(stopped=True)
+    source.until(lambda: source.phase == "Stopped")
+    world = clone_of(source)
+    assert world.step().wakes is None and "demo is stopped: set stopped: false" in world.resource["status"]["message"]
+    source.edit(stopped=False)
+    source.until(lambda: source.phase == "Ready")
+    until_snapshot(world)
 
 
 @pytest.mark.parametrize(
