@@ -32,10 +32,13 @@ def repaired_slice(facts: Facts) -> dict[str, Any] | None:
     return build_endpointslice(facts.identity, leader, node=_node(facts, leader), resource_version=version)
 
 
-def diverted_slice(facts: Facts, ip: str) -> dict[str, Any] | None:
-    """The slice to apply so that the gateway at `ip` gets the writer's clients, if it does not lead there yet."""
+def diverted_slice(facts: Facts, ip: str, *, waking: bool = False) -> dict[str, Any] | None:
+    """The slice to apply so that the gateway at `ip` gets the writer's clients, if it does not lead there yet.
+
+    Not while it wakes, once a new leader's agent has written its epoch there: the gateway looks for the writer in it.
+    """
     there = facts.observed.child("EndpointSlice", names.writer_endpointslice(facts.name))
-    if there is None or is_leaving(there):
+    if there is None or is_leaving(there) or (waking and _epoch(there) > (facts.before.epoch or 0)):
         return None
     if [e.get("addresses") for e in there.get("endpoints") or []] == [[ip]]:
         return None

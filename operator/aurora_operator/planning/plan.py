@@ -94,7 +94,10 @@ def _staying(
     wanted += [*beginning.objects, *decided.seeding.objects]
     wanted += instances(facts, decided) if beginning.ready else []
     ip = gateway_of(facts).ip
-    repaired = endpoint.diverted_slice(facts, ip) if power.diverted and ip else endpoint.repaired_slice(facts)
+    if power.diverted and ip:
+        repaired = endpoint.diverted_slice(facts, ip, waking=power.mode == "on")
+    else:
+        repaired = endpoint.repaired_slice(facts)
     apply = [obj for obj in wanted if not matches(facts.observed.child(obj["kind"], obj["metadata"]["name"]), obj)]
     why = [*certificates.why, *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply)]
     apply += volumes.pokes

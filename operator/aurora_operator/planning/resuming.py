@@ -13,7 +13,7 @@ from typing import Final
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import Raw, parse_time
 
-HEAD_START: Final = timedelta(seconds=5)
+HEAD_START: Final = timedelta(seconds=10)
 """Of the first ones, from when the first of their pods was made."""
 
 
@@ -22,7 +22,8 @@ def held_back(facts: Facts, *, waiting: bool) -> frozenset[str]:
     them."""
     sleeping = {n for n, copy in facts.all_copies.items() if copy.statefulset is not None and asleep(copy.statefulset)}
     open_to_all = facts.leader is not None and not waiting
-    if not sleeping or open_to_all or _had_their_time(facts):
+    stuck = any(copy.stuck is not None for copy in facts.all_copies.values())
+    if not sleeping or open_to_all or stuck or _had_their_time(facts):
         return frozenset()
     first = _first(facts)
     return frozenset(sleeping - first) if first is not None else frozenset()

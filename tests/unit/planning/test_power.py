@@ -12,6 +12,8 @@ from tests.unit.planning.world import World, cluster
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
+from aurora_operator.planning import endpoint
+from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import AgentCall, Observed, StopWriter
 
 ZERO = {"minCapacity": 0, "maxCapacity": 8, "secondsUntilAutoPause": 300}
@@ -199,11 +201,32 @@ def test_the_rest_starts_when_the_first_do_not_get_there() -> None:
     world.without_node.add(writer)
     begun = world.now
     world.until(lambda: len(started(world)) == 6)
-    assert 5 <= (world.now - begun).total_seconds() <= 8
+    assert 10 <= (world.now - begun).total_seconds() <= 13
     world.until(lambda: world.leader not in (None, writer))
     for _ in range(5):
         world.step()
         assert len(started(world)) == 6, "nobody is put to sleep again"
+
+
+def test_the_rest_starts_at_once_when_one_of_the_first_cannot_run() -> None:
+    world = asleep()
+    world.idle, world.clients = 0.0, "waiting"
+    world.without_node.add(writer_of(world))
+    world.step()
+    status = {"phase": "Pending", "conditions": [{"type": "PodScheduled", "reason": "Unschedulable"}]}
+    world.objects["Pod"][names.pod_name(writer_of(world))]["status"] = status
+    world.step()
+    assert len(started(world)) == 6
+
+
+def test_the_endpoint_is_not_taken_from_a_leader_that_is_about_to_open() -> None:
+    world = asleep()
+    slice = world.objects["EndpointSlice"]["demo-writer"]
+    slice["metadata"]["annotations"][names.ANNOTATION_EPOCH] = str(world.epoch + 1)
+    slice["endpoints"] = [{"addresses": ["10.0.0.1"]}]
+    facts = Facts(world.observe(), world.now)
+    assert endpoint.diverted_slice(facts, "10.9.9.9", waking=True) is None
+    assert endpoint.diverted_slice(facts, "10.9.9.9") is not None, "one that goes to sleep lets nobody in any more"
 
 
 def test_all_start_at_once_where_the_last_writer_is_not_known() -> None:
