@@ -48,7 +48,7 @@ SCENES = {
 BUDGETS = {
     "instances": Budget(writes=2, crashes=1),
     "log-copy": Budget(writes=2, crashes=1),
-    "shrink": Budget(writes=1, crashes=0, heals=0, leases=(0, 2, 0), requests=(7, 6, 0)),
+    "shrink": Budget(writes=1, crashes=0, heals=0, leases=(0, 2, 0), requests=(7, 5, 0)),
 }
 
 

@@ -150,8 +150,7 @@ class Session:
 async def _run(connection: psycopg.AsyncConnection[Row], query: Query, params: Sequence[object]) -> list[Row]:
     # Without parameters the statement goes as it is: a % in it means itself.
     cursor = await connection.execute(query, params or None)
-    result = cursor.pgresult
-    return await cursor.fetchall() if result is not None and result.nfields else []
+    return await cursor.fetchall() if cursor.description is not None else []  # rows may have no columns
 
 
 def _hang_up(connection: psycopg.AsyncConnection[Row]) -> None:
