@@ -55,7 +55,7 @@ def test_a_lost_zone_is_replaced_and_taken_back(namespace: str, measure: Measure
     operators = kube.items("pods", "aurora-system")
     taken = {zones[writer], *(_zone(str(pod["spec"].get("nodeName"))) for pod in operators)}
     lost = next(zone for zone in ("zone-c", "zone-b", "zone-a") if zone not in taken)
-    with Probe(cluster) as probe:
+    with Probe(cluster, avoid_node=_node(lost)) as probe:
         with outages.paused_node(_node(lost)):
             until("the zone's copies are missing", lambda: _alive(cluster) == "4/6", timeout=120)
             until("its votes are elsewhere", lambda: _alive(cluster) == "6/6", timeout=180)
