@@ -2,8 +2,8 @@
 
 What was decided is in the settings (`power`), so that every operator goes on with it, and every agent knows that it
 is not to elect. Going down: the gateway stands ready → the endpoints lead to it → the writer checkpoints and stops →
-the others, which have all that it wrote, stop too → the pods go. Coming back: as many
-pods as it takes → an election → the endpoints, and the other pods.
+the others, which have all that it wrote, stop too → the pods go. Coming back: as many pods as it takes → an election →
+the endpoints, and the other pods.
 """
 
 from __future__ import annotations

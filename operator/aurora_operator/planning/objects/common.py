@@ -14,6 +14,11 @@ from aurora_operator.api import names
 from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS, Raw
 
 
+def tcp_ports(*numbers: int) -> list[dict[str, Any]]:
+    """Ports as a rule of a NetworkPolicy has them."""
+    return [{"protocol": "TCP", "port": number} for number in numbers]
+
+
 @dataclass(frozen=True)
 class Identity:
     """Which cluster an object belongs to."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aurora_operator.api.repository import Destination
+from aurora_operator.planning.objects.common import tcp_ports
 
 HTTPS: Final = 443
 DNS_PORTS: Final = (53, 5353)
@@ -29,19 +30,15 @@ def egress_to(destination: Destination, namespace: str) -> list[dict[str, Any]]:
     # Whoever asks for a token asks another server: that of a key's token_uri, or Amazon's for a ServiceAccount.
     asks = destination.gcs is not None or place.credentials is None
     ports = {int(port or HTTPS), *([HTTPS] if asks else [])}
-    rules: list[dict[str, Any]] = [{"ports": dns}, {"ports": _tcp(*sorted(ports))}]
+    rules: list[dict[str, Any]] = [{"ports": dns}, {"ports": tcp_ports(*sorted(ports))}]
     inside = _namespace_of(host, namespace)
     if inside is not None:
         there = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": inside}}}
         rules.append({"to": [there], "ports": [{"protocol": "TCP"}]})
     if place.credentials is None:
         servers = [{"ipBlock": {"cidr": cidr}} for cidr in IDENTITY_SERVERS]
-        rules.append({"to": servers, "ports": _tcp(*IDENTITY_PORTS)})
+        rules.append({"to": servers, "ports": tcp_ports(*IDENTITY_PORTS)})
     return rules
-
-
-def _tcp(*ports: int) -> list[dict[str, Any]]:
-    return [{"protocol": "TCP", "port": port} for port in ports]
 
 
 def _namespace_of(host: str, own: str) -> str | None:

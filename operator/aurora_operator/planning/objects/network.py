@@ -9,7 +9,7 @@ from typing import Any, Final
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
 from aurora_operator.planning.model import OperatorConfig, Raw
-from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.common import Identity, tcp_ports
 from aurora_operator.planning.objects.gateway import gateway_selector
 
 SLICE_MANAGER: Final = names.GROUP
@@ -122,9 +122,6 @@ def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[s
     """Who may connect to the pods of copies and the gateway. Egress is left open: extensions and foreign data wrappers
     go where users say. Rehearsals have a policy of their own."""
 
-    def ports(*numbers: int) -> list[dict[str, Any]]:
-        return [{"protocol": "TCP", "port": number} for number in numbers]
-
     # A rehearsal has nothing to ask of the cluster, nor the cluster of it.
     pods = {
         "matchLabels": {names.LABEL_CLUSTER: identity.name},
@@ -141,10 +138,13 @@ def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[s
             "podSelector": pods,
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"ports": ports(names.POSTGRES_PORT)},
-                {"ports": ports(names.PEER_PORT, names.API_PORT, names.BACKUP_PORT), "from": [{"podSelector": pods}]},
-                {"ports": ports(names.API_PORT), "from": [operators]},
-                {"ports": ports(names.HEALTH_PORT)},
+                {"ports": tcp_ports(names.POSTGRES_PORT)},
+                {
+                    "ports": tcp_ports(names.PEER_PORT, names.API_PORT, names.BACKUP_PORT),
+                    "from": [{"podSelector": pods}],
+                },
+                {"ports": tcp_ports(names.API_PORT), "from": [operators]},
+                {"ports": tcp_ports(names.HEALTH_PORT)},
             ],
         },
     )
