@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from aurora_operator.postgres.files import entries, steadily
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.timeline import parse_history_name
 from aurora_operator.postgres.wal import is_written
@@ -31,11 +31,15 @@ def offered(name: str) -> bool:
 
 def listing(folder: Path) -> list[WalFile]:
     """What there is, by name. Raises OSError."""
-    found = []
-    for entry in os.scandir(folder) if folder.is_dir() else ():
-        if offered(entry.name) and entry.is_file(follow_symlinks=False) and _holds_wal(Path(entry.path)):
-            found.append(WalFile(entry.name, entry.stat().st_size))
-    return sorted(found, key=lambda file: file.name)
+
+    def look() -> list[WalFile]:
+        found = []
+        for entry in entries(folder):
+            if offered(entry.name) and entry.is_file(follow_symlinks=False) and _holds_wal(Path(entry.path)):
+                found.append(WalFile(entry.name, entry.stat().st_size))
+        return sorted(found, key=lambda file: file.name)
+
+    return steadily(look)
 
 
 def _holds_wal(path: Path) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 _ATTEMPTS: Final = 20
 _PAUSE: Final = 0.1
+T = TypeVar("T")
 
 
 def fsync_directory(path: Path) -> None:
@@ -20,6 +23,25 @@ def fsync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder; nothing when there is none. Raises OSError."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except FileNotFoundError:
+        return []
+
+
+def steadily(look: Callable[[], T]) -> T:
+    """What `look` makes of a folder that another process changes: once more when a file went while it looked.
+
+    A receiver renames each segment that it completes: who skipped a file that has gone would miss the renamed one.
+    """
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return look()
 
 
 def like_parent(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres.errors import DataError
-from aurora_operator.postgres.files import fsync_directory, like_parent, make_directory
+from aurora_operator.postgres.files import entries, fsync_directory, like_parent, make_directory, steadily
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.timeline import History, history_name, parse_history, parse_history_name
 from aurora_operator.postgres.walend import WalEnd
@@ -40,14 +40,16 @@ class Segment:
 
 def segments(folder: Path) -> list[Segment]:
     """The segment files by (timeline, LSN). A file that was not yet made whole (see `remove_stubs`) is none."""
-    if not folder.is_dir():
-        return []
-    found = []
-    for entry in os.scandir(folder):
-        name = parse_segment_name(entry.name)
-        if name is not None and entry.is_file() and entry.stat().st_size == SEGMENT_BYTES:
-            found.append(Segment(*name, Path(entry.path)))
-    return sorted(found)
+
+    def look() -> list[Segment]:
+        found = []
+        for entry in entries(folder):
+            name = parse_segment_name(entry.name)
+            if name is not None and entry.is_file() and entry.stat().st_size == SEGMENT_BYTES:
+                found.append(Segment(*name, Path(entry.path)))
+        return sorted(found)
+
+    return steadily(look)
 
 
 def histories(folder: Path) -> dict[int, History]:

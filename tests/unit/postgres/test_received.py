@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_operator.postgres import received, walrecord
+from aurora_operator.agent import walserver
+from aurora_operator.postgres import files, received, walrecord
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.received import Segment
 from aurora_operator.postgres.receivewal import trouble
@@ -97,3 +100,26 @@ def test_complaints() -> None:
     assert trouble(['could not fsync file "x": Input/output error']) == "disk"
     assert trouble(["ERROR:  requested WAL segment 000000010000000000000001 has already been removed"]) == "gone"
     assert trouble(['replication slot "x" does not exist']) == "other"
+
+
+def test_a_segment_that_is_completed_while_the_folder_is_read_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tmp_path / segment_name(1, MB16)
+    being_filled = whole.with_name(whole.name + received.PARTIAL)
+    being_filled.touch()
+    os.truncate(being_filled, MB16)
+
+    def listed(folder: Path) -> list[os.DirEntry[str]]:
+        found = files.entries(folder)
+        if being_filled.exists():
+            being_filled.rename(whole)
+        return found
+
+    for module in (received, walserver):
+        monkeypatch.setattr(module, "entries", listed)
+    assert received.segments(tmp_path) == [Segment(1, MB16, whole)]
+    whole.rename(being_filled)
+    with being_filled.open("r+b") as file:
+        file.write(struct.pack("=HHIQ", 0xD116, 0, 1, MB16))  # A page header: it holds WAL.
+    assert [file.name for file in walserver.listing(tmp_path)] == [whole.name]
