@@ -81,7 +81,7 @@ faults: operator ## Inject every fault, then random ones, into a cluster under l
 	@AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) \
 	  .venv/bin/pytest -s tests/e2e/test_faults.py tests/e2e/long_faults.py tests/e2e/test_random_faults.py
 
-serverless: operator ## Wake a paused cluster for a backup that is due, and move a reader to a larger node
+serverless: operator ## Wake a paused cluster for a backup, a snapshot and a clone, and move a reader to a larger node
 	@.venv/bin/pytest -s tests/e2e/long_serverless.py
 
 bench-backup: setup ## Run the benchmark of backups, which needs no cluster: bench/backup.py

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.e2e import nodes, objectstore
+from tests.e2e import nodes, objectstore, snapshot
 from tests.e2e.aurora import RESOURCE, AuroraCluster
 from tests.e2e.conftest import Measure, fresh_cluster
 from tests.e2e.kube import until
@@ -61,6 +61,32 @@ def test_a_due_backup_wakes_it(store: str, impatient: None, measure: Measure) ->
     # Nobody uses it, and now nothing is due.
     wait_paused(cluster)
     assert len(cluster.events("Resuming")) == 1
+
+
+def test_a_snapshot_and_a_clone_wake_it(namespace: str, impatient: None, measure: Measure) -> None:
+    """And nothing keeps it awake afterwards."""
+    source = AuroraCluster("sleeper", namespace)
+    source.create(SPEC)
+    source.wait_ready(240)
+    source.sql(source.leadership().instance, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
+    wait_paused(source)
+    begun = time.monotonic()
+    snapshot.apply("asleep", namespace, cluster=source.name)
+    snapshot.wait_ready("asleep", namespace)
+    measure("serverless: seconds from a snapshot asked for at zero to its end", time.monotonic() - begun)
+    wait_paused(source)
+    awake = {"serverlessV2ScalingConfiguration": {"minCapacity": 0.5, "maxCapacity": 1}}
+    for way, origin in (("cloneFrom", {"cluster": source.name}), ("restoreFrom", {"snapshot": "asleep"})):
+        made = AuroraCluster(way.lower(), namespace)
+        begun = time.monotonic()
+        made.create(SPEC | awake | {way: origin})
+        made.wait_condition("Available", "True", timeout=120)
+        measure(f"serverless: seconds to a writer by {way} of one at zero", time.monotonic() - begun)
+        assert made.sql(made.leadership().instance, "SELECT count(*) FROM kept") == "1000"
+        made.delete()
+        wait_paused(source)
+    # Only the snapshot and the clone; the volume of a snapshot is there while its source sleeps.
+    assert len(source.events("Resuming")) == 2
 
 
 MOVES: dict[str, Any] = {

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.e2e import kube, objectstore
+from tests.e2e import kube, objectstore, snapshot
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
-from tests.e2e.kube import Object, until
+from tests.e2e.kube import until
 
 from aurora_operator.api import names
-from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
 
-RESOURCE = f"{SNAPSHOT_PLURAL}.{names.GROUP}"
 VAULT = "/vault"
 ALONE: dict[str, Any] = dict(SMALL) | {"instances": 1, "durability": {"copies": 1}}
 
@@ -21,25 +19,7 @@ ALONE: dict[str, Any] = dict(SMALL) | {"instances": 1, "durability": {"copies": 
 
 
 def _make(name: str, namespace: str, **spec: object) -> None:
-    metadata = {"name": name, "namespace": namespace}
-    kube.apply(
-        {
-            "apiVersion": names.API_VERSION,
-            "kind": SNAPSHOT_KIND,
-            "metadata": metadata,
-            "spec": {"method": "Backup", **spec},
-        }
-    )
-
-
-def _ready(name: str, namespace: str, timeout: float = 90) -> Object:
-    def look() -> Object:
-        live = kube.need(RESOURCE, name, namespace)
-        found = kube.condition(live, "Ready")
-        assert found is not None and found["status"] == "True", live.get("status")
-        return live
-
-    return until(f"snapshot {name} is Ready", look, timeout=timeout)
+    snapshot.apply(name, namespace, method="Backup", **spec)
 
 
 def _stored(namespace: str, path: str) -> list[str]:
@@ -66,7 +46,7 @@ def test_a_reader_stores_it_in_a_path_of_its_own(namespace: str, measure: Measur
     cluster.sql(writer, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS id", database="app")
     started = time.monotonic()
     _make("monday", namespace, cluster="demo")
-    status = _ready("monday", namespace)["status"]
+    status = snapshot.wait_ready("monday", namespace)["status"]
     measure("snapshot by backup, seconds", time.monotonic() - started)
     cluster.sql(writer, "DELETE FROM kept", database="app")
     path = status["backup"]["path"]
@@ -80,11 +60,11 @@ def test_a_copy_goes_elsewhere_and_the_first_one_goes(namespace: str, measure: M
     started = time.monotonic()
     destination = {**objectstore.destination(namespace), "path": VAULT}
     _make("tuesday", namespace, sourceSnapshot="monday", destination=destination)
-    first, copy = (_ready(name, namespace)["status"] for name in ("monday", "tuesday"))
+    first, copy = (snapshot.wait_ready(name, namespace)["status"] for name in ("monday", "tuesday"))
     measure("copy of a snapshot, seconds", time.monotonic() - started)
     assert copy["backup"]["path"].startswith(f"{VAULT}/snapshots/tuesday-")
     assert copy["consistencyPoint"] == first["consistencyPoint"]
-    kube.delete(RESOURCE, "monday", namespace, "--timeout=60s")
+    kube.delete(snapshot.RESOURCE, "monday", namespace, "--timeout=60s")
     assert _stored(namespace, first["backup"]["path"]) == []
     assert {"archive", "backup", "snapshot.json"} <= set(_stored(namespace, copy["backup"]["path"]))
 
@@ -101,9 +81,9 @@ def test_a_new_cluster_from_the_copy(namespace: str, measure: Measure) -> None:
 
 
 def test_what_is_retained_stays(namespace: str) -> None:
-    kube.patch(RESOURCE, "tuesday", namespace, {"spec": {"deletionPolicy": "Retain"}})
-    path = kube.need(RESOURCE, "tuesday", namespace)["status"]["backup"]["path"]
-    kube.delete(RESOURCE, "tuesday", namespace, "--timeout=60s")
+    kube.patch(snapshot.RESOURCE, "tuesday", namespace, {"spec": {"deletionPolicy": "Retain"}})
+    path = kube.need(snapshot.RESOURCE, "tuesday", namespace)["status"]["backup"]["path"]
+    kube.delete(snapshot.RESOURCE, "tuesday", namespace, "--timeout=60s")
     assert "snapshot.json" in _stored(namespace, path)
 
 
@@ -116,7 +96,7 @@ def test_the_last_of_a_stopped_cluster_is_stored_before_its_volumes_go(namespace
     started = time.monotonic()
     cluster.delete()
     measure("deletion of a stopped cluster with a final snapshot by backup, seconds", time.monotonic() - started)
-    status = _ready(f"demo-final-{uid[:8]}", namespace)["status"]
+    status = snapshot.wait_ready(f"demo-final-{uid[:8]}", namespace)["status"]
     assert status["backup"]["label"] and status["backup"]["path"].startswith(f"/aurora/{namespace}/snapshots/")
     claims = kube.items("persistentvolumeclaims", namespace, "aurorapg.io/cluster=demo")
     assert claims == []

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from tests.e2e import kube
+from tests.e2e import kube, snapshot
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import Object, until
 
 from aurora_operator.api import names
-from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
 
-RESOURCE = f"{SNAPSHOT_PLURAL}.{names.GROUP}"
 SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}}
 ALONE = dict(SMALL) | {"instances": 1, "durability": {"copies": 1}}
 
 # In this order: each goes on where the one before ended.
-
-
-def _snapshot(name: str, namespace: str, **spec: object) -> None:
-    metadata = {"name": name, "namespace": namespace}
-    kube.apply({"apiVersion": names.API_VERSION, "kind": SNAPSHOT_KIND, "metadata": metadata, "spec": spec})
-
-
-def _ready(name: str, namespace: str, timeout: float = 60) -> Object:
-    def look() -> Object:
-        live = kube.need(RESOURCE, name, namespace)
-        found = kube.condition(live, "Ready")
-        assert found is not None and found["status"] == "True", live.get("status")
-        return live
-
-    return until(f"snapshot {name} is Ready", look, timeout=timeout)
 
 
 def _held(namespace: str) -> list[str]:
@@ -42,8 +25,8 @@ def test_a_snapshot_says_what_it_holds(namespace: str, measure: Measure) -> None
     cluster.wait_ready(240)
     writer = cluster.leadership().instance
     cluster.sql(writer, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS id", database="app")
-    _snapshot("monday", namespace, cluster="demo")
-    live = _ready("monday", namespace)
+    snapshot.apply("monday", namespace, cluster="demo")
+    live = snapshot.wait_ready("monday", namespace)
     status = live["status"]
     assert status["phase"] == "Ready" and status["size"] == "2Gi"
     point = status["consistencyPoint"]
@@ -56,14 +39,14 @@ def test_a_snapshot_says_what_it_holds(namespace: str, measure: Measure) -> None
 
 
 def test_a_snapshot_of_nothing_says_so(namespace: str) -> None:
-    _snapshot("nothing", namespace, cluster="nobody")
+    snapshot.apply("nothing", namespace, cluster="nobody")
 
     def look() -> bool:
-        status = kube.need(RESOURCE, "nothing", namespace).get("status", {})
+        status = kube.need(snapshot.RESOURCE, "nothing", namespace).get("status", {})
         return bool(status.get("message") == f"There is no AuroraCluster nobody in namespace {namespace}.")
 
     until("it says that there is no such cluster", look, timeout=30)
-    kube.delete(RESOURCE, "nothing", namespace)
+    kube.delete(snapshot.RESOURCE, "nothing", namespace)
 
 
 def test_a_new_cluster_from_a_snapshot(namespace: str, measure: Measure) -> None:
@@ -84,7 +67,7 @@ def test_the_final_snapshot_is_there_before_the_volumes_go(namespace: str) -> No
     cluster.delete()
     until("the claims are gone", lambda: not _claims(cluster), timeout=90)
     final = f"demo-final-{uid[:8]}"
-    assert _ready(final, namespace)["spec"]["cluster"] == "demo"
+    assert snapshot.wait_ready(final, namespace)["spec"]["cluster"] == "demo"
     assert _held(namespace) == sorted([final, "monday"])
 
 
@@ -99,9 +82,9 @@ def test_a_cluster_of_the_same_name_comes_back_from_it(namespace: str) -> None:
 
 def test_the_data_go_with_the_snapshot_unless_they_are_retained(namespace: str) -> None:
     final = next(name for name in _held(namespace) if name.startswith("demo-final-"))
-    kube.patch(RESOURCE, final, namespace, {"spec": {"deletionPolicy": "Retain"}})
+    kube.patch(snapshot.RESOURCE, final, namespace, {"spec": {"deletionPolicy": "Retain"}})
     for name in (final, "monday"):
-        kube.delete(RESOURCE, name, namespace, "--timeout=60s")
+        kube.delete(snapshot.RESOURCE, name, namespace, "--timeout=60s")
     until("only what was to be kept is there", lambda: _held(namespace) == [final], timeout=30)
 
 
