@@ -146,7 +146,7 @@ class Agent:
         others = [
             asyncio.create_task(copy.driver.run(), name="driver"),
             asyncio.create_task(copy.peers.serve(), name="peers"),
-            asyncio.create_task(serving.serve(self, copy, self._lifecycle.begun), name="http"),
+            asyncio.create_task(serving.serve(self, copy), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(RoleLabel(copy).run(), name="label"),
             asyncio.create_task(pulse_of(copy, lambda: self._lifecycle.stop("immediate")).run(), name="pulse"),

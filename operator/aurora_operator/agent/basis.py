@@ -50,6 +50,8 @@ class Basis:
     ailment: Ailment | None = None
     role_changed: asyncio.Event = field(default_factory=asyncio.Event)
     _role: str = field(init=False, default="none")
+    at_work: asyncio.Event = field(default_factory=asyncio.Event)
+    """It has let clients in or, as a log copy, begun to stream: nobody waits for it to start any more."""
     task: Task | None = None
     leader_lsn: int = 0
     """The leader's LSN in its newest heartbeat."""
@@ -94,6 +96,8 @@ class Basis:
     def role(self, role: str) -> None:
         self._role = role
         self.role_changed.set()
+        if role in ("writer", "reader"):
+            self.at_work.set()
 
     def fail(self, error: BaseException) -> None:
         """End the agent because of this."""

@@ -48,8 +48,6 @@ class Lifecycle:
         self._had_data = copy.layout.initialised()
         self._stopping: asyncio.Task[object] | None = None
         self._led = False
-        self.begun = asyncio.Event()
-        """Set once PostgreSQL has been started."""
         self._beginning = Beginning(copy, configuration, self._pause)
         self.replication = Replication(copy, self.ask_repair)
 
@@ -289,7 +287,6 @@ class Lifecycle:
         except CannotRewind:
             self._repair = "clone"
             raise
-        self.begun.set()
         await asyncio.to_thread(session.load)
         while True:
             try:

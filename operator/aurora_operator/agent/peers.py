@@ -8,14 +8,16 @@ PostgreSQL may outlive the agent by a moment, so the ports are looked at until t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from aurora_operator.agent.resolver import Resolver
 from aurora_operator.agent.tls import is_agent
 from aurora_operator.agent.wire import MAX_LINE, Envelope, WireError, decode, encode
 from aurora_operator.api.names import PEER_PORT, POSTGRES_PORT
@@ -48,6 +50,8 @@ class _Link:
     task: asyncio.Task[None] | None = None
     writer: asyncio.StreamWriter | None = None
     """While connected."""
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    """Somebody has connected to us: perhaps this one, which can be reached then."""
 
 
 class Peers:
@@ -68,6 +72,7 @@ class Peers:
         self._client_tls = client_tls
         self._on_message = on_message
         self._on_dead = on_dead
+        self._resolver = Resolver()
         self._links: dict[str, _Link] = {}
         self.history: tuple[int, str] | None = None
         """Of a new leader: its timeline and that one's history, told with each message."""
@@ -143,17 +148,21 @@ class Peers:
         young_until = time.monotonic() + YOUNG_SECONDS
         doubted_until = 0.0
         while True:
+            doubted = time.monotonic() < doubted_until
+            link.came.clear()
             try:
-                reader, writer = await self._connect(link)
+                reader, writer = await self._connect(link, by_name=not doubted)
             except (OSError, TimeoutError) as error:
                 log.debug("cannot reach peer %s: %s", link.name, error)
-                if time.monotonic() < doubted_until:
+                if doubted:
                     # Its port was open when its connection had ended. So is, for a moment, that of a process that
                     # is being killed; one that lives completes the handshake.
                     doubted_until = await self._judge(link, doubted_until, first=False)
                     await asyncio.sleep(JUDGE_POLL_SECONDS)
                     continue
-                await asyncio.sleep(delay)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await link.came.wait()
                 if time.monotonic() >= young_until:
                     delay = min(delay * 2, RETRY_MAX_SECONDS)
                 continue
@@ -170,23 +179,26 @@ class Peers:
                 writer.close()
             doubted_until = await self._judge(link, time.monotonic() + JUDGE_SECONDS)
 
-    async def _connect(self, link: _Link) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        for target in dict.fromkeys([link.address, link.host]):
-            if target is None:
-                continue
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    reader, writer = await asyncio.open_connection(
-                        target, PEER_PORT, ssl=self._client_tls, server_hostname=link.host
-                    )
-            except (OSError, TimeoutError):
-                if target == link.host:
-                    raise
-                continue
-            peer = writer.get_extra_info("peername")
-            link.address = peer[0] if peer else link.address
-            return reader, writer
-        raise OSError(errno.EHOSTUNREACH, "no address")
+    async def _connect(self, link: _Link, *, by_name: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Where it was last; else, `by_name`, where the DNS says that it is."""
+        known = link.address
+        if known is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                return await self._open(link, known)
+        if by_name:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                found = await self._resolver.addresses(link.host)
+            for address in found:
+                if address != known:
+                    with contextlib.suppress(OSError, TimeoutError):
+                        return await self._open(link, address)
+        raise OSError(errno.EHOSTUNREACH, "no address answers")
+
+    async def _open(self, link: _Link, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            streams = await asyncio.open_connection(address, PEER_PORT, ssl=self._client_tls, server_hostname=link.host)
+        link.address = address
+        return streams
 
     async def _judge(self, link: _Link, deadline: float, *, first: bool = True) -> float:
         """The peer closed its end. Dead, if neither of its ports takes a connection any more.
@@ -221,13 +233,15 @@ class Peers:
             if not is_agent(writer.get_extra_info("ssl_object")):
                 log.warning("refused a peer connection without an agent's certificate")
                 return
+            for link in self._links.values():
+                link.came.set()
             while line := await reader.readline():
                 envelope = decode(line)
-                link = self._links.get(name_of(envelope.sender))
-                if link is None:
+                sender = self._links.get(name_of(envelope.sender))
+                if sender is None:
                     continue
-                link.copy, link.address = envelope.sender, envelope.address
-                link.history = envelope.history or link.history
+                sender.copy, sender.address = envelope.sender, envelope.address
+                sender.history = envelope.history or sender.history
                 self._on_message(envelope.sender, envelope.message)
         except (OSError, ValueError, WireError) as error:
             log.info("dropped an incoming peer connection: %s", error)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
+from aurora_operator.agent.resolver import Resolver
 from aurora_operator.postgres.conf import Source, conninfo
 from aurora_operator.postgres.errors import Unavailable
 from aurora_operator.postgres.layout import Layout
@@ -17,10 +17,9 @@ async def resolve(host: str) -> str:
     """An address of a host, as text. Raises Unavailable when its name is not known, or not yet."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            return (await Resolver().addresses(host))[0]
     except (OSError, TimeoutError) as error:
         raise Unavailable(f"the address of {host} is not known: {error or 'no answer in time'}") from error
-    return str(found[0][4][0])
 
 
 async def leader_history(layout: Layout, source: Source, epoch: int) -> History:

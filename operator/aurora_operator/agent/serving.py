@@ -1,5 +1,5 @@
 """Brings up the HTTP servers. Their libraries take a good part of the time that all imports take, and clients may wait
-for PostgreSQL to start: that goes first."""
+for the cluster to open: that goes first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from aurora_operator.agent.basis import Basis
     from aurora_operator.agent.http import Service
 
-LATEST_SECONDS: Final = 0.5
-"""They come up after this time, whatever PostgreSQL does."""
+LATEST_SECONDS: Final = 3.0
+"""They come up after this time, whatever else the copy does."""
+SETTLE_SECONDS: Final = 0.3
+"""After it is at work: an opening leader writes the endpoint and the record first."""
 
 
-async def serve(service: Service, copy: Basis, begun: asyncio.Event, host: str = "") -> None:
-    """Serve until cancelled, from soon after `begun` on, on every address or on one."""
+async def serve(service: Service, copy: Basis, host: str = "") -> None:
+    """Serve until cancelled, from when the copy is at work on, on every address or on one."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LATEST_SECONDS):
-            await begun.wait()
+            await copy.at_work.wait()
+            await asyncio.sleep(SETTLE_SECONDS)
     serve_all = await asyncio.to_thread(_load)
     await serve_all(service, copy, host)
 

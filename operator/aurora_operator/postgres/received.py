@@ -132,10 +132,13 @@ def remove_stubs(folder: Path) -> list[str]:
 
 
 def _zeros(path: Path, offset: int) -> bool:
+    # A comparison reads a segment's 16 MiB in 4 ms; stripping zeros takes twenty times as long, for each timeline that
+    # ended within a segment, while a new leader waits.
+    zeros = bytes(_CHUNK)
     with path.open("rb") as file:
         file.seek(offset)
         while chunk := file.read(_CHUNK):
-            if chunk.strip(b"\0"):
+            if chunk != (zeros if len(chunk) == _CHUNK else bytes(len(chunk))):
                 return False
     return True
 

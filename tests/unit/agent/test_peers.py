@@ -164,7 +164,7 @@ async def test_a_peer_that_may_be_starting_is_tried_without_longer_and_longer_pa
     here = make("demo-1", certificates, [], [])
     tries = 0
 
-    async def connect(_: object) -> None:
+    async def connect(_: object, *, by_name: bool) -> None:
         nonlocal tries
         tries += 1
         raise OSError("nobody there")
@@ -205,5 +205,22 @@ async def test_who_shows_no_agents_certificate_is_not_heard(certificates: Certif
         assert await reader.read() == b""
     writer.close()
     assert got == []
+    await there.close()
+    serving.cancel()
+
+
+async def test_a_peer_that_comes_is_tried_at_once(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 60.0)
+    here = make("demo-1", certificates, [], [])
+    here.set_members({"demo-2": "localhost"})
+    for _ in range(20):  # It has failed once by then, and would sleep for a minute.
+        await asyncio.sleep(0.01)
+    assert list(here.connected()) == []
+    serving = asyncio.create_task(here.serve())
+    there = make("demo-2", certificates, [], [])
+    await asyncio.sleep(0.01)
+    there.set_members({"demo-1": "localhost"})
+    await until(lambda: list(there.connected()) == ["demo-1"] and list(here.connected()) == ["demo-2"])
+    await here.close()
     await there.close()
     serving.cancel()

@@ -111,15 +111,14 @@ class LogAgent:
             loop.add_signal_handler(number, copy.closing.set)
         Reaper().install(loop)
         self._take(copy.settings)
-        begun = asyncio.Event()
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(copy.closing.wait(), name="closing"),
             asyncio.create_task(copy.driver.run(), name="driver"),
             asyncio.create_task(copy.peers.serve(self._listen), name="peers"),
-            asyncio.create_task(serving.serve(self, copy, begun, self._listen), name="http"),
+            asyncio.create_task(serving.serve(self, copy, self._listen), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
         ]
-        begin = asyncio.create_task(self._begin(begun), name="begin")
+        begin = asyncio.create_task(self._begin(), name="begin")
         try:
             waited: list[asyncio.Future[Any]] = [copy.failed, *tasks]
             done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
@@ -142,7 +141,7 @@ class LogAgent:
         if not relied_upon(state, clock()):
             copy.store.save_rested(state.durable.promised)
 
-    async def _begin(self, begun: asyncio.Event) -> None:
+    async def _begin(self) -> None:
         """Take part once the volume can be read: a log copy has nothing else to start."""
         copy = self.copy
         while True:
@@ -154,7 +153,6 @@ class LogAgent:
                 await asyncio.sleep(RETRY_SECONDS)
         copy.say("Detached")
         copy.driver.post(ev.PostgresUp(position))
-        begun.set()
         await until_done("labelling this pod log", lambda: copy.kube.label_role("log"))
         with contextlib.suppress(PostgresError):
             copy.server_version = await copy.tools.version()

@@ -134,6 +134,7 @@ class Receiving:
         try:
             while not (await asyncio.wait({ended}, timeout=WATCH_SECONDS))[0]:
                 if self._receiver.streaming:
+                    self._copy.at_work.set()
                     self._slot_is_behind = False
                     if slot is None and not self._volume.empty():
                         return
