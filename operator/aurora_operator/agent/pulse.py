@@ -15,6 +15,7 @@ from aurora_operator.postgres.session import Session
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 0.5
+MOMENT_SECONDS = 0.2
 READER_PATIENCE_SECONDS = 15.0
 """Of a reader: nobody waits for it, and starting again costs its clients their sessions."""
 
@@ -43,18 +44,22 @@ class Pulse:
         """Until cancelled."""
         answered = time.monotonic()
         while True:
-            answer = await self._answer()
+            answer = await self._answer(answered + self._patience())
             now = time.monotonic()
+            left = answered + self._patience() - now
             if answer is not None:
                 answered = answer
-            elif now - answered > self._patience():
+            elif left <= 0:
                 log.error("PostgreSQL has not answered for %.1f s; stopping it", now - answered)
                 self._stop()
                 answered = now
-            await asyncio.sleep(PERIOD_SECONDS)
+            await asyncio.sleep(PERIOD_SECONDS if answer is not None or left <= 0 else min(PERIOD_SECONDS, left))
 
-    async def _answer(self) -> float | None:
-        """When it answered last; None if it should have and has not. A refusal is an answer."""
+    async def _answer(self, deadline: float) -> float | None:
+        """When it answered last; None if it should have and has not. A refusal is an answer.
+
+        Waited for until the deadline (monotonic clock), but always for a moment.
+        """
         asked = time.monotonic()
         if not self._serving():
             await self._session.close()
@@ -63,7 +68,10 @@ class Pulse:
         if asked - heard < self._patience() / 6:
             return heard
         try:
-            await self._session.row("SELECT 1")
+            async with asyncio.timeout(max(deadline - asked, MOMENT_SECONDS)):
+                await self._session.row("SELECT 1")
+        except TimeoutError:
+            return None
         except Unavailable:
             now = time.monotonic()
             return None if now - asked > PERIOD_SECONDS else now

@@ -82,3 +82,10 @@ async def test_what_somebody_else_has_heard_counts_from_then_on() -> None:
 
 async def test_patience_is_kept() -> None:
     assert await _stops("silent", patience=5) == 0
+
+
+async def test_patience_is_exceeded_by_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though a question that is not answered would take longer than that."""
+    monkeypatch.setattr(module, "PERIOD_SECONDS", 30.0)
+    monkeypatch.setattr(module, "MOMENT_SECONDS", 0.01)
+    assert await _stops("silent", seconds=2, patience=0.2) == 1
