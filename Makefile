@@ -57,7 +57,7 @@ unit: setup ## Run the unit tests
 	@.venv/bin/pytest tests/unit --numprocesses 2
 
 simulation: setup ## Run the consensus simulator's tests
-	@.venv/bin/pytest tests/simulation --numprocesses 2
+	@.venv/bin/pytest tests/simulation --numprocesses 2 --durations 5
 
 simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5000
 	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)

@@ -15,8 +15,8 @@ from tests.simulation.mutations import MUTATIONS, Mutation, mutated
 from tests.simulation.schedule import PROFILES, run
 from tests.simulation.situation import Budget
 
-SCHEDULES = 4000
-"""Half a minute on two idle cores; `make simulate SEEDS=N` runs as many as one likes."""
+SCHEDULES = 2500
+"""Half a minute to one on two idle cores; `make simulate SEEDS=N` runs as many as one likes."""
 
 ENOUGH_TO_NOTICE = 5000
 """Schedules within which a broken rule must have shown; most need fewer than a hundred."""
