@@ -17,7 +17,7 @@ def apply(name: str, namespace: str, **spec: object) -> None:
     kube.apply({"apiVersion": names.API_VERSION, "kind": SNAPSHOT_KIND, "metadata": metadata, "spec": spec})
 
 
-def wait_ready(name: str, namespace: str, timeout: float = 90) -> Object:
+def wait_ready(name: str, namespace: str, timeout: float = 60) -> Object:
     """Until it is there and Ready: the resource."""
 
     def look() -> Object:

@@ -46,7 +46,7 @@ def test_a_reader_stores_it_in_a_path_of_its_own(namespace: str, measure: Measur
     cluster.sql(writer, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS id", database="app")
     started = time.monotonic()
     _make("monday", namespace, cluster="demo")
-    status = snapshot.wait_ready("monday", namespace)["status"]
+    status = snapshot.wait_ready("monday", namespace, timeout=90)["status"]
     measure("snapshot by backup, seconds", time.monotonic() - started)
     cluster.sql(writer, "DELETE FROM kept", database="app")
     path = status["backup"]["path"]
@@ -60,7 +60,7 @@ def test_a_copy_goes_elsewhere_and_the_first_one_goes(namespace: str, measure: M
     started = time.monotonic()
     destination = {**objectstore.destination(namespace), "path": VAULT}
     _make("tuesday", namespace, sourceSnapshot="monday", destination=destination)
-    first, copy = (snapshot.wait_ready(name, namespace)["status"] for name in ("monday", "tuesday"))
+    first, copy = (snapshot.wait_ready(name, namespace, timeout=90)["status"] for name in ("monday", "tuesday"))
     measure("copy of a snapshot, seconds", time.monotonic() - started)
     assert copy["backup"]["path"].startswith(f"{VAULT}/snapshots/tuesday-")
     assert copy["consistencyPoint"] == first["consistencyPoint"]
@@ -96,7 +96,7 @@ def test_the_last_of_a_stopped_cluster_is_stored_before_its_volumes_go(namespace
     started = time.monotonic()
     cluster.delete()
     measure("deletion of a stopped cluster with a final snapshot by backup, seconds", time.monotonic() - started)
-    status = snapshot.wait_ready(f"demo-final-{uid[:8]}", namespace)["status"]
+    status = snapshot.wait_ready(f"demo-final-{uid[:8]}", namespace, timeout=90)["status"]
     assert status["backup"]["label"] and status["backup"]["path"].startswith(f"/aurora/{namespace}/snapshots/")
     claims = kube.items("persistentvolumeclaims", namespace, "aurorapg.io/cluster=demo")
     assert claims == []

@@ -47,13 +47,16 @@ class Pulse:
             answer = await self._answer(answered + self._patience())
             now = time.monotonic()
             left = answered + self._patience() - now
+            pause = PERIOD_SECONDS
             if answer is not None:
                 answered = answer
             elif left <= 0:
                 log.error("PostgreSQL has not answered for %.1f s; stopping it", now - answered)
                 self._stop()
                 answered = now
-            await asyncio.sleep(PERIOD_SECONDS if answer is not None or left <= 0 else min(PERIOD_SECONDS, left))
+            else:
+                pause = min(pause, left)
+            await asyncio.sleep(pause)
 
     async def _answer(self, deadline: float) -> float | None:
         """When it answered last; None if it should have and has not. A refusal is an answer.

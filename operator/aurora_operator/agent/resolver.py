@@ -58,17 +58,17 @@ class Resolver:
 
 
 def _look_up(host: str, answer: asyncio.Future[list[str]]) -> None:
-    settle = partial(_settle, answer)
+    outcome: list[str] | OSError
     try:
         name = absolute(host, RESOLV_CONF.read_text() if RESOLV_CONF.exists() else "")
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        settle = partial(settle, list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+        outcome = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     except OSError as error:
-        settle = partial(settle, error)
+        outcome = error
     except UnicodeError as error:
-        settle = partial(settle, OSError(f"{host} is no host name: {error}"))
+        outcome = OSError(f"{host} is no host name: {error}")
     with contextlib.suppress(RuntimeError):  # The loop has been closed.
-        answer.get_loop().call_soon_threadsafe(settle)
+        answer.get_loop().call_soon_threadsafe(_settle, answer, outcome)
 
 
 def _settle(answer: asyncio.Future[list[str]], outcome: list[str] | OSError) -> None:

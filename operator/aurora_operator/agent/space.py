@@ -20,6 +20,7 @@ from aurora_operator.api.volume import SlotUse, VolumeUse
 from aurora_operator.consensus.state import PROMOTED
 from aurora_operator.postgres import configure, disk, sql
 from aurora_operator.postgres.errors import PostgresError, ServerError
+from aurora_operator.postgres.files import entries
 from aurora_operator.postgres.reserve import Reserve
 
 log = logging.getLogger(__name__)
@@ -238,7 +239,6 @@ def temporary_files(pgdata: Path) -> Temporary:
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as entries:
-            return list(entries)
+        return entries(folder)
     except OSError:
         return []
