@@ -105,7 +105,9 @@ class Database:
         self.runs: list[tuple[int, int]] = [(1, 0)]
         self.kept: list[list[int]] = []
         self.torn = False
-        """A rewind or a clone was begun and has to be completed from a leader before this can start."""
+        """A rewind or a clone was begun and has to be completed before this can start: from a leader, or where a rewind
+        broke off from any copy that has passed the start of the epoch that it was to."""
+        self.torn_to: int | None = None
         self.up = False
         self.frozen = False
         self.life = 0

@@ -50,7 +50,7 @@ class Faults:
         network.without_api.clear()
         network.loss = network.duplication = network.stragglers = 0.0
         network.spread = 3.0
-        world.api_down = False
+        world.api_down = world.tearing = False
         for node in world.nodes.values():
             node.disk = node.failing = node.lag = 0.0
             node.crash_in = -1

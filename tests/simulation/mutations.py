@@ -258,6 +258,16 @@ MUTATIONS = (
         "elections",
         ("shell.Shell._follow", (("db.common(source.db) < len(db.log)", "False"),)),
     ),
+    _mutation(
+        "complete a rewind from a leader alone",
+        "torn",
+        ("shell.Shell._whole_source", (("if epoch is None:", "if True:"),)),
+    ),
+    _mutation(
+        "complete a rewind from any copy",
+        "torn",
+        ("shell.Shell._whole_source", (("n.db.position().epoch >= epoch", "True"),)),
+    ),
     _mutation("let a log copy stand", "logs", ("state.Turn.rank", (("can_lead=s.instance", "can_lead=True"),))),
     _mutation(
         "take a log copy's WAL for another history",

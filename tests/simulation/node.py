@@ -14,6 +14,7 @@ from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.lease import lease_left
 from aurora_operator.consensus.state import State, Timing
 from aurora_operator.consensus.step import start, step
+from aurora_operator.consensus.ticks import next_tick
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -41,6 +42,8 @@ class Node:
         self.busy = False
         """A step's effects are not all begun: the disk is slow."""
         self.queue: deque[ev.Event] = deque()
+        self.ticked = 0
+        """When the core last had a tick, by this copy's clock."""
         self.origin, self.rate, self.offset = 0.0, 1.0, 0.0
         self.disk = 0.0
         self.lag = 0.0
@@ -70,7 +73,8 @@ class Node:
         self.queue.clear()
         self.origin, self.offset = self.world.now, 1000.0 * self.rng.randrange(1000)
         self.rate = 1 + (self.rng.random() - 0.5) * self.world.drift
-        self.state = start(self.id, self.ordinal, self.durable, self.clock(), Timing(), instance=self.instance)
+        self.ticked = self.clock()
+        self.state = start(self.id, self.ordinal, self.durable, self.ticked, Timing(), instance=self.instance)
         self.world.note(self, "boots")
         self.handle(self.world.wish(self))
         self.shell.start_postgres()
@@ -118,13 +122,14 @@ class Node:
         self.paused = False
         if self.db.frozen:
             self.db.frozen = False
-            self.reads_unsafe_until = self.world.now + 100
+            # Its timers are over, and fire at once: the next tick, at the latest, stands for that.
+            self.reads_unsafe_until = self.world.now + 1.1 * TICK
         self.drain()
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def tick(self, life: int) -> None:
-        """The agent's timer, and its look at pg_stat_replication."""
+        """The agent's look at pg_stat_replication, and its timer, which is never early and often late."""
         if self.life != life:
             return
         self.world.at(TICK * (0.9 + 0.2 * self.rng.random()), self.tick, life)
@@ -136,8 +141,16 @@ class Node:
             self.handle(ev.Replication(db.epoch, lengths, len(db.log) * UNIT))
         elif db.up and self.rng.random() < 0.2:
             self.handle(ev.LocalPosition(db.position()))
-        if self.life == life:
+        if self.life != life or self.state is None:
+            return
+        now = self.clock()
+        due = next_tick(self.state, self.ticked)
+        if now >= due:
+            self.ticked = now
             self.handle(ev.Tick())
+        elif due > self.ticked + self.state.timing.heartbeat // 4:
+            missed = step(self.state, now, ev.Tick())[1]
+            assert not missed, f"{self.id} is not to tick before {due}, and would have done {missed}"
 
     def handle(self, event: ev.Event) -> None:
         """Let the core see an event, and begin what it wants."""

@@ -8,6 +8,7 @@ from tests.simulation.checker import ViolationError
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.forced import Forced
 from tests.simulation.halves import Halves
+from tests.simulation.torn import Torn
 from tests.simulation.world import World
 
 PATIENCE = 40_000.0
@@ -75,6 +76,7 @@ PROFILES = {
         (1, 2, 4, 0),
         bootstrap=0.2,
     ),
+    "torn": Profile((3, 3, 4, 5, (3, 3)), ("torn",), (0,)),
     "duels": Profile((4, 6, 6), ("duel",), (0,)),
     "bystander": Profile(
         (2, 3, 3, 4, 6),
@@ -84,7 +86,7 @@ PROFILES = {
 }
 SHARES = (
     *(("all",) * 4 + ("partitions",) * 2 + ("elections",) * 2 + ("membership",) * 3 + ("logs",) * 2),
-    *("shrink", "halves", "forced", "duels", "bystander"),
+    *("shrink", "halves", "forced", "torn", "duels", "bystander"),
 )
 
 
@@ -105,7 +107,7 @@ def run(seed: int, *, profile: str | None = None, tracing: bool = False) -> Outc
     problem = None
     try:
         name = profile or world.rng.choice(SHARES)
-        {"bystander": _run_bystander, "halves": _run_halves, "forced": _run_forced}.get(name, _run)(world, name)
+        _RUNS.get(name, _run)(world, name)
     except ViolationError as error:
         problem = str(error)
     except Exception as error:
@@ -151,6 +153,17 @@ def _run_halves(world: World, name: str) -> None:
     _settle(world)
 
 
+def _run_torn(world: World, name: str) -> None:
+    """Rewinds break off, and the leader that they were to is lost for a while; see `Torn`."""
+    _form(world, name)
+    _settle(world)
+    leader = world.leader()
+    assert leader is not None
+    faults = Torn(world, leader)
+    world.run(faults.end + 1)
+    _settle(world)
+
+
 def _run_forced(world: World, name: str) -> None:
     """A read quorum is lost for good, and that is accepted; see `Forced`."""
     _form(world, name)
@@ -187,3 +200,7 @@ def _settle(world: World) -> None:
         roles = {n.id: str(n.state.role) if n.state else "dead" for n in world.nodes.values()}
         configs = {n.id: n.durable for n in world.nodes.values()}
         world.checker.fail(f"not settled {PATIENCE:.0f} ms after the last fault: {roles} {configs} {world.wanted}")
+
+
+_RUNS = {"bystander": _run_bystander, "halves": _run_halves, "torn": _run_torn, "forced": _run_forced}
+"""Of families whose schedules are directed, or must not end as they began."""

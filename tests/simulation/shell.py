@@ -84,32 +84,38 @@ class Shell:
             db.upstream.close()
         if source is None or not self.world.reachable(self.node, source) or db.common(source.db) > len(source.db.log):
             self.node.task(100 + 100 * self.rng.random(), self._follow, operation)
-        elif db.common(source.db) < len(db.log) and self.node.instance:
+        elif self.node.instance and (db.common(source.db) < len(db.log) or self._may_tear(source)):
             self._begin_rewind(source)
         else:
             db.connect(source.db)
+
+    def _may_tear(self, source: Node) -> bool:
+        """Whether to rewind, where nothing has to go, to a leader of whose epoch this copy has nothing yet."""
+        epoch = source.db.epoch
+        return self.world.tearing and epoch is not None and self.db.position().epoch < epoch
 
     def _begin_rewind(self, source: Node) -> None:
         self.world.note(self.node, f"rewinds to {source.id}")
         self.db.stop()
         self.node.handle(ev.PostgresDown())
-        self.node.task(50 + 1000 * self.rng.random(), self._rewind, source, source.db.life, self.db.life)
+        epoch = source.db.runs[-1][0]
+        self.node.task(50 + 1000 * self.rng.random(), self._rewind, source, source.db.life, self.db.life, epoch)
 
-    def _rewind(self, source: Node, source_life: int, life: int) -> None:
+    def _rewind(self, source: Node, source_life: int, life: int, epoch: int) -> None:
         db = self.db
         if db.life != life or db.up:
             return
         if (
             self.world.reachable(self.node, source)
             and source.db.life == source_life
-            and self.rng.random() >= self.node.failing
+            and self.rng.random() >= (1.0 if self.world.tearing else self.node.failing)
         ):
             db.truncate(db.common(source.db))
             db.torn = False
             if self.rng.random() < 0.5:
                 db.receive(source.db, len(source.db.log))
-        elif self.rng.random() < 0.5 and self.world.whole():
-            db.torn = True
+        elif self.world.tearing or self.rng.random() < 0.5:
+            db.torn, db.torn_to = True, epoch
         self.start_postgres()
 
     def do_fetch(self, effect: ev.Fetch) -> None:
@@ -152,22 +158,28 @@ class Shell:
         if db.life != life or db.up:
             return
         if db.torn:
-            known = self.node.state.leader if self.node.state is not None else None
-            source = self.world.nodes.get(known.id) if known is not None else None
-            if (
-                source is None
-                or source is self.node
-                or source.db.epoch is None
-                or not self.world.reachable(self.node, source)
-            ):
+            source = self._whole_source()
+            if source is None or self.world.tearing:
                 self.node.task(200, self._start, life)
                 return
             db.truncate(max(db.common(source.db), 1))
             db.receive(source.db, len(source.db.log))
-            db.torn = False
+            db.torn, db.torn_to = False, None
         db.start()
         self.forget()
         self.node.handle(ev.PostgresUp(db.position()))
+
+    def _whole_source(self) -> Node | None:
+        """From where a torn copy can be completed now."""
+        known = self.node.state.leader if self.node.state is not None else None
+        leader = self.world.nodes.get(known.id) if known is not None else None
+        if leader is not None and leader.db.epoch is not None and self.world.reachable(self.node, leader):
+            return leader
+        epoch = self.db.torn_to
+        if epoch is None:
+            return None
+        there = [n for n in self.world.nodes.values() if n.instance and self.world.reachable(self.node, n)]
+        return max((n for n in there if n.db.position().epoch >= epoch), key=lambda n: n.db.position(), default=None)
 
     def postgres_crash(self) -> None:
         """kill -9 of the postmaster."""

@@ -45,6 +45,8 @@ class World:
         self.zones, self.logs = 3, 0
         self.wanted: frozenset[str] = frozenset()
         self.api_down = False
+        self.tearing = False
+        """Who follows a new leader begins to rewind, needed or not; that breaks off, and nothing completes it yet."""
         self.record: Config | None = None
         self.record_epoch = 0
         self.false_evidence = 0.0

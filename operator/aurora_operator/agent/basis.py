@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from aurora_operator.agent.driver import Driver, clock
 from aurora_operator.agent.environment import Environment
 from aurora_operator.agent.jobs import JobSlot
 from aurora_operator.agent.kubeapi import KubeApi
@@ -22,9 +22,6 @@ from aurora_operator.api.volume import VolumeUse
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.tools import Tools
-
-if TYPE_CHECKING:
-    from aurora_operator.agent.driver import Driver
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +130,11 @@ class Basis:
         if state.leadership is not None:
             return state.me
         return state.leader.id if state.leader is not None and state.leader.alive else None
+
+    def hears_leader(self) -> bool:
+        """Whether another copy was heard as the leader within the lease, and has neither resigned nor died."""
+        known = self.driver.state.leader
+        return known is not None and known.id != self.id and known.alive and clock() < known.until
 
     def leader_epoch(self) -> int:
         """The epoch of that leader; 0 without one."""

@@ -14,6 +14,7 @@ from aurora_operator.consensus.lease import lease_end
 from aurora_operator.consensus.messages import Message
 from aurora_operator.consensus.state import State
 from aurora_operator.consensus.step import step
+from aurora_operator.consensus.ticks import next_tick
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,9 @@ class Driver:
         self._lease_end = lease_end(state)
         self._lease_moved = lease_moved
         self._queue: asyncio.Queue[ev.Event] = asyncio.Queue()
+        self._ticked = self._tick_due = clock()
+        self._timer: asyncio.TimerHandle | None = None
+        """Of the next tick; None while one is in the queue."""
 
     def post(self, event: ev.Event) -> None:
         """Let this happen, after what was posted before."""
@@ -100,8 +104,10 @@ class Driver:
             while True:
                 await self.handle(await self._queue.get())
                 self._queue.task_done()
+                self._plan_tick()
         finally:
-            self._next_tick.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
 
     async def settle(self) -> None:
         """Wait until everything posted so far has been dealt with."""
@@ -109,8 +115,10 @@ class Driver:
 
     async def handle(self, event: ev.Event) -> None:
         """One step and its effects."""
-        before = self.state
-        self.state, effects = step(before, clock(), event)
+        before, now = self.state, clock()
+        self.state, effects = step(before, now, event)
+        if event is _TICK:
+            self._ticked = now
         if self.state.role != before.role:
             log.info("%s -> %s (promised epoch %d)", before.role, self.state.role, self.state.durable.promised)
         for effect in effects:
@@ -122,11 +130,21 @@ class Driver:
         self.progressed = clock()
 
     def _tick(self) -> None:
-        # A queue that has not been worked off needs no further tick.
+        self._timer, self._ticked = None, clock()
         if self._queue.empty():
             self.post(_TICK)
-        period = self.state.timing.heartbeat / 4 / 1000
-        self._next_tick = asyncio.get_running_loop().call_later(period, self._tick)
+        else:
+            # A queue that has not been worked off needs no further tick.
+            self._plan_tick()
+
+    def _plan_tick(self) -> None:
+        due = next_tick(self.state, self._ticked)
+        if self._timer is not None:
+            if due >= self._tick_due:
+                return
+            self._timer.cancel()
+        self._tick_due = due
+        self._timer = asyncio.get_running_loop().call_later(max(due - clock(), 0) / 1000, self._tick)
 
     async def _carry_out(self, effect: ev.Effect) -> None:
         hands = self._hands

@@ -12,8 +12,9 @@ from aurora_operator.agent.configuration import Configuration
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.kubeapi import KubeError
 from aurora_operator.agent.remote import leader_history
-from aurora_operator.agent.replication import Repair, Replication
-from aurora_operator.agent.sources import choose_source
+from aurora_operator.agent.repair import Repair, next_step
+from aurora_operator.agent.replication import Replication
+from aurora_operator.agent.sources import choose_holder, choose_source
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import ELECTED
 from aurora_operator.consensus.types import CopyId, Position, is_epoch_of, name_of
@@ -21,7 +22,7 @@ from aurora_operator.postgres import conf, configure, session, sql, wal
 from aurora_operator.postgres.ailments import SENTENCES, diagnose
 from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
 from aurora_operator.postgres.kept import prune_kept
-from aurora_operator.postgres.rewind import rewind
+from aurora_operator.postgres.rewind import broken_off, rewind
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ class Lifecycle:
             return
         leader = self._live_leader()
         if leader is not None:
-            await self._clone(leader)
+            await self._clone(await choose_source(copy, leader))
         elif copy.settings.bootstrap == copy.environment.instance:
             await self._beginning.acquire()
         else:
@@ -211,16 +212,15 @@ class Lifecycle:
         leader = self._copy.leader_id()
         return None if leader == self._copy.id else leader
 
-    async def _clone(self, leader: CopyId) -> None:
+    async def _clone(self, source: CopyId) -> None:
         copy = self._copy
-        source = await choose_source(copy, leader)
-        address = copy.peers.address(source)
-        if address is None or address[1] is None:
+        where = self._source(source)
+        if where is None:
             copy.say("Waiting", f"the address of {name_of(source)} is not known yet")
             await self._pause(0.3)
             return
         copy.say("Cloning", f"from {name_of(source)}")
-        await copy_over(copy, conf.Source(address[0], address[1]), name_of(source), name=copy.id)
+        await copy_over(copy, where, name_of(source), name=copy.id)
 
     async def _bring_in_order(self) -> conf.Source | None:
         """Rewind or clone if that was asked for; returns whom the server must follow to become consistent."""
@@ -229,28 +229,52 @@ class Lifecycle:
         if self._failed_starts >= FAILED_STARTS_BEFORE_CLONE and self._live_leader() is not None:
             log.error("PostgreSQL did not start %d times; cloning this copy again", self._failed_starts)
             repair = "clone"
-        source = self._leader_source()
-        if repair in ("rewind", "clone"):
-            leader = self._live_leader()
-            if leader is None or source is None:
-                copy.say("Waiting", f"for a leader, to {repair} this copy")
-                raise Unavailable(f"no leader is known; waiting for one to {repair} this copy")
-            if repair == "rewind":
-                copy.say("Rewinding", f"to the history of {name_of(leader)}")
-                try:
-                    await self._rewind(leader, source)
-                except DataError as error:
-                    log.warning("cannot rewind: %s; cloning instead", error)
-                    self._repair = repair = "clone"
-            if repair == "clone":
-                await self._clone(leader)
-                self._failed_starts = 0
-                copy.ailment = None
+        torn = broken_off(copy.layout)
+        step = next_step(
+            repair, leader=copy.hears_leader(), torn=torn is not None, corrupt=copy.ailment == "corruption"
+        )
+        if step == "complete" and torn is not None:
+            return await self._complete(torn)
+        if step == "start":
+            if repair is not None and repair != "restart":
+                log.info("the leader to %s this copy from is gone: starting it as it is", repair)
             self._repair = None
-            return self._leader_source()
+            await wal.clean_future_histories(copy.tools, copy.layout.pgdata)
+            return None
+        leader, source = self._live_leader(), self._leader_source()
+        if leader is None or source is None:
+            copy.say("Waiting", f"for a leader, to {step} this copy")
+            raise Unavailable(f"no leader is known; waiting for one to {step} this copy")
+        if step == "rewind":
+            copy.say("Rewinding", f"to the history of {name_of(leader)}")
+            try:
+                await self._rewind(leader, source)
+            except DataError as error:
+                log.warning("cannot rewind: %s; cloning instead", error)
+                self._repair = step = "clone"
+        if step == "clone":
+            await self._clone(await choose_source(copy, leader))
+            self._failed_starts = 0
+            copy.ailment = None
         self._repair = None
-        await wal.clean_future_histories(copy.tools, copy.layout.pgdata)
-        return None
+        return self._leader_source()
+
+    async def _complete(self, epoch: int) -> conf.Source:
+        """Clone where a rewind to the leader of `epoch` broke off and no leader is there: none may come without us.
+
+        Any copy that has passed that epoch's start will do. Its leader had all that we ever acknowledged, and we have
+        acknowledged nothing since.
+        """
+        copy = self._copy
+        found = await choose_holder(copy, epoch)
+        source = self._source(found)
+        if found is None or source is None:
+            why = f"for a leader, or any copy with the history of epoch {epoch}, to complete its rewind"
+            copy.say("Waiting", why)
+            raise Unavailable(f"this copy waits {why}")
+        await self._clone(found)
+        self._failed_starts, self._repair = 0, None
+        return source
 
     async def _rewind(self, leader: CopyId, source: conf.Source) -> None:
         copy = self._copy
@@ -271,8 +295,10 @@ class Lifecycle:
         log.info("rewound to %s in %.1f s; what it discarded is in %s", leader, time.monotonic() - started, kept)
 
     def _leader_source(self) -> conf.Source | None:
-        leader = self._live_leader()
-        address = self._copy.peers.address(leader) if leader is not None else None
+        return self._source(self._live_leader())
+
+    def _source(self, copy: CopyId | None) -> conf.Source | None:
+        address = self._copy.peers.address(copy) if copy is not None else None
         return conf.Source(address[0], address[1]) if address is not None and address[1] is not None else None
 
     async def _start(self, source: conf.Source | None) -> None:

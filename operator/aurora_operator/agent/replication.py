@@ -6,12 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Literal
 
 from aurora_operator.agent.client import ClientError
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.logfetch import LogFetch, MustRestart
 from aurora_operator.agent.remote import leader_history
+from aurora_operator.agent.repair import Repair
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import CopyId, Position, name_of
 from aurora_operator.postgres import sql, wal
@@ -33,8 +33,6 @@ FETCH_SECONDS = 10.0
 FETCHED_AT_ONCE = 3
 """So many timelines' histories PostgreSQL fetches faster than we could ask which of them matter."""
 WAL_GONE = "has already been removed"
-
-Repair = Literal["restart", "rewind", "clone"]
 
 
 class Patience:

@@ -82,6 +82,14 @@ def _copy_durably(path: Path, copy: Path) -> None:
         os.fsync(file.fileno())
 
 
+def broken_off(layout: Layout) -> int | None:
+    """The epoch of the leader to whose history a rewind of this copy broke off; None if none did. Raises OSError."""
+    try:
+        return int(layout.rewinding.read_text())
+    except FileNotFoundError:
+        return None
+
+
 async def checkpoint_source(source: Source, layout: Layout, *, copy: str, epoch: int, timeout: float = 120) -> None:  # noqa: ASYNC109
     """Have the leader write its timeline into its pg_control, where pg_rewind looks for it.
 

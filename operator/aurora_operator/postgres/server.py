@@ -137,7 +137,7 @@ class Server:
         if not self.alive:
             return "down"
         try:
-            lines = (self._layout.pgdata / "postmaster.pid").read_text().splitlines()
+            lines = (self._layout.pgdata / "postmaster.pid").read_bytes().decode().splitlines()
         except OSError:
             return "starting"
         if not lines or lines[0].strip() != str(self.pid) or len(lines) <= _STATUS_LINE:

@@ -25,7 +25,7 @@ from aurora_operator.postgres.initdb import initdb
 from aurora_operator.postgres.kept import prune_kept
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lsn import segment_name
-from aurora_operator.postgres.rewind import rewind
+from aurora_operator.postgres.rewind import broken_off, rewind
 from aurora_operator.postgres.timeline import how_to_follow
 from aurora_operator.postgres.tools import Tools
 
@@ -161,6 +161,36 @@ async def test_a_rewind_that_broke_off_is_not_started(cluster: Cluster) -> None:
     first.layout.rewinding.write_text("34\n")
     with pytest.raises(CannotRewind, match="cloned again"):
         await first.server.start()
+    assert broken_off(first.layout) == 34
+
+
+async def test_a_broken_rewind_is_completed_from_a_standby_that_follows_nobody(cluster: Cluster) -> None:
+    """The leader that it was to has died and come back: nobody can be elected without the copy that is torn."""
+    first = await _leader(cluster)
+    second = cluster.blank()
+    await second.clone_from(first, verify=False)
+    second.configure(Runtime(source=first.source))
+    await second.start()
+    await second.streams(1, await sql.flush(first.session))
+    await first.session.close()
+    await first.server.stop("immediate", 5)
+    await second.standby.stop_receiving()
+    await second.standby.promote(34)
+    await second.standby.set_sync(0, ())
+    await second.session.rows("INSERT INTO public.t VALUES (-2)")
+    await second.session.close()
+    await second.server.stop("immediate", 5)
+    second.configure(Runtime())
+    await second.start()
+    first.layout.rewinding.write_text("34\n")
+
+    await first.clone_from(second)
+    assert broken_off(first.layout) is None
+    first.configure(Runtime(source=second.source))
+    await first.start()
+    assert await first.session.rows("SELECT id FROM public.t WHERE id < 0") == [(-2,)]
+    assert (await first.standby.stop_receiving())[0] == 34
+    await first.standby.promote(65)
 
 
 async def test_access_open_and_closed(cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ from aurora_operator.agent.driver import Driver, clock
 from aurora_operator.agent.store import Store
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.lease import lease_end
-from aurora_operator.consensus.messages import HeartbeatAck
+from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Resigned
 from aurora_operator.consensus.state import Role, Timing
 from aurora_operator.consensus.step import start
 from aurora_operator.consensus.types import Position
@@ -26,9 +26,9 @@ class Deaf:
         return lambda *_: None
 
 
-def make(folder: Path, moved: list[float], *voters: str) -> Driver:
+def make(folder: Path, moved: list[float], *voters: str, heartbeat: int = 40) -> Driver:
     nobody: Any = Deaf()
-    timing = Timing(heartbeat=40)
+    timing = Timing(heartbeat=heartbeat)
     state = start(A, 1, ev.Durable(0, config(*voters)), clock() - timing.lease, timing)
     driver = Driver(state, Store(folder), nobody, nobody, lambda: moved.append(lease_end(driver.state)))
     return driver
@@ -76,3 +76,32 @@ async def test_ticks_go_on_until_it_ends(tmp_path: Path) -> None:
     seen.clear()
     await asyncio.sleep(5 * driver.state.timing.heartbeat / 4 / 1000)
     assert seen == []
+
+
+async def test_an_event_brings_the_next_tick_forward(tmp_path: Path) -> None:
+    driver = make(tmp_path, [], A, B, C, heartbeat=400)
+    handled: list[ev.Event] = []
+    handle = driver.handle
+
+    async def noted(event: ev.Event) -> None:
+        handled.append(event)
+        await handle(event)
+
+    driver.handle = noted  # type: ignore[method-assign]
+    await handle(ev.PostgresUp(Position(1, 1000)))
+    held = driver.state.durable.config
+    driver.post(ev.Received(B, Heartbeat(9, 0, held, 1000, 1000)))
+    running = asyncio.create_task(driver.run())
+    await driver.settle()
+    handled.clear()
+    # Nothing is due for a heartbeat period; then the leader says that it has gone, and an election is under way.
+    driver.post(ev.Received(B, Resigned(9, None)))
+    begun = clock()
+    async with asyncio.timeout(5):
+        while ev.Tick() not in handled:
+            await asyncio.sleep(0.001)
+    assert driver.state.role == Role.PREVOTING
+    assert clock() - begun < driver.state.timing.heartbeat * 3 // 4
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running

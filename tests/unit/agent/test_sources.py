@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aurora_operator.agent.sources import nearest
+from aurora_operator.agent.sources import holder, nearest
 from aurora_operator.api.agent import AgentStatus
 
 
@@ -40,3 +40,15 @@ def test_nobody_clones_from_a_reader_that_is_behind_or_follows_somebody_else() -
         reader("demo-5", leader="demo-9"),
     ]
     assert nearest(unfit, LEADER, "zone-b") == LEADER
+
+
+def standby(name: str, epoch: int, lsn: int, phase: str = "Detached") -> AgentStatus:
+    return reader(name, phase=phase, leader=None, position_epoch=epoch, position_lsn=lsn)
+
+
+def test_a_broken_rewind_is_completed_from_the_furthest_that_has_passed_the_epochs_start() -> None:
+    there = [standby("demo-2", 34, 100), standby("demo-3", 66, 90), standby("demo-4", 66, 95)]
+    assert holder(there, 34) == holder(there, 66) == "demo-4/0a0b0c0d"
+    assert holder(there[:1], 66) is None, "it need not have what was committed before epoch 66"
+    assert holder([standby("demo-2", 66, 100, phase="Rewinding")], 66) is None, "it may be of two histories itself"
+    assert holder([], 66) is None
