@@ -1,6 +1,8 @@
-"""Pages on a volume are not what was written to them: the copy is cloned again, and a writer hands over first."""
+"""What is on a volume is not what it should be: the copy is cloned again, and a damaged writer hands over first."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 from tests.e2e import faults, kube
@@ -14,11 +16,14 @@ from aurora_operator.api import names
 
 COUNT = "SELECT count(*), sum(n) FROM precious"
 ALL = "20000|200010000"
+MARK = "/data/aurora/rewinding"
+"""Is there while the data are of two histories."""
 
 
 def make_precious(cluster: AuroraCluster) -> None:
     """A table whose pages nothing writes to again: not even hint bits, whose full page images would heal a copy."""
     writer = cluster.leadership().instance
+    cluster.sql(writer, "DROP TABLE IF EXISTS precious")
     cluster.sql(writer, "CREATE TABLE precious AS SELECT n::bigint FROM generate_series(1, 20000) AS n")
     cluster.sql(writer, "VACUUM (FREEZE) precious")
     cluster.sql(writer, "CHECKPOINT")
@@ -63,6 +68,25 @@ def test_a_damaged_reader_is_cloned_again(cluster: AuroraCluster, measure: Measu
     assert cluster.leadership() == writer
     measure("a damaged reader is cloned again: longest time without a write, seconds", report.longest_gap())
     report.require_nothing_lost()
+
+
+def test_copies_whose_rewind_broke_off_need_no_leader(cluster: AuroraCluster, measure: Measure) -> None:
+    """Without them nobody can be elected, and the leader that they were rewound to is only a standby when it is back."""
+    make_precious(cluster)
+    writer, readers = cluster.leadership(), cluster.readers()
+    for reader in readers:
+        mark = ("sh", "-c", 'echo "$0" > "$1"', str(writer.epoch), MARK)
+        kube.execute(cluster.namespace, names.pod_name(reader), names.CONTAINER, *mark)
+    began = time.monotonic()
+    for instance in (writer.instance, *readers):
+        faults.delete_by_force(cluster.namespace, names.pod_name(instance))
+    cluster.wait_leadership(writer)
+    measure("copies whose rewind broke off are cloned from a standby, seconds", round(time.monotonic() - began, 1))
+    cluster.wait_ready()
+    for instance in (writer.instance, *readers):
+        until(f"{instance} has all rows", lambda: cluster.sql(instance, COUNT) == ALL, timeout=60)
+    for reader in readers:
+        kube.execute(cluster.namespace, names.pod_name(reader), names.CONTAINER, "test", "!", "-e", MARK)
 
 
 def test_a_damaged_writer_hands_over_first(cluster: AuroraCluster, measure: Measure) -> None:
