@@ -71,7 +71,7 @@ def test_a_damaged_reader_is_cloned_again(cluster: AuroraCluster, measure: Measu
 
 
 def test_copies_whose_rewind_broke_off_need_no_leader(cluster: AuroraCluster, measure: Measure) -> None:
-    """Without them nobody can be elected, and the leader that they were rewound to is only a standby when it is back."""
+    """Without them nobody can be elected, and the leader that they were rewound to comes back as a mere standby."""
     make_precious(cluster)
     writer, readers = cluster.leadership(), cluster.readers()
     for reader in readers:
@@ -83,8 +83,8 @@ def test_copies_whose_rewind_broke_off_need_no_leader(cluster: AuroraCluster, me
     cluster.wait_leadership(writer)
     measure("copies whose rewind broke off are cloned from a standby, seconds", round(time.monotonic() - began, 1))
     cluster.wait_ready()
-    for instance in (writer.instance, *readers):
-        until(f"{instance} has all rows", lambda: cluster.sql(instance, COUNT) == ALL, timeout=60)
+    instances = (writer.instance, *readers)
+    until("all have all rows", lambda: {cluster.sql(instance, COUNT) for instance in instances} == {ALL}, timeout=60)
     for reader in readers:
         kube.execute(cluster.namespace, names.pod_name(reader), names.CONTAINER, "test", "!", "-e", MARK)
 
