@@ -18,6 +18,7 @@ COUNT = "SELECT count(*), sum(n) FROM precious"
 ALL = "20000|200010000"
 MARK = "/data/aurora/rewinding"
 """Is there while the data are of two histories."""
+KEPT = "/data/kept"
 
 
 def make_precious(cluster: AuroraCluster) -> None:
@@ -85,8 +86,13 @@ def test_copies_whose_rewind_broke_off_need_no_leader(cluster: AuroraCluster, me
     cluster.wait_ready()
     instances = (writer.instance, *readers)
     until("all have all rows", lambda: {cluster.sql(instance, COUNT) for instance in instances} == {ALL}, timeout=60)
+
+    def look(reader: str, *command: str) -> str:
+        return kube.execute(cluster.namespace, names.pod_name(reader), names.CONTAINER, *command)
+
     for reader in readers:
-        kube.execute(cluster.namespace, names.pod_name(reader), names.CONTAINER, "test", "!", "-e", MARK)
+        look(reader, "test", "!", "-e", MARK)
+    until("what was replaced is gone", lambda: not any(look(reader, "ls", KEPT) for reader in readers), timeout=30)
 
 
 def test_a_damaged_writer_hands_over_first(cluster: AuroraCluster, measure: Measure) -> None:

@@ -20,6 +20,7 @@ from aurora_operator.consensus.shrink import hears_write_quorum
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
 from aurora_operator.postgres import configure, sql
+from aurora_operator.postgres.basebackup import drop_replaced
 from aurora_operator.postgres.conf import Runtime, follower_name, parse_follower, slot_name
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.timeline import render_history
@@ -175,6 +176,11 @@ class Leading:
         self._chore("publish the writer's endpoint", self._publish(epoch))
         self._chore("create the master user", self._create_roles())
         self._chore("write the record", self._write_leader(epoch))
+        try:
+            # Of a copy that was cloned without a leader, and has followed nobody since.
+            await asyncio.to_thread(drop_replaced, copy.layout)
+        except OSError as error:
+            log.warning("removing what a clone has replaced: %s", error)
 
     def _chore(self, what: str, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine, name=what)

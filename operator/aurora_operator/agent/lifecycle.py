@@ -216,9 +216,7 @@ class Lifecycle:
         copy = self._copy
         where = self._source(source)
         if where is None:
-            copy.say("Waiting", f"the address of {name_of(source)} is not known yet")
-            await self._pause(0.3)
-            return
+            raise Unavailable(f"the address of {name_of(source)} is not known yet")
         copy.say("Cloning", f"from {name_of(source)}")
         await copy_over(copy, where, name_of(source), name=copy.id)
 
@@ -243,7 +241,6 @@ class Lifecycle:
             return None
         leader, source = self._live_leader(), self._leader_source()
         if leader is None or source is None:
-            copy.say("Waiting", f"for a leader, to {step} this copy")
             raise Unavailable(f"no leader is known; waiting for one to {step} this copy")
         if step == "rewind":
             copy.say("Rewinding", f"to the history of {name_of(leader)}")
@@ -259,7 +256,7 @@ class Lifecycle:
         self._repair = None
         return self._leader_source()
 
-    async def _complete(self, epoch: int) -> conf.Source:
+    async def _complete(self, epoch: int) -> conf.Source | None:
         """Clone where a rewind to the leader of `epoch` broke off and no leader is there: none may come without us.
 
         Any copy that has passed that epoch's start will do. Its leader had all that we ever acknowledged, and we have
@@ -267,14 +264,13 @@ class Lifecycle:
         """
         copy = self._copy
         found = await choose_holder(copy, epoch)
-        source = self._source(found)
-        if found is None or source is None:
-            why = f"for a leader, or any copy with the history of epoch {epoch}, to complete its rewind"
-            copy.say("Waiting", why)
-            raise Unavailable(f"this copy waits {why}")
+        if found is None:
+            raise Unavailable(
+                f"this copy waits for a leader, or any copy with the history of epoch {epoch}, to complete its rewind"
+            )
         await self._clone(found)
         self._failed_starts, self._repair = 0, None
-        return source
+        return self._source(found)
 
     async def _rewind(self, leader: CopyId, source: conf.Source) -> None:
         copy = self._copy
