@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from aurora_operator.gateway.login import AT_A_TIME, Login
 from aurora_operator.gateway.pace import Pace
 from aurora_operator.gateway.packets import MOST, First, classify, error
 
@@ -69,6 +70,7 @@ class Gateway:
         self._open = asyncio.Event()
         self._closing = False
         self._pace = Pace()
+        self._logins = asyncio.Semaphore(AT_A_TIME)
 
     @property
     def clients(self) -> Clients:
@@ -162,25 +164,27 @@ class Gateway:
         self._changed.set()
         try:
             async with asyncio.timeout(self._hold_seconds):
-                upstream = await self._connect(reader, held)
+                joined = await self._connect(reader, first, held)
         except TimeoutError:
             writer.write(error("57P03", "the database cluster did not wake up in time", "Try again."))
             return
         finally:
             self._waiting -= 1
             self._changed.set()
-        if upstream is None:
+        if joined is None:
             return
+        upstream, login = joined
         self._joined += 1
         try:
-            await _splice((reader, writer), upstream)
+            await _splice((reader, writer), upstream, login)
         finally:
+            login.end()
             self._joined -= 1
             self._changed.set()
 
     async def _connect(
-        self, client: asyncio.StreamReader, held: bytes
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        self, client: asyncio.StreamReader, first: First, held: bytes
+    ) -> tuple[tuple[asyncio.StreamReader, asyncio.StreamWriter], Login] | None:
         """A connection to the writer on which what was held has been sent; None if the client has gone."""
         while True:
             reading, opened = asyncio.ensure_future(client.read(MOST)), asyncio.ensure_future(self._open.wait())
@@ -197,21 +201,33 @@ class Gateway:
                 opened.cancel()
                 reading.cancel()
             await self._turn()
-            address = self._writer
-            if address is not None:
-                with contextlib.suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(CONNECT_SECONDS):
-                        upstream = await asyncio.open_connection(*address, limit=CHUNK)
-                    upstream[1].write(held)
-                    return upstream
+            upstream = None
+            try:
+                upstream = await self._upstream()
+            finally:
+                if upstream is None:
+                    self._logins.release()
+            if upstream is not None:
+                upstream[1].write(held)
+                return upstream, Login(first, self._logins.release)
             await asyncio.sleep(RETRY_SECONDS)
 
+    async def _upstream(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection to the writer; None while that is not there."""
+        address = self._writer
+        if address is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await asyncio.open_connection(*address, limit=CHUNK)
+        return None
+
     async def _turn(self) -> None:
-        """Wait for one's turn."""
+        """Wait for one's turn to log in, which has to be given back."""
         now = asyncio.get_running_loop().time()
         turn = self._pace.turn(now)
         if turn > now:
             await asyncio.sleep(turn - now)
+        await self._logins.acquire()
 
 
 async def _first_packet(reader: asyncio.StreamReader) -> tuple[First, bytes]:
@@ -229,11 +245,13 @@ async def _first_packet(reader: asyncio.StreamReader) -> tuple[First, bytes]:
 async def _splice(
     client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    login: Login,
 ) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_copy(client[0], upstream[1]))
-            group.create_task(_copy(upstream[0], client[1]))
+            told = group.create_task(_copy(client[0], upstream[1], login.client_spoke))
+            told.add_done_callback(lambda _: login.end())
+            group.create_task(_copy(upstream[0], client[1], login.server_spoke))
     except* OSError:
         pass
     finally:
@@ -242,8 +260,9 @@ async def _splice(
             await upstream[1].wait_closed()
 
 
-async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, spoke: Callable[[], None]) -> None:
     while data := await source.read(CHUNK):
+        spoke()
         sink.write(data)
         await sink.drain()
     with contextlib.suppress(OSError):
