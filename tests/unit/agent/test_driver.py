@@ -79,7 +79,7 @@ async def test_ticks_go_on_until_it_ends(tmp_path: Path) -> None:
 
 
 async def test_an_event_brings_the_next_tick_forward(tmp_path: Path) -> None:
-    driver = make(tmp_path, [], A, B, C, heartbeat=400)
+    driver = make(tmp_path, [], A, B, C, heartbeat=2000)
     handled: list[ev.Event] = []
     handle = driver.handle
 
