@@ -159,14 +159,16 @@ class AuroraCluster:
         """An instance's pod."""
         return kube.need("pod", names.pod_name(instance), self.namespace)
 
+    def execute(self, instance: str, *command: str, timeout: float = 60) -> str:
+        """Run a program beside an instance's PostgreSQL, and return what it printed. Raises CommandFailed."""
+        return kube.execute(self.namespace, names.pod_name(instance), names.CONTAINER, *command, timeout=timeout)
+
     # Its databases
 
     def sql(self, instance: str, statement: str, *, database: str = "postgres", timeout: float = 60) -> str:
         """A statement as superuser, over the socket in the instance's own pod; columns by `|`, rows by lines."""
         words = ["psql", "-h", names.RUN_DIR, "-U", "postgres", "-d", database, "-XAt", "-v", "ON_ERROR_STOP=1"]
-        return kube.execute(
-            self.namespace, names.pod_name(instance), names.CONTAINER, *words, "-c", statement, timeout=timeout
-        ).strip()
+        return self.execute(instance, *words, "-c", statement, timeout=timeout).strip()
 
     def secret(self) -> dict[str, str]:
         """The connection Secret, decoded."""

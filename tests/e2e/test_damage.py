@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.e2e import faults, kube
+from tests.e2e import faults
 from tests.e2e.aurora import AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
@@ -40,10 +40,9 @@ def damage(cluster: AuroraCluster, reader: str) -> None:
     """Overwrite a few bytes of a page on the volume of a reader, which then has no page of it in memory."""
     file = cluster.sql(reader, "SELECT current_setting('data_directory') || '/' || pg_relation_filepath('precious')")
     overwrite = 'printf damaged | dd of="$0" bs=1 seek=12192 conv=notrunc,fsync status=none'
-    pod = names.pod_name(reader)
-    kube.execute(cluster.namespace, pod, names.CONTAINER, "sh", "-c", overwrite, file)
+    cluster.execute(reader, "sh", "-c", overwrite, file)
     started = cluster.started(reader)
-    faults.kill_postmaster(cluster.namespace, pod)
+    faults.kill_postmaster(cluster.namespace, names.pod_name(reader))
     until(f"{reader} is there again", lambda: cluster.started(reader) != started, timeout=60)
     cluster.wait_roles(readers=2)
 
@@ -76,8 +75,7 @@ def test_copies_whose_rewind_broke_off_need_no_leader(cluster: AuroraCluster, me
     make_precious(cluster)
     writer, readers = cluster.leadership(), cluster.readers()
     for reader in readers:
-        mark = ("sh", "-c", 'echo "$0" > "$1"', str(writer.epoch), MARK)
-        kube.execute(cluster.namespace, names.pod_name(reader), names.CONTAINER, *mark)
+        cluster.execute(reader, "sh", "-c", 'echo "$0" > "$1"', str(writer.epoch), MARK)
     began = time.monotonic()
     for instance in (writer.instance, *readers):
         faults.delete_by_force(cluster.namespace, names.pod_name(instance))
@@ -86,13 +84,10 @@ def test_copies_whose_rewind_broke_off_need_no_leader(cluster: AuroraCluster, me
     cluster.wait_ready()
     instances = (writer.instance, *readers)
     until("all have all rows", lambda: {cluster.sql(instance, COUNT) for instance in instances} == {ALL}, timeout=60)
-
-    def look(reader: str, *command: str) -> str:
-        return kube.execute(cluster.namespace, names.pod_name(reader), names.CONTAINER, *command)
-
     for reader in readers:
-        look(reader, "test", "!", "-e", MARK)
-    until("what was replaced is gone", lambda: not any(look(reader, "ls", KEPT) for reader in readers), timeout=30)
+        cluster.execute(reader, "test", "!", "-e", MARK)
+    gone = "what was replaced is gone"
+    until(gone, lambda: not any(cluster.execute(reader, "ls", KEPT) for reader in readers), timeout=30)
 
 
 def test_a_damaged_writer_hands_over_first(cluster: AuroraCluster, measure: Measure) -> None:

@@ -157,13 +157,13 @@ while time.time() < quiet + 1.5:
             pass
     time.sleep(0.02)
 """
-    answer = kube.execute(cluster.namespace, names.pod_name(instance), names.CONTAINER, "python3", "-c", script)
+    answer = cluster.execute(instance, "python3", "-c", script)
     return float(answer)
 
 
 def empty(cluster: AuroraCluster, instance: str) -> None:
     """Give the room back."""
-    kube.execute(cluster.namespace, names.pod_name(instance), names.CONTAINER, "rm", "-f", FILLER)
+    cluster.execute(instance, "rm", "-f", FILLER)
 
 
 def brake(cluster: AuroraCluster) -> bool:
@@ -181,4 +181,4 @@ def capacities(cluster: AuroraCluster) -> dict[str, int]:
 def file_system(cluster: AuroraCluster, instance: str) -> int:
     """Size of an instance's file system, in bytes."""
     words = ["df", "--output=size", "--block-size=1", names.DATA_MOUNT]
-    return int(kube.execute(cluster.namespace, names.pod_name(instance), names.CONTAINER, *words).split()[-1])
+    return int(cluster.execute(instance, *words).split()[-1])

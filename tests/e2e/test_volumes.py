@@ -94,4 +94,4 @@ def _left(cluster: AuroraCluster) -> list[str]:
 def _file_system(cluster: AuroraCluster, instance: str) -> int:
     """Size of an instance's file system, in bytes."""
     words = ["df", "--output=size", "--block-size=1", names.DATA_MOUNT]
-    return int(kube.execute(cluster.namespace, names.pod_name(instance), names.CONTAINER, *words).split()[-1])
+    return int(cluster.execute(instance, *words).split()[-1])

@@ -8,6 +8,7 @@ from tests.simulation.checker import ViolationError
 from tests.simulation.faults import KINDS, Faults
 from tests.simulation.forced import Forced
 from tests.simulation.halves import Halves
+from tests.simulation.node import Node
 from tests.simulation.torn import Torn
 from tests.simulation.world import World
 
@@ -145,10 +146,7 @@ def _run_halves(world: World, name: str) -> None:
     """Neither side has a write quorum; see `Halves`."""
     _form(world, name)
     world.repair_delay = 500
-    _settle(world)
-    leader = world.leader()
-    assert leader is not None
-    faults = Halves(world, leader)
+    faults = Halves(world, _settled_leader(world))
     world.run(faults.end + 1)
     _settle(world)
 
@@ -156,10 +154,7 @@ def _run_halves(world: World, name: str) -> None:
 def _run_torn(world: World, name: str) -> None:
     """Rewinds break off, and the leader that they were to is lost for a while; see `Torn`."""
     _form(world, name)
-    _settle(world)
-    leader = world.leader()
-    assert leader is not None
-    faults = Torn(world, leader)
+    faults = Torn(world, _settled_leader(world))
     world.run(faults.end + 1)
     _settle(world)
 
@@ -179,9 +174,7 @@ def _run_bystander(world: World, name: str) -> None:
     kinds = _form(world, name)
     if "clock" in kinds:
         world.repair_delay = 3_600_000  # one of two whose clock jumps would not wait for the other to give it up
-    _settle(world)
-    leader = world.leader()
-    assert leader is not None
+    leader = _settled_leader(world)
     if any(n.durable.promised > leader.durable.promised for n in world.nodes.values()):
         return  # a duel at the start, which has to end in another election
     faults = Faults(world, world.now + 12_000, kinds)
@@ -200,6 +193,13 @@ def _settle(world: World) -> None:
         roles = {n.id: str(n.state.role) if n.state else "dead" for n in world.nodes.values()}
         configs = {n.id: n.durable for n in world.nodes.values()}
         world.checker.fail(f"not settled {PATIENCE:.0f} ms after the last fault: {roles} {configs} {world.wanted}")
+
+
+def _settled_leader(world: World) -> Node:
+    _settle(world)
+    leader = world.leader()
+    assert leader is not None
+    return leader
 
 
 _RUNS = {"bystander": _run_bystander, "halves": _run_halves, "torn": _run_torn, "forced": _run_forced}

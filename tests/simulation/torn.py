@@ -15,13 +15,12 @@ class Torn(Faults):
     def __init__(self, world: World, leader: Node) -> None:
         super().__init__(world, world.now + LENGTH, ["none"])
         world.tearing = True
+        self.behind: list[tuple[str, str]] = []
         if self.rng.random() < 0.7:
             # One is left behind: what is committed from now on it does not have.
             stale = self.rng.choice(sorted(self.names() - {leader.name}))
             self.behind = self.between({stale}, self.names() - {stale})
             world.network.cut(self.behind)
-        else:
-            self.behind = []
         world.at(500 + 1500 * self.rng.random(), leader.shell.postgres_crash)
         world.at(3000 + 5000 * self.rng.random(), self.lose_leader)
         world.at(LENGTH, self.stop)

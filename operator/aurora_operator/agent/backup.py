@@ -19,7 +19,6 @@ from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres import disk, sql, wal
 from aurora_operator.postgres.archiver import Archiver, ArchiveState
 from aurora_operator.postgres.backupserver import BackupServer
-from aurora_operator.postgres.conf import Source
 from aurora_operator.postgres.errors import PostgresError, RepositoryError
 from aurora_operator.postgres.info import BackupInfo, Stanza
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
@@ -243,10 +242,10 @@ class Backups:
             if int(timeline) < epoch:
                 await sql.checkpoint(copy.session)
             return
-        host, address = copy.peers.address(leader) or (None, None)
-        if host is None or address is None:
+        source = copy.source(leader)
+        if source is None:
             raise RepositoryError("other", f"the address of the writer {name_of(leader)} is not known")
-        await checkpoint_source(Source(host, address), copy.layout, copy=APPLICATION, epoch=epoch)
+        await checkpoint_source(source, copy.layout, copy=APPLICATION, epoch=epoch)
 
     # --- what is told ---
 

@@ -132,9 +132,9 @@ class Basis:
         return state.leader.id if state.leader is not None and state.leader.alive else None
 
     def hears_leader(self) -> bool:
-        """Whether another copy was heard as the leader within the lease, and has neither resigned nor died."""
+        """Whether another copy is known as the leader, and lives."""
         known = self.driver.state.leader
-        return known is not None and known.id != self.id and known.alive and clock() < known.until
+        return known is not None and known.id != self.id and known.lives(clock())
 
     def leader_epoch(self) -> int:
         """The epoch of that leader; 0 without one."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aurora_operator.agent.basis import Basis
 from aurora_operator.api.volume import Brake
+from aurora_operator.consensus.types import CopyId
+from aurora_operator.postgres.conf import Source
 from aurora_operator.postgres.server import Server
 from aurora_operator.postgres.session import Session
 from aurora_operator.postgres.sql import Status
@@ -48,6 +50,11 @@ class Copy(Basis):
     def endpoint_mark(self) -> Path:
         """A file that is there once the writer's Service may point at this pod; it goes with the pod."""
         return self.layout.run / "writer-endpoint"
+
+    def source(self, copy: CopyId | None) -> Source | None:
+        """Where another copy's PostgreSQL is; None while that is not known."""
+        host, address = (self.peers.address(copy) if copy is not None else None) or (None, None)
+        return Source(host, address) if host is not None and address is not None else None
 
     def note_standby(self, now: Status) -> None:
         """Keep what the status shows of a standby's progress."""

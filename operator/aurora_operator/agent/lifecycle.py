@@ -214,7 +214,7 @@ class Lifecycle:
 
     async def _clone(self, source: CopyId) -> None:
         copy = self._copy
-        where = self._source(source)
+        where = copy.source(source)
         if where is None:
             raise Unavailable(f"the address of {name_of(source)} is not known yet")
         copy.say("Cloning", f"from {name_of(source)}")
@@ -270,7 +270,7 @@ class Lifecycle:
             )
         await self._clone(found)
         self._failed_starts, self._repair = 0, None
-        return self._source(found)
+        return copy.source(found)
 
     async def _rewind(self, leader: CopyId, source: conf.Source) -> None:
         copy = self._copy
@@ -291,11 +291,7 @@ class Lifecycle:
         log.info("rewound to %s in %.1f s; what it discarded is in %s", leader, time.monotonic() - started, kept)
 
     def _leader_source(self) -> conf.Source | None:
-        return self._source(self._live_leader())
-
-    def _source(self, copy: CopyId | None) -> conf.Source | None:
-        address = self._copy.peers.address(copy) if copy is not None else None
-        return conf.Source(address[0], address[1]) if address is not None and address[1] is not None else None
+        return self._copy.source(self._live_leader())
 
     async def _start(self, source: conf.Source | None) -> None:
         """Start as a standby and wait until it takes sessions: that is, until it is consistent."""

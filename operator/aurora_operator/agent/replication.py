@@ -93,7 +93,7 @@ class Replication:
             streaming = arrived = False
             before = copy.position_lsn
             try:
-                source = self._source(leader)
+                source = copy.source(leader)
                 if source != pointed and source is not None:
                     told = copy.peers.history_of(leader, epoch)
                     history = told or await leader_history(copy.layout, source, epoch)
@@ -149,10 +149,6 @@ class Replication:
         for name in sorted(wanted - {s.name for s in slots.values() if s.restart_lsn is None}):
             await sql.create_slot(copy.session, name, reserve=False)
 
-    def _source(self, copy: CopyId) -> Source | None:
-        address = self._copy.peers.address(copy)
-        return Source(address[0], address[1]) if address is not None and address[1] is not None else None
-
     async def _look(self, source: Source | None) -> bool:
         """Whether this copy streams from there; the position goes to the consensus on the way."""
         copy = self._copy
@@ -173,7 +169,7 @@ class Replication:
     async def _judge(self, leader: CopyId, epoch: int, *, streaming: bool) -> None:
         """Not where it should be: wait on, or have the histories brought together. Only the leader is believed."""
         copy = self._copy
-        source = self._source(leader)
+        source = copy.source(leader)
         if source is None:
             return
         if not streaming and any(WAL_GONE in line for line in copy.server.last_words[-10:]):
@@ -195,7 +191,7 @@ class Replication:
         copy.say("Electing", f"fetching from {name_of(source)} up to {target.epoch}/{target.lsn:X}")
         position: Position | None = None
         member = copy.settings.member(name_of(source))
-        where = self._source(source)
+        where = copy.source(source)
         if where is not None and member is not None and member.kind == "log":
             position = await self._fetch_from_log(where, target)
         elif where is not None:

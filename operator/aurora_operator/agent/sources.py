@@ -29,7 +29,7 @@ def nearest(statuses: Iterable[AgentStatus], leader: CopyId, zone: str | None) -
         near = zone is not None and status.zone == zone
         fresh = status.phase == "Following" and not status.message and (status.lag_bytes or 0) <= NEAR_BYTES
         if near and fresh and status.leader == name_of(leader):
-            return f"{status.name}/{status.incarnation}"
+            return status.copy_id
     return leader
 
 
@@ -37,7 +37,7 @@ def holder(statuses: Iterable[AgentStatus], epoch: int) -> CopyId | None:
     """The furthest copy that has passed the start of `epoch`, and so has all that was committed before it. Pure."""
     there = [s for s in statuses if s.position_epoch >= epoch and s.phase in _UP]
     furthest = max(there, key=lambda s: (s.position_epoch, s.position_lsn, s.name), default=None)
-    return None if furthest is None else f"{furthest.name}/{furthest.incarnation}"
+    return None if furthest is None else furthest.copy_id
 
 
 async def choose_source(copy: Copy, leader: CopyId) -> CopyId:

@@ -217,6 +217,11 @@ class AgentStatus(WireModel):
     pause_refused: str | None = Field(default=None, description="Why the cluster must not pause; a sentence.")
     tls_not_after: str | None = Field(default=None, description="RFC 3339: end of the server certificate in use.")
 
+    @property
+    def copy_id(self) -> str:
+        """`name/incarnation`, as the consensus calls it."""
+        return f"{self.name}/{self.incarnation}"
+
 
 class ParameterCheck(WireModel):
     """Parameters that a user would like."""

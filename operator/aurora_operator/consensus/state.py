@@ -58,6 +58,10 @@ class Known:
     relying: bool = False
     """It leads, and we have acknowledged a heartbeat: it may serve reads until then."""
 
+    def lives(self, now: int) -> bool:
+        """Whether it was heard within the lease (now in ms), and has neither resigned nor died."""
+        return self.alive and now < self.until
+
 
 @dataclass(frozen=True, slots=True)
 class Election:
@@ -206,7 +210,7 @@ class Turn:
         s = self.state
         if s.role in ELECTED:
             return True
-        return self.bound() > 0 or (s.leader is not None and s.leader.alive and self.now < s.leader.until)
+        return self.bound() > 0 or (s.leader is not None and s.leader.lives(self.now))
 
     def bound(self) -> int:
         """For how long (ms) a leader of an epoch before the known one's may rely on this copy."""

@@ -178,7 +178,6 @@ class Gateway:
         try:
             await _splice((reader, writer), upstream, login)
         finally:
-            login.end()
             self._joined -= 1
             self._changed.set()
 

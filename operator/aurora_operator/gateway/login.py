@@ -25,8 +25,8 @@ class Login:
     """One client's, from what it first said until it has its session or has lost its turn to others."""
 
     def __init__(self, first: First, over: Callable[[], None]) -> None:
-        """`over` is called once."""
-        self._answers = ANSWERS.get(first, 1)
+        """`first` is of those that wake; `over` is called once."""
+        self._answers = ANSWERS[first]
         self._over: Callable[[], None] | None = over
         self._asked = True
         self._loop = asyncio.get_running_loop()

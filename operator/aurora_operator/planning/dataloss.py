@@ -83,7 +83,7 @@ def _statement(facts: Facts) -> DataLossStatus | None:
     sides = [(frozenset(config.voters), config.write_quorum)]
     sides += [(frozenset(config.next_voters), config.next_write_quorum)] if config.next_voters else []
     voters = frozenset().union(*(side for side, _ in sides))
-    agents = {f"{a.name}/{a.incarnation}": a for a in facts.answering if a.name in facts.reachable}
+    agents = {a.copy_id: a for a in facts.answering if a.name in facts.reachable}
     survivors = sorted(voters & agents.keys())
     if all(len(side.intersection(survivors)) >= max(len(side) - write + 1, 1) for side, write in sides):
         return None

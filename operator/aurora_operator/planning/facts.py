@@ -160,9 +160,7 @@ class Facts:
         known = self.known_config
         voters = (*known.voters, *known.next_voters) if known is not None else ()
         unable = ("Initialising", "Cloning", "Failed", "Stopping")
-        return frozenset(
-            a.name for a in self.answering if f"{a.name}/{a.incarnation}" in voters and a.phase not in unable
-        )
+        return frozenset(a.name for a in self.answering if a.copy_id in voters and a.phase not in unable)
 
     def node_of(self, copy: str) -> str | None:
         """The node that a copy's pod is on, or was when it was last seen."""

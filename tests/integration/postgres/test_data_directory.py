@@ -38,6 +38,16 @@ async def _leader(cluster: Cluster) -> Copy:
     return first
 
 
+async def _follower(cluster: Cluster, leader: Copy) -> Copy:
+    """A clone that has all of it."""
+    copy = cluster.blank()
+    await copy.clone_from(leader, verify=False)
+    copy.configure(Runtime(source=leader.source))
+    await copy.start()
+    await copy.streams(1, await sql.flush(leader.session))
+    return copy
+
+
 async def test_initdb_appears_whole_or_not_at_all(tools: Tools, root: Path) -> None:
     layout = Layout(data=root)
     make_directory(layout.new)
@@ -103,11 +113,7 @@ async def test_a_clone_that_fails_leaves_what_was_there(cluster: Cluster) -> Non
 
 async def test_rewind_after_divergence_keeps_the_wal(cluster: Cluster, measured: Measured) -> None:
     first = await _leader(cluster)
-    second = cluster.blank()
-    await second.clone_from(first, verify=False)
-    second.configure(Runtime(source=first.source))
-    await second.start()
-    await second.streams(1, await sql.flush(first.session))
+    second = await _follower(cluster, first)
     await second.standby.stop_receiving()
     await first.session.rows("INSERT INTO public.t VALUES (-1)")  # acknowledged to nobody
     assert first.server.pid is not None
@@ -167,11 +173,7 @@ async def test_a_rewind_that_broke_off_is_not_started(cluster: Cluster) -> None:
 async def test_a_broken_rewind_is_completed_from_a_standby_that_follows_nobody(cluster: Cluster) -> None:
     """The leader that it was to has died and come back: nobody can be elected without the copy that is torn."""
     first = await _leader(cluster)
-    second = cluster.blank()
-    await second.clone_from(first, verify=False)
-    second.configure(Runtime(source=first.source))
-    await second.start()
-    await second.streams(1, await sql.flush(first.session))
+    second = await _follower(cluster, first)
     await first.session.close()
     await first.server.stop("immediate", 5)
     await second.standby.stop_receiving()

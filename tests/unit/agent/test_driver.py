@@ -26,11 +26,23 @@ class Deaf:
         return lambda *_: None
 
 
-def make(folder: Path, moved: list[float], *voters: str, heartbeat: int = 40) -> Driver:
+class Noted(Driver):
+    """Notes the events in their order."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.handled: list[ev.Event] = []
+
+    async def handle(self, event: ev.Event) -> None:
+        self.handled.append(event)
+        await super().handle(event)
+
+
+def make(folder: Path, moved: list[float], *voters: str, heartbeat: int = 40) -> Noted:
     nobody: Any = Deaf()
     timing = Timing(heartbeat=heartbeat)
     state = start(A, 1, ev.Durable(0, config(*voters)), clock() - timing.lease, timing)
-    driver = Driver(state, Store(folder), nobody, nobody, lambda: moved.append(lease_end(driver.state)))
+    driver: Noted = Noted(state, Store(folder), nobody, nobody, lambda: moved.append(lease_end(driver.state)))
     return driver
 
 
@@ -60,12 +72,7 @@ async def test_it_is_said_at_once_when_a_lease_begins_moves_and_ends(tmp_path: P
 
 async def test_ticks_go_on_until_it_ends(tmp_path: Path) -> None:
     driver = make(tmp_path, [], A)
-    seen = []
-
-    async def handle(event: ev.Event) -> None:
-        seen.append(event)
-
-    driver.handle = handle  # type: ignore[method-assign]
+    seen = driver.handled
     running = asyncio.create_task(driver.run())
     async with asyncio.timeout(5):
         while seen.count(ev.Tick()) < 3:
@@ -80,25 +87,17 @@ async def test_ticks_go_on_until_it_ends(tmp_path: Path) -> None:
 
 async def test_an_event_brings_the_next_tick_forward(tmp_path: Path) -> None:
     driver = make(tmp_path, [], A, B, C, heartbeat=2000)
-    handled: list[ev.Event] = []
-    handle = driver.handle
-
-    async def noted(event: ev.Event) -> None:
-        handled.append(event)
-        await handle(event)
-
-    driver.handle = noted  # type: ignore[method-assign]
-    await handle(ev.PostgresUp(Position(1, 1000)))
+    await driver.handle(ev.PostgresUp(Position(1, 1000)))
     held = driver.state.durable.config
     driver.post(ev.Received(B, Heartbeat(9, 0, held, 1000, 1000)))
     running = asyncio.create_task(driver.run())
     await driver.settle()
-    handled.clear()
+    driver.handled.clear()
     # Nothing is due for a heartbeat period; then the leader says that it has gone, and an election is under way.
     driver.post(ev.Received(B, Resigned(9, None)))
     begun = clock()
     async with asyncio.timeout(5):
-        while ev.Tick() not in handled:
+        while ev.Tick() not in driver.handled:
             await asyncio.sleep(0.001)
     assert driver.state.role == Role.PREVOTING
     assert clock() - begun < driver.state.timing.heartbeat * 3 // 4

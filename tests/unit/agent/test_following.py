@@ -10,6 +10,7 @@ import pytest
 from aurora_operator.agent import replication as module
 from aurora_operator.agent.copy import Copy
 from aurora_operator.agent.replication import Replication
+from aurora_operator.postgres.conf import Source
 from aurora_operator.postgres.timeline import History, Switch
 
 TOLD = History(35, (Switch(1, 1000, "told"),))
@@ -34,7 +35,8 @@ async def test_the_leader_is_asked_only_for_what_it_has_not_told(
         say=lambda *_: None,
         layout=None,
         position_lsn=0,
-        peers=SimpleNamespace(address=lambda _: ("demo-2", "10.0.0.2"), history_of=lambda *_: told),
+        source=lambda _: Source("demo-2", "10.0.0.2"),
+        peers=SimpleNamespace(history_of=lambda *_: told),
         standby=SimpleNamespace(fits=fits),
     )
     await Replication(cast(Copy, copy), repairs.append).follow("demo-2/00000001", 35)
