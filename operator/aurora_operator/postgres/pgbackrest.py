@@ -244,4 +244,7 @@ class PgBackRest:
 
 
 def _raise(error: ToolError, lines: list[str]) -> NoReturn:
-    raise explain("\n".join(lines) or error.output, error.returncode) from error
+    # What is wrong with its configuration it says where answers go: where else, it has not read yet.
+    unconfigured = _ERROR.search(error.answer)
+    said = "\n".join(lines) or error.output or (unconfigured[0] if unconfigured else "")
+    raise explain(said, error.returncode) from error

@@ -119,6 +119,9 @@ async def test_nothing_is_overwritten(database: Database, filled: Copy) -> None:
 async def test_of_two_at_once_at_most_one_has_the_name(database: Database, filled: Copy) -> None:
     first = database.repository(filled.layout)
     repositories = [replace(first, access=replace(first.access, called=called)) for called in ("one", "other")]
+    for repository in repositories:
+        # One after the other: root makes the folder they share, and gives it to the server's user afterwards.
+        repository.configure()
     results = await asyncio.gather(
         *(
             transfer(filled).export_to(repository, "monday", "demo", scratch(filled, f"both-{n}"))

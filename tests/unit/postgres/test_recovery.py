@@ -9,7 +9,7 @@ import pytest
 from aurora_operator.api.repository import Destination, Repository, VolumeDestination
 from aurora_operator.api.restore import RestoreTarget
 from aurora_operator.postgres.archiving import hand_over, timeline_at
-from aurora_operator.postgres.errors import NotRestorable
+from aurora_operator.postgres.errors import NotRestorable, RepositoryError
 from aurora_operator.postgres.info import BackupInfo, Stanza
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
@@ -202,3 +202,13 @@ def test_pgbackrest_is_not_looked_for_among_postgresqls_programs(tmp_path: Path)
     words = PgBackRest(Tools(), Access(repository, tmp_path, Layout(data=tmp_path, run=tmp_path))).words("info")
     assert Tools().path(words[0]) == "/usr/bin/pgbackrest"
     assert words[1:] == [f"--config={tmp_path}/pgbackrest/{tmp_path.name}/pgbackrest.conf", "--stanza=demo-1", "info"]
+
+
+async def test_what_pgbackrest_says_before_it_has_read_its_configuration_is_told(tmp_path: Path) -> None:
+    program = tmp_path / "pgbackrest"
+    program.write_text("#!/bin/sh\necho 'P00  ERROR: [041]: unable to open file x.conf for read'\nexit 41\n")
+    program.chmod(0o700)
+    repository = Repository(destination=Destination(volume=VolumeDestination(claim_name="x")), stanza="demo-1")
+    access = Access(repository, tmp_path, Layout(data=tmp_path, run=tmp_path), program=str(program))
+    with pytest.raises(RepositoryError, match="unable to open file"):
+        await PgBackRest(Tools(), access).list("exports")
