@@ -123,6 +123,11 @@ def writer_endpointslice(cluster: str) -> str:
     return f"{cluster}-writer"
 
 
+def any_endpointslice(cluster: str) -> str:
+    """The EndpointSlice of the writer's part in the Service over all instances; the operator writes it."""
+    return f"{any_service(cluster)}-writer"
+
+
 def gateway(cluster: str) -> str:
     """The gateway's StatefulSet, ServiceAccount and Role."""
     return f"{cluster}-gateway"

@@ -45,7 +45,7 @@ def new_record(facts: Facts) -> dict[str, Any] | None:
 
 
 def objects(facts: Facts, decided: Decided, certificates: Certificates, supplies: Supplies) -> list[dict[str, Any]]:
-    """All objects but the settings, the record, the slice, and those of single instances."""
+    """All objects but the settings, the record, the writer's slice, and those of single instances."""
     identity, spec, votes = facts.identity, decided.spec, decided.votes
     instances = [names.instance_name(facts.name, ordinal) for ordinal in decided.members.present]
     there = facts.observed.child("Secret", names.app_secret(facts.name))
@@ -74,6 +74,7 @@ def objects(facts: Facts, decided: Decided, certificates: Certificates, supplies
             diverted=decided.power.diverted,
             writer_only=spec.serverless_v1 is not None,
         ),
+        *((among_all,) if (among_all := endpoint.any_slice(facts, diverted=decided.power.diverted)) else ()),
         *_gateway(facts, decided),
         build_network_policy(identity, facts.observed.operator),
         *([build_rehearsal_policy(identity, spec.backup.destination)] if spec.backup is not None else []),

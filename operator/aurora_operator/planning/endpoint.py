@@ -1,30 +1,35 @@
-"""The writer's EndpointSlice. The leader's agent writes it; we only make it, and repair it when it differs from what
-the open leader says. Never with an epoch below the one that is there."""
+"""The writer's EndpointSlices. The leader's agent writes the one of the writer's Service; we only make it, and repair
+it when it differs from what the open leader says. Never with an epoch below the one that is there."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
+from aurora_operator.api.conditions import AVAILABLE, get_condition
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
 from aurora_operator.planning.objects.network import SLICE_MANAGER, build_endpointslice, divert
+
+_GRACE: Final = timedelta(seconds=10)
+"""For so long the Service over all instances leads to a writer that has gone, while another one is elected."""
 
 
 def new_slice(facts: Facts) -> dict[str, Any] | None:
     """The slice to create, if there is none. It is created, not applied: whatever an agent makes first stays."""
     if facts.observed.child("EndpointSlice", names.writer_endpointslice(facts.name)) is not None:
         return None
-    leader = facts.leader if facts.leader is not None and facts.leader.pod_ip else None
+    leader = _leader(facts)
     return build_endpointslice(facts.identity, leader, node=_node(facts, leader))
 
 
 def repaired_slice(facts: Facts) -> dict[str, Any] | None:
     """The slice to apply, if the one there is wrong. It has a resourceVersion, so that an agent's newer one wins."""
-    there, leader = facts.observed.child("EndpointSlice", names.writer_endpointslice(facts.name)), facts.leader
-    if there is None or is_leaving(there) or leader is None or not leader.pod_ip:
+    there, leader = facts.observed.child("EndpointSlice", names.writer_endpointslice(facts.name)), _leader(facts)
+    if there is None or is_leaving(there) or leader is None:
         return None
     if _epoch(there) > leader.epoch or _says(there, facts, leader):
         return None
@@ -43,6 +48,36 @@ def diverted_slice(facts: Facts, ip: str, *, waking: bool = False) -> dict[str, 
     if [e.get("addresses") for e in there.get("endpoints") or []] == [[ip]]:
         return None
     return divert(there, ip)
+
+
+def any_slice(facts: Facts, *, diverted: bool) -> dict[str, Any] | None:
+    """The writer's part in the Service over all instances; None while what is there stays. Empty when the Service
+    leads to the gateway, or when the writer has gone for long.
+
+    Were the writer's pod selected there, Kubernetes would take it out at its death, and kube-proxy, which takes in one
+    change a second at most, would let clients through to the next writer up to a second later.
+    """
+    there, leader = facts.observed.child("EndpointSlice", names.any_endpointslice(facts.name)), _leader(facts)
+    if diverted or leader is None:
+        if there is None or not (diverted or _gone(facts, there)):
+            return None
+        leader = None
+    return build_endpointslice(facts.identity, leader, node=_node(facts, leader), among_all=True)
+
+
+def _gone(facts: Facts, there: Raw) -> bool:
+    """Whether no writer has been open for a while, and the last one's pod does not serve."""
+    available = get_condition(facts.before.conditions, AVAILABLE)
+    if available is None or available.status == "True" or facts.now - available.last_transition_time < _GRACE:
+        return False
+    led_to = {address for endpoint in there.get("endpoints") or [] for address in endpoint.get("addresses") or []}
+    ready = (copy.pod for copy in facts.copies.values() if copy.pod is not None and copy.pod_ready)
+    return led_to.isdisjoint(pod["status"].get("podIP") for pod in ready)
+
+
+def _leader(facts: Facts) -> AgentStatus | None:
+    """The open leader, once it says where it is."""
+    return facts.leader if facts.leader is not None and facts.leader.pod_ip else None
 
 
 def _epoch(there: Raw) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from tests.unit.planning.test_backup_flow import BACKUP
 from tests.unit.planning.world import World, cluster
 
 from aurora_operator.api import names
+from aurora_operator.planning import endpoint
+from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import Restart, StorageClass, Switchover
 
 
@@ -120,6 +123,7 @@ def test_volume_that_cannot_grow() -> None:
         ("Service", "demo"),
         ("Service", "demo-pods"),
         ("EndpointSlice", "demo-writer"),
+        ("EndpointSlice", "demo-any-writer"),
         ("ConfigMap", "demo-settings"),
         ("ConfigMap", "demo-record"),
         ("Secret", "demo-tls"),
@@ -193,9 +197,44 @@ def test_endpoint_follows_the_leader_and_never_goes_back() -> None:
 def test_reader_service_leads_to_the_writer_without_readers() -> None:
     world = ready(instances=1)
     assert world.objects["Service"]["demo-ro"]["spec"]["selector"][names.LABEL_ROLE] == "writer"
+    assert "demo-any-writer" in world.objects["EndpointSlice"]
     world.edit(instances=2)
     world.settle()
     assert world.objects["Service"]["demo-ro"]["spec"]["selector"][names.LABEL_ROLE] == "reader"
+
+
+def test_the_service_over_all_selects_readers_and_follows_the_writer_by_a_slice() -> None:
+    world = ready()
+    assert world.objects["Service"]["demo-any"]["spec"]["selector"][names.LABEL_ROLE] == "reader"
+
+    def leads_to() -> list[str]:
+        there = world.objects["EndpointSlice"]["demo-any-writer"]
+        assert there["metadata"]["labels"]["kubernetes.io/service-name"] == "demo-any"
+        return [address for endpoint in there["endpoints"] for address in endpoint["addresses"]]
+
+    assert leads_to() == ["10.0.0.1"]
+    world.resource["metadata"].setdefault("annotations", {})[names.ANNOTATION_SWITCHOVER] = "any"
+    world.settle()
+    assert world.leader == "demo-2" and leads_to() == ["10.0.0.2"]
+    world.objects["EndpointSlice"]["demo-any-writer"]["endpoints"] = []
+    world.settle()
+    assert leads_to() == ["10.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("away", "serves", "stays"),
+    [(5, False, True), (15, False, False), (15, True, True)],
+    ids=["just-now", "for-long", "its-agent-is-silent"],
+)
+def test_a_writer_that_is_gone_for_long_leaves_the_service_over_all(away: int, serves: bool, stays: bool) -> None:
+    world = ready()
+    pod = world.objects["Pod"]["demo-1-0"]
+    pod["status"] |= {"podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": str(serves)}]}
+    available = next(c for c in world.resource["status"]["conditions"] if c["type"] == "Available")
+    available |= {"status": "False", "lastTransitionTime": (world.now - timedelta(seconds=away)).isoformat()}
+    world.unreachable |= {"demo-1", "demo-2", "demo-3"}
+    made = endpoint.any_slice(Facts(world.observe(), world.now), diverted=False)
+    assert (made is None) if stays else (made is not None and made["endpoints"] == [])
 
 
 def test_switchover_by_annotation() -> None:

@@ -1,4 +1,4 @@
-"""Services, the writer's EndpointSlice, and the NetworkPolicy."""
+"""Services, the EndpointSlices of the writer, and the NetworkPolicy."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ def build_services(
     identity: Identity, *, readers: bool, diverted: bool = False, writer_only: bool = False
 ) -> list[dict[str, Any]]:
     """The four Services. Without `readers`, the readers' endpoint leads to the writer, as in Aurora; all of them do
-    with `writer_only`; those of a cluster that sleeps lead to the gateway (`diverted`)."""
-    writer = {**identity.pod_selector, names.LABEL_ROLE: "writer"}
-    role = "reader" if readers and not writer_only else "writer"
-    everybody = writer if writer_only else identity.pod_selector
+    with `writer_only`; those of a cluster that sleeps lead to the gateway (`diverted`).
+
+    The one over all instances selects the readers; the writer has a slice there (`endpoint.any_slice` says why).
+    """
+    writer, reader = ({**identity.pod_selector, names.LABEL_ROLE: role} for role in ("writer", "reader"))
     away = gateway_selector(identity) if diverted else None
     return [
         _service(identity, names.writer_service(identity.name), None),
         _service(
-            identity, names.reader_service(identity.name), away or {**identity.pod_selector, names.LABEL_ROLE: role}
+            identity, names.reader_service(identity.name), away or (reader if readers and not writer_only else writer)
         ),
-        _service(identity, names.any_service(identity.name), away or everybody),
+        _service(identity, names.any_service(identity.name), away or (writer if writer_only else reader)),
         identity.object(
             "Service",
             names.pods_service(identity.name),
@@ -63,12 +64,20 @@ def _port(name: str, number: int) -> dict[str, Any]:
 
 
 def build_endpointslice(
-    identity: Identity, leader: AgentStatus | None, *, node: str | None = None, resource_version: str | None = None
+    identity: Identity,
+    leader: AgentStatus | None,
+    *,
+    node: str | None = None,
+    resource_version: str | None = None,
+    among_all: bool = False,
 ) -> dict[str, Any]:
-    """The writer's EndpointSlice: empty without a leader.
+    """The writer's EndpointSlice, of its own Service or of the one over all instances: empty without a leader.
 
     With `resource_version`, applying it fails if an agent has written the slice in the meantime.
     """
+    name, service = names.writer_endpointslice(identity.name), names.writer_service(identity.name)
+    if among_all:
+        name, service = names.any_endpointslice(identity.name), names.any_service(identity.name)
     family = "IPv4"
     endpoints: list[dict[str, Any]] = []
     if leader is not None:
@@ -88,9 +97,9 @@ def build_endpointslice(
         endpoints.append(endpoint)
     built = identity.object(
         "EndpointSlice",
-        names.writer_endpointslice(identity.name),
+        name,
         labels={
-            "kubernetes.io/service-name": names.writer_service(identity.name),
+            "kubernetes.io/service-name": service,
             "endpointslice.kubernetes.io/managed-by": SLICE_MANAGER,
         },
         annotations={names.ANNOTATION_EPOCH: str(leader.epoch if leader is not None else 0)},
