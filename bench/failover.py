@@ -174,7 +174,7 @@ def _measure(system: System, fault: Fault, runs: int) -> dict[str, Any]:
         "stale_reads": len(report.stale),
         "reads": report.reads,
     }
-    spent = [timeline.parse(lines, at, gap[1]) for lines, at, gap in zip(logs, moments, longest, strict=False)]
+    spent = [timeline.parse(lines, at, gap) for lines, at, gap in zip(logs, moments, longest, strict=False)]
     if stages := timeline.medians(spent):
         result["seconds_spent"] = stages
     return result

@@ -24,11 +24,13 @@ def log(namespace: str, pod: str, at: float) -> list[str]:
     return kubectl("--namespace", namespace, "logs", pod, f"--since-time={since}", timeout=30).splitlines()
 
 
-def parse(lines: Iterable[str], at: float, written: float) -> dict[str, float] | None:
-    """Seconds that each stage took, from the fault to the first write; None when the log does not tell.
+def parse(lines: Iterable[str], at: float, outage: tuple[float, float]) -> dict[str, float] | None:
+    """Seconds that each stage took, from the fault to the first write after the outage; None when the log does not
+    tell, and when that outage was another one, later than the failover.
 
     An election that failed counts as noticing.
     """
+    stopped, written = outage
     begun, moments = at, dict.fromkeys(STAGES, 0.0)
     for line in lines:
         message, when = _entry(line)
@@ -43,6 +45,8 @@ def parse(lines: Iterable[str], at: float, written: float) -> dict[str, float] |
             return None
         found[stage] = round(when - begun, 3)
         begun = when
+    if stopped > begun:
+        return None
     return found | {"client": round(written - begun, 3)}
 
 

@@ -24,17 +24,21 @@ LOG = [
 
 
 def test_each_stage_ends_with_its_line() -> None:
-    spent = timeline.parse(LOG, AT, AT + 1.25)
+    spent = timeline.parse(LOG, AT, (AT, AT + 1.25))
     assert spent == dict.fromkeys(("noticed", "elected", "promoted", "open", "client"), 0.25)
 
 
 def test_what_comes_after_the_first_write_is_of_another_failover() -> None:
     later = [line(9, "preparing -> promoting (promised epoch 4)")]
-    assert timeline.parse([*LOG, *later], AT, AT + 1.25) == timeline.parse(LOG, AT, AT + 1.25)
+    assert timeline.parse([*LOG, *later], AT, (AT, AT + 1.25)) == timeline.parse(LOG, AT, (AT, AT + 1.25))
+
+
+def test_an_outage_that_began_later_is_not_the_failovers() -> None:
+    assert timeline.parse(LOG, AT, (AT + 9, AT + 11)) is None
 
 
 def test_a_log_that_lacks_a_stage_says_nothing() -> None:
-    assert timeline.parse(LOG[:-1], AT, AT + 1.25) is None
+    assert timeline.parse(LOG[:-1], AT, (AT, AT + 1.25)) is None
     assert timeline.medians([None]) == {}
 
 
