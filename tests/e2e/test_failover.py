@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.e2e import faults, operating
+from tests.e2e import faults, kube, operating
 from tests.e2e.aurora import AuroraCluster
 from tests.e2e.conftest import Measure, Shared
+from tests.e2e.kube import Object
 from tests.e2e.probe import Probe
 
 from aurora_operator.api import names
@@ -47,3 +48,28 @@ def test_writing_goes_on(
     assert report.longest_gap(at) < LONGEST_GAP
     assert roles[after.instance] == "writer"
     assert after.instance == before.instance or roles[before.instance] == "reader"
+
+
+def test_no_service_changes_before_the_writers(cluster: AuroraCluster) -> None:
+    """kube-proxy takes in the first change at once, and the next one a second later."""
+
+    def whole() -> dict[str, list[Object]] | None:
+        found = _endpoints(cluster)
+        # The writer twice, each reader twice: by its own Service, and by the one over all.
+        return found if sum(e["conditions"]["ready"] for each in found.values() for e in each) == 6 else None
+
+    before = kube.until("all Services lead to all of theirs", whole, timeout=60)
+    faults.delete_gracefully(cluster.namespace, names.pod_name(cluster.leadership().instance))
+
+    def changed() -> set[str]:
+        return {name for name, endpoints in _endpoints(cluster).items() if endpoints != before[name]}
+
+    first = kube.until("a Service leads elsewhere", changed, timeout=30, every=0.05)
+    assert names.writer_endpointslice(cluster.name) in first
+    cluster.wait_roles(readers=2)
+
+
+def _endpoints(cluster: AuroraCluster) -> dict[str, list[Object]]:
+    """Of all Services that kube-proxy minds, by EndpointSlice."""
+    slices = kube.items("endpointslices", cluster.namespace, "!service.kubernetes.io/headless")
+    return {slice["metadata"]["name"]: slice["endpoints"] or [] for slice in slices}
