@@ -15,25 +15,23 @@ from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.timeline import History
 
 
-async def _ends_at(log: LogCopy, first: Copy) -> Position:
-    """The position once the log copy has all that the server has flushed."""
-    lsn = await sql.flush(first.session)
-    await until(lambda: log.flushed(first), lsn)
-    return await log.stopped()
-
-
 async def _checked(position: Position, epoch: int, lsn: int, source: Copy) -> Position:
     """It has what was asked for, and no more than the server has flushed, which writes by itself, too."""
     assert position.epoch == epoch and lsn <= position.lsn <= (await sql.write_lsn(source.session))[1]
     return position
 
 
+async def _catch_up(log: LogCopy, first: Copy) -> None:
+    """Let the log copy get all that the server has flushed, and stop it."""
+    lsn = await sql.flush(first.session)
+    await until(lambda: log.flushed(first), lsn)
+    await _checked(await log.stopped(), 1, lsn, first)
+
+
 async def test_the_position_is_the_end_of_the_last_whole_record(cluster: Cluster, measured: Measured) -> None:
     first = await leader(cluster)
     log = await log_copy(cluster, first)
-    at = await _ends_at(log, first)
-    assert at.epoch == 1 and at.lsn >= await sql.flush(first.session) - 200
-    assert at.lsn <= (await sql.write_lsn(first.session))[1]
+    await _catch_up(log, first)
     # On from there, through the middle of a segment and over several ends of segments.
     await log.receive(first)
     await first.session.rows("INSERT INTO public.t SELECT generate_series(1000, 400000)", timeout=60)
@@ -142,7 +140,7 @@ async def test_follows_onto_the_next_timeline_and_is_rid_of_a_diverged_tail(clus
 async def test_nothing_of_a_strange_timeline_stays(cluster: Cluster) -> None:
     first = await leader(cluster)
     log = await log_copy(cluster, first)
-    await _ends_at(log, first)
+    await _catch_up(log, first)
     (segment,) = received.segments(log.folder)
     assert received.foreign([segment], History(1)) == ([], [])
     assert await log.position() > Position(0, 0)
@@ -157,7 +155,7 @@ async def test_nothing_of_a_strange_timeline_stays(cluster: Cluster) -> None:
 async def test_the_source_has_removed_it(cluster: Cluster) -> None:
     first = await leader(cluster)
     log = await log_copy(cluster, first)
-    await _ends_at(log, first)
+    await _catch_up(log, first)
     await until(lambda: log.active(first), False)
     await sql.drop_slot(first.session, log.slot)
     first.configure(Runtime(sync=(0, ())), standby=False, user={"wal_keep_size": "0", "max_wal_size": "32MB"})
