@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus
-from aurora_operator.api.conditions import AVAILABLE, get_condition
 from aurora_operator.planning.facts import Facts
 from aurora_operator.planning.model import Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
@@ -67,8 +66,7 @@ def any_slice(facts: Facts, *, diverted: bool) -> dict[str, Any] | None:
 
 def _gone(facts: Facts, there: Raw) -> bool:
     """Whether no writer has been open for a while, and the last one's pod does not serve."""
-    available = get_condition(facts.before.conditions, AVAILABLE)
-    if available is None or available.status == "True" or facts.now - available.last_transition_time < _GRACE:
+    if facts.closed_for < _GRACE:
         return False
     led_to = {address for endpoint in there.get("endpoints") or [] for address in endpoint.get("addresses") or []}
     ready = (copy.pod for copy in facts.copies.values() if copy.pod is not None and copy.pod_ready)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, Literal, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from aurora_operator.api import names
 from aurora_operator.api.agent import AgentStatus, ConfigStatus, ReplicaStatus
+from aurora_operator.api.conditions import AVAILABLE, get_condition
 from aurora_operator.api.record import RECORD_KEY, Record
 from aurora_operator.api.settings import Settings
 from aurora_operator.api.status import AuroraClusterStatus
@@ -129,6 +130,14 @@ class Facts:
         newest = max((a.epoch for a in self.answering), default=0)
         current = [a for a in open_ones if a.epoch == newest]
         return current[0] if len(current) == 1 else None
+
+    @cached_property
+    def closed_for(self) -> timedelta:
+        """For how long the status has said that no writer is open; zero if it does not say so."""
+        available = get_condition(self.before.conditions, AVAILABLE)
+        if available is None or available.status == "True":
+            return timedelta(0)
+        return self.now - available.last_transition_time
 
     @property
     def leader_ordinal(self) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from aurora_operator.api import names, reasons
 from aurora_operator.api.conditions import (
@@ -12,7 +12,6 @@ from aurora_operator.api.conditions import (
     DEGRADED,
     PROGRESSING,
     READY,
-    get_condition,
 )
 from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus
 from aurora_operator.planning.durability import durability_said, without_writer
@@ -134,7 +133,7 @@ def _without_leader(
     obstacle = without_writer(facts, picture, durability) if durability is not None else None
     if obstacle is not None:
         return "Unavailable", f"{obstacle} {progress}".rstrip()
-    if "Resigning" in phases or (before.phase == "SwitchingOver" and _just_closed(before, facts.now)):
+    if "Resigning" in phases or (before.phase == "SwitchingOver" and facts.closed_for < _HAND_OVER_TIME):
         return "SwitchingOver", "The writer is handing over."
     return "FailingOver", "There is no open writer; the instances are electing one."
 
@@ -143,11 +142,6 @@ def _until(picture: Picture) -> str:
     spec = picture.verdict.spec
     delay = spec.durability.repair_delay_seconds if spec is not None else 60
     return f"After {delay} s without more of them, writes go on with the copies that are left, if those know all."
-
-
-def _just_closed(before: AuroraClusterStatus, now: datetime) -> bool:
-    available = get_condition(before.conditions, AVAILABLE)
-    return available is None or available.status == "True" or now - available.last_transition_time < _HAND_OVER_TIME
 
 
 def _writer(facts: Facts) -> str:
