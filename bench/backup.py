@@ -31,10 +31,10 @@ from tests.integration.copies import Cluster, Copy, server_user
 from tests.integration.objects import ObjectStore
 from tests.integration.stores.store import serving
 
-from aurora_operator.postgres.archiver import Archiver
-from aurora_operator.postgres.initdb import initdb
+from aurora_operator.postgres.backup.archiver import Archiver
+from aurora_operator.postgres.backup.snapshot import keep
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.snapshot import keep
+from aurora_operator.postgres.server.initdb import initdb
 from aurora_operator.postgres.tools import Tools
 from bench import machine
 

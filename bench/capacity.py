@@ -17,7 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from aurora_operator.api.capacity import (
+from aurora_operator.api.base.load import Load
+from aurora_operator.api.spec.capacity import (
     ACU_BYTES,
     ACU_CPU_MILLIS,
     V1_SIZES,
@@ -26,9 +27,8 @@ from aurora_operator.api.capacity import (
     TimeoutAction,
     cpu_limit_millis,
 )
-from aurora_operator.api.load import Load
-from aurora_operator.planning import capacity_v1
-from aurora_operator.planning.capacity import CPU_TARGET, MEMORY_TARGET, State, decide
+from aurora_operator.policy import capacity_v1
+from aurora_operator.policy.capacity import CPU_TARGET, MEMORY_TARGET, State, decide
 from bench.plot import Series, svg
 
 RESIZE_SECONDS = 1

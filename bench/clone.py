@@ -22,7 +22,7 @@ from tests.kind import tools
 from tests.kind.context import require_own_context
 from tests.kind.shell import HarnessError, say, step
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from bench import machine
 
 NAMESPACE = "bench-clone"

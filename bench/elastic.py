@@ -34,9 +34,9 @@ from tests.kind import tools
 from tests.kind.context import require_own_context
 from tests.kind.shell import HarnessError, step
 
-from aurora_operator.api import names
-from aurora_operator.api.capacity import ACU_BYTES, ACU_CPU_MILLIS
-from aurora_operator.planning.capacity import CPU_TARGET
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.capacity import ACU_BYTES, ACU_CPU_MILLIS
+from aurora_operator.policy.capacity import CPU_TARGET
 from bench import machine
 from bench.plot import Series, svg
 from bench.wakes import Wake, crowd, figures, run, wake, where

@@ -21,7 +21,7 @@ from tests.kind.context import require_own_context
 from tests.kind.docker import docker
 from tests.kind.shell import HarnessError, say, step
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from bench import machine
 
 NAMESPACE = "bench-idle"

@@ -9,11 +9,11 @@ from tests.e2e import kube
 from tests.e2e.aurora import SMALL
 from tests.e2e.probe import IMAGE
 
-from aurora_operator.api import names
-from aurora_operator.api.quantity import to_bytes
-from aurora_operator.planning import pki
-from aurora_operator.postgres import parameters
-from aurora_operator.postgres.conf import setting
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import to_bytes
+from aurora_operator.planning.certificates import pki
+from aurora_operator.postgres.config import parameters
+from aurora_operator.postgres.config.conf import setting
 
 CONTAINER = "postgres"
 CONNECTIONS = 100

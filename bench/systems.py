@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tests.e2e.aurora import SMALL, AuroraCluster, Leadership
 from tests.e2e.probe import Database
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from bench.patroni.cluster import PatroniCluster
 
 DEFAULT: Mapping[str, int] = {"ttl": 30, "loop_wait": 10, "retry_timeout": 10}

@@ -19,7 +19,7 @@ from tests.e2e.kube import until
 from tests.kind.context import kubectl
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from bench import crowdclient
 
 CLIENTS: Final = Path(crowdclient.__file__).read_text()

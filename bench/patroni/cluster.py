@@ -19,8 +19,8 @@ from tests.kind.cache import REPO
 from tests.kind.context import Context, kubectl
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names
-from aurora_operator.planning import pki
+from aurora_operator.api.base import names
+from aurora_operator.planning.certificates import pki
 from bench.patroni import manifests
 
 IMAGE = project.Image("patroni", requirements=REPO / "bench/patroni/requirements.txt", folder=REPO / "bench/patroni")

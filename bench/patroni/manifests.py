@@ -9,7 +9,7 @@ from typing import Any
 from tests.e2e.aurora import SMALL
 from tests.e2e.faults import LABEL_PEER
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 Object = dict[str, Any]
 

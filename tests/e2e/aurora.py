@@ -12,7 +12,7 @@ from tests.e2e import kube
 from tests.e2e.kube import Object, until
 from tests.kind.context import kubectl
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 RESOURCE = f"{names.PLURAL}.{names.GROUP}"
 SMALL: Mapping[str, Any] = {

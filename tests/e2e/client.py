@@ -8,7 +8,7 @@ from tests.e2e.kube import until
 from tests.e2e.probe import restricted_pod
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 POD = "client"
 CONTAINER = "client"

@@ -14,7 +14,7 @@ from tests.kind.cache import REPO
 from tests.kind.context import kubectl
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 FOLDER = REPO / "build" / "e2e"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.e2e import kube
 from tests.kind.docker import docker
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 # Finds the postmaster among the children of a container's first process, by the process number that it has there.
 _POSTMASTER = r"""

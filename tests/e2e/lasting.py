@@ -12,7 +12,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 LEASE = 3.0
 HOLD = 2 * LEASE + 2

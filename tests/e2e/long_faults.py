@@ -13,7 +13,7 @@ from tests.e2e.kube import until
 from tests.e2e.lasting import HOLD, Case, check_writing_goes_on, node_of, on_node, on_pod
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("healed")]
 

@@ -11,8 +11,8 @@ from tests.e2e.kube import until
 from tests.kind.context import kubectl
 from tests.kind.docker import docker
 
-from aurora_operator.api import names
-from aurora_operator.api.quantity import to_bytes
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import to_bytes
 
 _CONFIG = "/var/lib/kubelet/config.yaml"
 _FOLDER = "/var/local/aurora-e2e"

@@ -15,7 +15,7 @@ from tests.e2e import faults, kube
 from tests.kind.context import CLUSTER, Context
 from tests.kind.docker import docker
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 Direction = Literal["both", "out", "in"]
 """What is cut, as seen from the pod or zone: all it sends and gets, what it sends, or what it gets."""

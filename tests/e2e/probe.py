@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field
 from tests.e2e import kube
 from tests.e2e.kube import until
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 IMAGE = "aurora-instance:dev"
 _SCRIPT = Path(__file__).with_name("prober.py")

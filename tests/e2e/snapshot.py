@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.e2e import kube
 from tests.e2e.kube import Object, until
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
 
 RESOURCE = f"{SNAPSHOT_PLURAL}.{names.GROUP}"

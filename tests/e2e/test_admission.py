@@ -20,9 +20,9 @@ from tests.unit.api.case import Bad, manifest
 from tests.unit.api.cases import BAD_SPECS, GOOD_SPECS
 from tests.unit.api.changes import BAD_CHANGES, GOOD_CHANGES
 
-from aurora_operator.api import reasons
-from aurora_operator.api.conditions import READY, set_condition
-from aurora_operator.api.crd import NAME, PLAIN
+from aurora_operator.api.base import reasons
+from aurora_operator.api.base.conditions import READY, set_condition
+from aurora_operator.api.crd.generate import NAME, PLAIN
 from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
 
 NAMESPACE = "e2e-admission"

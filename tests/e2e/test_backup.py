@@ -14,7 +14,7 @@ from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 BACKUP_HEALTHY = "BackupHealthy"
 GONE: dict[str, Any] = {"whenDeleted": "Delete", "whenScaled": "Delete"}

@@ -16,7 +16,7 @@ from tests.e2e.probe import Probe
 from tests.kind import project
 from tests.kind.context import Context
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 pytestmark = pytest.mark.alone
 

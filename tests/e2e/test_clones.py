@@ -15,7 +15,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.kind.context import KUBE_CONTEXT
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 SIZE_MIB = 1024
 SOURCE = dict(SMALL) | {"instances": 2, "storage": {"size": "5Gi"}, "durability": {"copies": 2, "zones": 1}}

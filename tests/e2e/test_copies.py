@@ -14,7 +14,7 @@ from tests.e2e.probe import Probe
 from tests.e2e.test_serverless import claims, copies, wait_paused
 from tests.kind.context import kubectl
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 pytestmark = pytest.mark.alone
 

@@ -12,7 +12,7 @@ from tests.e2e.kube import until
 from tests.kind.context import kubectl
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names, reasons
+from aurora_operator.api.base import names, reasons
 
 
 def test_it_is_ready_in_time(cluster: AuroraCluster, measure: Measure) -> None:

@@ -12,7 +12,7 @@ from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 COUNT = "SELECT count(*), sum(n) FROM precious"
 ALL = "20000|200010000"

@@ -11,7 +11,7 @@ from tests.e2e.conftest import Measure, Shared
 from tests.e2e.kube import Object
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 pytestmark = pytest.mark.alone
 

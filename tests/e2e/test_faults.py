@@ -12,7 +12,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.lasting import LONGEST_GAP, Case, check_writing_goes_on, on_node, on_pod
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("healed")]
 

@@ -16,7 +16,7 @@ from tests.e2e.lasting import node_of
 from tests.e2e.probe import Probe
 from tests.kind.context import KUBE_CONTEXT
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 pytestmark = pytest.mark.alone
 

@@ -12,7 +12,7 @@ from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import reasons
+from aurora_operator.api.base import reasons
 
 
 def test_a_reload_restarts_nothing(cluster: AuroraCluster) -> None:

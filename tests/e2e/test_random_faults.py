@@ -21,7 +21,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.probe import Probe
 from tests.kind.shell import HarnessError, say
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 MINUTES = float(os.environ.get("AURORA_FAULT_MINUTES", "0.7"))
 SEED = int(os.environ.get("AURORA_FAULT_SEED", str(random.SystemRandom().randrange(1_000_000))))

@@ -10,7 +10,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.kind.context import KUBE_CONTEXT
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 POLICY = {
     "minCapacity": 0,

@@ -9,7 +9,7 @@ from tests.e2e import kube
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.kube import until
 
-from aurora_operator.api import names, reasons
+from aurora_operator.api.base import names, reasons
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     (

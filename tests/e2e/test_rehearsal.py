@@ -14,7 +14,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.e2e.test_backup import BACKUP_HEALTHY, spec, stored
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 REHEARSED = "RestoreRehearsed"
 QUERY = "SELECT count(*) = 1000 FROM public.t"

@@ -11,7 +11,7 @@ from tests.e2e.aurora import AuroraCluster
 from tests.e2e.kube import Object, until
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 DELETED = [
     ("service", "demo"),

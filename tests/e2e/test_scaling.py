@@ -9,7 +9,7 @@ from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 from tests.kind.context import kubectl
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 LONGEST_GAP = 10.0 * kube.PATIENCE
 """Seconds without a write: none is interrupted for longer than a switchover takes."""

@@ -14,8 +14,8 @@ from tests.e2e.client import CONTAINER, POD, Client, Refused
 from tests.e2e.conftest import Measure, fresh_cluster
 from tests.e2e.kube import until
 
-from aurora_operator.api import names
-from aurora_operator.api.capacity import ACU_BYTES
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.capacity import ACU_BYTES
 
 LIMIT = "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes"
 """Of control groups version 2 or 1."""

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Measure, fresh_cluster
 from tests.e2e.kube import until
 from tests.e2e.test_serverless import claims, limit, uid, wait_paused
 
-from aurora_operator.api.capacity import ACU_BYTES
+from aurora_operator.api.spec.capacity import ACU_BYTES
 
 # It takes a whole node's memory.
 pytestmark = pytest.mark.alone

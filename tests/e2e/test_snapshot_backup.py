@@ -10,7 +10,7 @@ from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 VAULT = "/vault"
 ALONE: dict[str, Any] = dict(SMALL) | {"instances": 1, "durability": {"copies": 1}}

@@ -7,7 +7,7 @@ from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import Object, until
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}}
 ALONE = dict(SMALL) | {"instances": 1, "durability": {"copies": 1}}

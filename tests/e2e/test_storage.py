@@ -10,8 +10,8 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names
-from aurora_operator.api.quantity import to_bytes
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import to_bytes
 
 MIB = 1 << 20
 FILLER = f"{names.DATA_MOUNT}/filler"

@@ -9,7 +9,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.e2e.probe import Probe
 
-from aurora_operator.api import names, reasons
+from aurora_operator.api.base import names, reasons
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["to-one", "to-any"])

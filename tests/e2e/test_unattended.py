@@ -11,7 +11,7 @@ from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 pytestmark = pytest.mark.alone
 

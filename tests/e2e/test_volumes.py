@@ -10,7 +10,7 @@ from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 from tests.kind.shell import CommandFailed
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 SPEC = dict(SMALL) | {"instances": 2, "durability": {"copies": 2}}
 

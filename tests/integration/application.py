@@ -8,8 +8,8 @@ from psycopg import AsyncConnection
 from tests.integration.certificates import HOST
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.postgres import roles
-from aurora_operator.postgres.transfer import Server
+from aurora_operator.postgres.export.transfer import Server
+from aurora_operator.postgres.sql import roles
 
 USER: Final = "app"
 PASSWORD: Final = "secret"

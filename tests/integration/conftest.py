@@ -14,9 +14,9 @@ from tests.integration.certificates import Authority
 from tests.integration.copies import Cluster, server_user
 
 from aurora_operator.postgres import disk
-from aurora_operator.postgres.initdb import initdb
+from aurora_operator.postgres.config.parameters import GIB
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.parameters import GIB
+from aurora_operator.postgres.server.initdb import initdb
 from aurora_operator.postgres.tools import Tools
 
 

@@ -16,16 +16,18 @@ from pathlib import Path
 
 from tests.integration.certificates import HOST, Authority
 
-from aurora_operator.postgres import configure, parameters, sql, wal
-from aurora_operator.postgres.basebackup import base_backup
-from aurora_operator.postgres.conf import Access, Runtime, Source
+from aurora_operator.postgres.config import configure, parameters
+from aurora_operator.postgres.config.conf import Access, Runtime, Source
 from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lock import VolumeLock
-from aurora_operator.postgres.server import Server
-from aurora_operator.postgres.session import Session
-from aurora_operator.postgres.standby import Standby
+from aurora_operator.postgres.replication.base_backup import base_backup
+from aurora_operator.postgres.replication.standby import Standby
+from aurora_operator.postgres.server.lock import VolumeLock
+from aurora_operator.postgres.server.postmaster import Server
+from aurora_operator.postgres.sql import queries
+from aurora_operator.postgres.sql.session import Session
 from aurora_operator.postgres.tools import Tools
+from aurora_operator.postgres.wal import pg_wal
 
 SIZES = parameters.Sizes(
     cpu_millis=1000, memory=512 * parameters.MIB, volume=2 * parameters.GIB, smallest_memory=512 * parameters.MIB
@@ -95,7 +97,7 @@ class Copy:
         """What an agent does to have recovery forget what it aims at."""
         await self.session.close()
         await self.server.stop("fast", 5)
-        await wal.clean_future_histories(self.tools, self.layout.pgdata)
+        await pg_wal.clean_future_histories(self.tools, self.layout.pgdata)
         await self.start()
 
     async def clone_from(self, other: Copy, *, verify: bool = True) -> None:
@@ -105,7 +107,7 @@ class Copy:
         """Wait until this copy has flushed `lsn` on `timeline`; returns how long it took."""
         start = time.monotonic()
         while time.monotonic() - start < timeout:
-            now = await sql.status(self.session)
+            now = await queries.status(self.session)
             if now.receiver and now.receiver.timeline == timeline and (now.receiver.flushed or 0) >= lsn:
                 return time.monotonic() - start
             await _nap()

@@ -11,8 +11,8 @@ from tests.integration.certificates import Authority
 from tests.integration.stores.store import BUCKET, PASSPHRASE, end, free_port, wait_until_it_listens, write
 from tests.kind import s3
 
-from aurora_operator.api.placement import SecretReference
-from aurora_operator.api.repository import S3, Destination
+from aurora_operator.api.spec.placement import SecretReference
+from aurora_operator.api.spec.repository import S3, Destination
 
 ACCESS_KEY = "test-access"
 SECRET_KEY = "test-secret-key"

@@ -1,5 +1,6 @@
-"""Schedules in which a read quorum is lost and somebody accepts the loss of data: `agent/dataloss.py` and what the
-operator does about it (`planning/dataloss.py`).
+"""Schedules in which a read quorum is lost and somebody accepts the loss of data.
+
+See `agent/member/dataloss.py`, and `planning/recovery/dataloss.py` for the operator's part.
 
 At the moment of the command, all lost pods are ended and their volumes kept. Some come back later, as when a node
 thought lost is switched on again: too few to elect a leader by an older membership, or all of them, in reach of the

@@ -280,7 +280,7 @@ class Shell:
     # --- the operator's command ------------------------------------------------------------------------------------
 
     def accept_loss(self, survivors: frozenset[CopyId], stated: ConfigKey) -> None:
-        """`agent/dataloss.py`."""
+        """`agent/member/dataloss.py`."""
         node, world = self.node, self.world
         if node.state is None or world.api_lost(node):
             return

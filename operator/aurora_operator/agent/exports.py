@@ -13,11 +13,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from aurora_operator.agent.restore import repository_of
-from aurora_operator.api import names
-from aurora_operator.api.settings import Settings
-from aurora_operator.postgres import exports
+from aurora_operator.agent.backup.repository import repository_of
+from aurora_operator.api.agent.settings import Settings
+from aurora_operator.api.base import names
 from aurora_operator.postgres.errors import DataError, PostgresError
+from aurora_operator.postgres.export import exports
 from aurora_operator.postgres.files import remove_tree
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.tools import Tools

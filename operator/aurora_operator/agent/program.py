@@ -12,9 +12,9 @@ from typing import Protocol
 
 from pythonjsonlogger.json import JsonFormatter
 
-from aurora_operator.agent.environment import Environment, from_environ
-from aurora_operator.agent.memory import use_small_tls_buffers
-from aurora_operator.api.settings import Settings
+from aurora_operator.agent.member.environment import Environment, from_environ
+from aurora_operator.agent.process.memory import use_small_tls_buffers
+from aurora_operator.api.agent.settings import Settings
 from aurora_operator.postgres.errors import VolumeInUse
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ class _Agent(Protocol):
 def _kind(environment: Environment) -> Callable[[Environment, Settings], _Agent]:
     """The agent of this kind of copy; only its own modules are imported: memory is counted."""
     if environment.kind == "log":
-        from aurora_operator.agent.logcopy.agent import LogAgent
+        from aurora_operator.agent.log_copy.agent import LogAgent
 
         return LogAgent
-    from aurora_operator.agent.agent import Agent
+    from aurora_operator.agent.instance import Agent
 
     return Agent
 

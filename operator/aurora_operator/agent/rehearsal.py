@@ -16,14 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from aurora_operator.agent.reaper import Reaper
-from aurora_operator.agent.restore import repository_of
-from aurora_operator.api import names
-from aurora_operator.api.rehearsal import TASK_VARIABLE, RehearsalReport, RehearsalTask, Step
-from aurora_operator.postgres import disk, parameters
+from aurora_operator.agent.backup.repository import repository_of
+from aurora_operator.agent.process.reaper import Reaper
+from aurora_operator.api.agent.rehearsal import TASK_VARIABLE, RehearsalReport, RehearsalTask, Step
+from aurora_operator.api.base import names
+from aurora_operator.postgres import disk
+from aurora_operator.postgres.config import parameters
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.rehearsing import Rehearsal, rehearsal_choices
-from aurora_operator.postgres.restoring import Restore, restoring
+from aurora_operator.postgres.restore.rehearsing import Rehearsal, rehearsal_choices
+from aurora_operator.postgres.restore.restoring import Restore, restoring
 from aurora_operator.postgres.tools import Tools
 
 ANSWER: Final = Path("/dev/termination-log")

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from aurora_operator.agent.restore import repository_in_job
-from aurora_operator.api import names
-from aurora_operator.postgres import repocopy
+from aurora_operator.agent.backup.repository import repository_in_job
+from aurora_operator.api.base import names
+from aurora_operator.postgres.backup import repository_copy
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.tools import Tools
 
@@ -46,12 +46,12 @@ async def _copy() -> None:
             said = time.monotonic()
             print(f"{done} of {total} bytes in {said - started:.0f} s", flush=True)
 
-    kept = await repocopy.copy(source, target, on_progress=progress)
+    kept = await repository_copy.copy(source, target, on_progress=progress)
     print(f"{kept.label} is complete after {time.monotonic() - started:.1f} s", flush=True)
 
 
 async def _remove() -> None:
-    await repocopy.remove(repository_in_job(Tools(), names.ENV_TARGET, names.BACKUP_MOUNT))
+    await repository_copy.remove(repository_in_job(Tools(), names.ENV_TARGET, names.BACKUP_MOUNT))
     print("removed", flush=True)
 
 

@@ -16,14 +16,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aurora_operator.agent.restore import repository_in_job
-from aurora_operator.api import names
-from aurora_operator.postgres import disk, exports
+from aurora_operator.agent.backup.repository import repository_in_job
+from aurora_operator.api.base import names
+from aurora_operator.postgres import disk
 from aurora_operator.postgres.errors import DataError, PostgresError
-from aurora_operator.postgres.exportformat import About
-from aurora_operator.postgres.pgbackrest import PgBackRest
+from aurora_operator.postgres.export import exports
+from aurora_operator.postgres.export.export_format import About
+from aurora_operator.postgres.export.transfer import (
+    Server,
+    engine_version,
+    export_database,
+    import_database,
+    require_empty,
+)
+from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 from aurora_operator.postgres.tools import Tools
-from aurora_operator.postgres.transfer import Server, engine_version, export_database, import_database, require_empty
 
 QUIET_SECONDS = 1.0
 FULL = "No space left on device"

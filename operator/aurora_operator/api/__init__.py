@@ -1,1 +1,1 @@
-"""The resources: models of spec and status, conditions, and the CRD generator."""
+"""The resources: models of spec and status, documents of the agents, and the CRD generator. Here: what users write."""

@@ -8,9 +8,9 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from aurora_operator.api.base import WireModel
-from aurora_operator.api.rules import Rule, RuledModel
-from aurora_operator.api.spec import AuroraClusterSpec
+from aurora_operator.api.base.base import WireModel
+from aurora_operator.api.base.rules import Rule, RuledModel
+from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import AuroraClusterStatus
 
 MAX_NAME: Final = 40

@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from aurora_operator.api import names
-from aurora_operator.api.base import Model, WireModel
+from aurora_operator.api.base import names
+from aurora_operator.api.base.base import Model, WireModel
+from aurora_operator.api.base.conditions import Condition
+from aurora_operator.api.base.rules import Rule, RuledModel
 from aurora_operator.api.cluster import ObjectMeta
-from aurora_operator.api.conditions import Condition
-from aurora_operator.api.repository import Destination, Repository
-from aurora_operator.api.rules import Rule, RuledModel
+from aurora_operator.api.spec.repository import Destination, Repository
 
 SNAPSHOT_KIND: Final = "AuroraSnapshot"
 SNAPSHOT_PLURAL: Final = "aurorasnapshots"

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aurora_operator.api.base import WireModel
-from aurora_operator.api.capacity import CapacityChange
-from aurora_operator.api.conditions import Condition
+from aurora_operator.api.base.base import WireModel
+from aurora_operator.api.base.conditions import Condition
+from aurora_operator.api.spec.capacity import CapacityChange
 
 ClusterPhase = Literal[
     "Creating",  # never was Ready yet

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from aurora_operator.api import names
-from aurora_operator.api.conditions import BACKUP_HEALTHY
+from aurora_operator.api.base import names
+from aurora_operator.api.base.conditions import BACKUP_HEALTHY
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.kube import client, observe, write
 

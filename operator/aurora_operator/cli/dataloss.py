@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.api.status import DataLossStatus
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.kube import client, write

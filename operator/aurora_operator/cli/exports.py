@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from aurora_operator.api.base import to_second
-from aurora_operator.api.exports import ExportEntry
+from aurora_operator.api.agent.exports import ExportEntry
+from aurora_operator.api.base.base import to_second
 from aurora_operator.cli import inside
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, need, run, target
 from aurora_operator.cli.render import human_bytes

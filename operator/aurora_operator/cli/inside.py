@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aurora_operator.api import names
-from aurora_operator.api.exports import ExportEntry
+from aurora_operator.api.agent.exports import ExportEntry
+from aurora_operator.api.base import names
 from aurora_operator.cli.options import Target, fail
 
 _SIZE = "SELECT pg_database_size(current_database())"

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.cli import backup, dataloss, exports, inside, transfer
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.cli.render import render

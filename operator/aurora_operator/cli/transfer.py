@@ -13,11 +13,11 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 
-from aurora_operator.api import names
-from aurora_operator.api.backup import Backup
-from aurora_operator.api.exports import NAME, NAME_RULE
-from aurora_operator.api.quantity import parse_quantity
-from aurora_operator.api.repository import Repository
+from aurora_operator.api.agent.exports import NAME, NAME_RULE
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import parse_quantity
+from aurora_operator.api.spec.backup import Backup
+from aurora_operator.api.spec.repository import Repository
 from aurora_operator.cli import inside
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.kube import client, observe

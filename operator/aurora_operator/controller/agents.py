@@ -19,16 +19,16 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from aurora_operator.api import names
-from aurora_operator.api.agent import (
+from aurora_operator.api.agent.messages import (
     AgentStatus,
     BackupRequest,
     ParameterCheck,
     ParameterCheckResult,
     SwitchoverRequest,
 )
-from aurora_operator.planning.certificates import OPERATOR_CRT, OPERATOR_KEY
-from aurora_operator.planning.model import (
+from aurora_operator.api.base import names
+from aurora_operator.planning.certificates.certificates import OPERATOR_CRT, OPERATOR_KEY
+from aurora_operator.planning.model.plan_model import (
     AcceptLoss,
     AgentCall,
     CheckParameters,

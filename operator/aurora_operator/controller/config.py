@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aurora_operator.planning.model import OperatorConfig
+from aurora_operator.planning.model.plan_model import OperatorConfig
 
 
 class ConfigError(Exception):

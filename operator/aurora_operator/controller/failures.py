@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from aurora_operator.api.base import to_second
-from aurora_operator.api.conditions import RECONCILED
+from aurora_operator.api.base.base import to_second
+from aurora_operator.api.base.conditions import RECONCILED
 
 _LIMIT: Final = 1024
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import kopf
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import SNAPSHOT_PLURAL
 from aurora_operator.kube.resources import CHILDREN
 

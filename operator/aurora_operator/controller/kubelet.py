@@ -17,13 +17,13 @@ from typing import Any, Final
 
 import httpx
 
-from aurora_operator.api.agent import AgentStatus
-from aurora_operator.api.volume import VolumeUse
+from aurora_operator.api.agent.messages import AgentStatus
+from aurora_operator.api.base.volume import VolumeUse
 from aurora_operator.controller.fleet import Key
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import KubeError
-from aurora_operator.planning.model import Node, Raw, Unreachable
-from aurora_operator.planning.silent import silent_copies, since_when, volume_of, worth_asking
+from aurora_operator.planning.model.plan_model import Node, Raw, Unreachable
+from aurora_operator.planning.volumes.kubelet_stats import silent_copies, since_when, volume_of, worth_asking
 
 log = logging.getLogger(__name__)
 

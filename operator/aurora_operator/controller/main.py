@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, cast
 import kopf
 import prometheus_client
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import SNAPSHOT_PLURAL
 from aurora_operator.controller import handlers, logs
 from aurora_operator.controller.agents import Agents
@@ -32,7 +32,7 @@ from aurora_operator.kube.events import Recorder
 from aurora_operator.kube.lease import Election, LeaseLost
 from aurora_operator.kube.resources import CLUSTER
 from aurora_operator.kube.snapshots import Snapshots as VolumeSnapshots
-from aurora_operator.planning import supplies
+from aurora_operator.planning.certificates import entropy
 from aurora_operator.planning.plan import plan
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ async def run(config: Config) -> None:
             agents=agents,
             say=recorder.say,
             plan=plan,
-            supplies=supplies.fresh,
+            supplies=entropy.fresh,
             watcher=metrics,
             volume_stats=_volume_stats(config, api),
             may_write=lambda: election.holding,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
+from aurora_operator.api.agent.messages import AgentStatus, ParameterCheckResult
+from aurora_operator.api.base import names
 from aurora_operator.controller.agents import AgentError
 from aurora_operator.controller.failures import sentence, with_failure
 from aurora_operator.controller.fleet import Key
@@ -21,8 +21,9 @@ from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
 from aurora_operator.kube.resources import OPTIONAL, SNAPSHOT
-from aurora_operator.planning.clone import source_wanted
-from aurora_operator.planning.model import (
+from aurora_operator.planning.bootstrap.clone import source_wanted
+from aurora_operator.planning.bootstrap.from_snapshot import snapshot_wanted
+from aurora_operator.planning.model.plan_model import (
     AgentCall,
     CheckParameters,
     EventSpec,
@@ -38,8 +39,7 @@ from aurora_operator.planning.model import (
     Supplies,
     Unreachable,
 )
-from aurora_operator.planning.restored import snapshot_wanted
-from aurora_operator.planning.snapshot_model import by_backup
+from aurora_operator.planning.model.snapshot_model import by_backup
 
 log = logging.getLogger(__name__)
 

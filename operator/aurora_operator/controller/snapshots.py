@@ -17,7 +17,7 @@ from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import Conflict, Forbidden, KubeError
 from aurora_operator.kube.resources import CHILDREN, OPTIONAL, SNAPSHOT
-from aurora_operator.planning.model import (
+from aurora_operator.planning.model.plan_model import (
     EventSpec,
     Node,
     OperatorConfig,
@@ -27,8 +27,8 @@ from aurora_operator.planning.model import (
     StorageClass,
     TakeSnapshot,
 )
-from aurora_operator.planning.snapshot import plan_snapshot
-from aurora_operator.planning.snapshot_model import SnapshotPlan, SnapshotSeen, by_backup, is_going, needs_source
+from aurora_operator.planning.model.snapshot_model import SnapshotPlan, SnapshotSeen, by_backup, is_going, needs_source
+from aurora_operator.planning.snapshots.snapshot import plan_snapshot
 
 log = logging.getLogger(__name__)
 

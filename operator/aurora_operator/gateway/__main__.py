@@ -15,7 +15,7 @@ from typing import Final
 
 from pythonjsonlogger.json import JsonFormatter
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.gateway.gateway import Gateway, Refusal
 from aurora_operator.gateway.kube import Kube, Where
 

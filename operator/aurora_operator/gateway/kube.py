@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from aurora_operator.agent.client import Client, ClientError
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.gateway.gateway import Address, Clients
+from aurora_operator.net.http_client import Client, ClientError
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT_SECONDS: Final = 2.0

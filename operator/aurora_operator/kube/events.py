@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.kube.client import MERGE, Api
 from aurora_operator.kube.errors import KubeError
 from aurora_operator.kube.resources import EVENT
-from aurora_operator.planning.model import EventSpec, Raw
+from aurora_operator.planning.model.plan_model import EventSpec, Raw
 
 log = logging.getLogger(__name__)
 

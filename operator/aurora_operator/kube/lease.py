@@ -25,7 +25,7 @@ from aurora_operator.kube import observe
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from aurora_operator.kube.resources import LEASE
-from aurora_operator.planning.model import Raw
+from aurora_operator.planning.model.plan_model import Raw
 
 log = logging.getLogger(__name__)
 

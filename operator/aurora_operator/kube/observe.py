@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.quantity import is_quantity, to_bytes, to_millis
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import is_quantity, to_bytes, to_millis
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import NotFound
 from aurora_operator.kube.resources import CHILDREN, CLUSTER, NODE, STORAGE_CLASS, Resource
-from aurora_operator.planning.model import Node, Raw, StorageClass
+from aurora_operator.planning.model.plan_model import Node, Raw, StorageClass
 
 LABEL_STORAGE_DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
 _TAINT_CONTROL_PLANE: Final = "node-role.kubernetes.io/control-plane"

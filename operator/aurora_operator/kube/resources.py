@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import SNAPSHOT_KIND, SNAPSHOT_PLURAL
-from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS
+from aurora_operator.planning.model.plan_model import CHILD_KINDS, OPTIONAL_KINDS
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import NotFound
 from aurora_operator.kube.observe import list_objects
 from aurora_operator.kube.resources import OPTIONAL, SNAPSHOT_CLASS
-from aurora_operator.planning.model import Raw, SnapshotClass
+from aurora_operator.planning.model.plan_model import Raw, SnapshotClass
 
 DEFAULT: Final = "snapshot.storage.kubernetes.io/is-default-class"
 _SNAPSHOT: Final = OPTIONAL["VolumeSnapshot"]

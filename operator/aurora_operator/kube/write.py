@@ -8,7 +8,7 @@ from typing import Any
 from aurora_operator.kube.client import APPLY, JSON_PATCH, MERGE, Api
 from aurora_operator.kube.errors import AlreadyExists, NotFound
 from aurora_operator.kube.resources import CLUSTER, Resource, resource_of
-from aurora_operator.planning.model import FIELD_MANAGER, ObjectRef, Raw
+from aurora_operator.planning.model.plan_model import FIELD_MANAGER, ObjectRef, Raw
 
 
 async def apply(api: Api, namespace: str, manifest: Mapping[str, Any]) -> Raw:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aurora_operator.api import names
-from aurora_operator.planning import endpoint
-from aurora_operator.planning.certificates import Certificates, plan_certificates, server_hosts
+from aurora_operator.api.base import names
+from aurora_operator.planning.autoscaling.readers import Readers
+from aurora_operator.planning.certificates.certificates import Certificates, plan_certificates, server_hosts
 from aurora_operator.planning.decide import Decided
-from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.members import Members
-from aurora_operator.planning.model import (
-    ObjectRef,
-    Supplies,
-)
+from aurora_operator.planning.membership.members import Members
+from aurora_operator.planning.model.plan_model import ObjectRef, Supplies
 from aurora_operator.planning.objects.access import build_access, build_disruption_budget, build_log_access
 from aurora_operator.planning.objects.common import decode_data, is_leaving
 from aurora_operator.planning.objects.config import build_record
@@ -22,9 +18,10 @@ from aurora_operator.planning.objects.network import build_network_policy, build
 from aurora_operator.planning.objects.pod import LOG
 from aurora_operator.planning.objects.rehearsal import build_rehearsal_policy
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
-from aurora_operator.planning.power import Power
-from aurora_operator.planning.readers import Readers
-from aurora_operator.planning.storage import may_remove
+from aurora_operator.planning.power.power import Power
+from aurora_operator.planning.rollout import endpoint
+from aurora_operator.planning.view.facts import Facts
+from aurora_operator.planning.volumes.storage import may_remove
 
 
 def certificates_of(facts: Facts, supplies: Supplies) -> Certificates:

@@ -6,40 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aurora_operator.api.capacity import capacity_resources
-from aurora_operator.api.origin import Origin, RestoreOrigin
-from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning.backup import BackupPlan, backup_settings, plan_backup
-from aurora_operator.planning.beginning import Beginning
-from aurora_operator.planning.capacity import start_capacity
-from aurora_operator.planning.clone import plan_clone
-from aurora_operator.planning.dataloss import Acceptance, judge_loss
+from aurora_operator.api.agent.origin import Origin, RestoreOrigin
+from aurora_operator.api.spec.capacity import capacity_resources
+from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
+from aurora_operator.planning.autoscaling.readers import Readers, plan_readers
+from aurora_operator.planning.backup.backup import BackupPlan, backup_settings, plan_backup
+from aurora_operator.planning.bootstrap.clone import plan_clone
+from aurora_operator.planning.bootstrap.first_data import Beginning
+from aurora_operator.planning.bootstrap.from_backup import plan_restore
+from aurora_operator.planning.bootstrap.from_snapshot import plan_restored
+from aurora_operator.planning.bootstrap.volume_seeding import Seeding, plan_seeds
 from aurora_operator.planning.deletion import is_deleting
-from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.logcopies import LogCopies, plan_log_copies
-from aurora_operator.planning.members import Members, choose_members
-from aurora_operator.planning.model import (
-    Supplies,
-)
-from aurora_operator.planning.moving import NONE as NO_MOVES
-from aurora_operator.planning.moving import Moves, plan_moves
+from aurora_operator.planning.membership.members import Members, choose_members
+from aurora_operator.planning.membership.placement import place
+from aurora_operator.planning.membership.voting import Votes, choose_votes
+from aurora_operator.planning.model.plan_model import Supplies
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.instance import Instance, build_statefulset, start_of, template_of
 from aurora_operator.planning.objects.repositories import Mount
-from aurora_operator.planning.placement import place
-from aurora_operator.planning.power import Power, plan_power
-from aurora_operator.planning.readers import Readers, plan_readers
-from aurora_operator.planning.relief import NO_ROOM, roomier
-from aurora_operator.planning.repair import Losses, find_losses
-from aurora_operator.planning.restore import plan_restore
-from aurora_operator.planning.restored import plan_restored
-from aurora_operator.planning.rollout import Rollout, plan_rollout
-from aurora_operator.planning.seeding import Seeding, plan_seeds
+from aurora_operator.planning.power.power import Power, plan_power
+from aurora_operator.planning.power.waking import woken
+from aurora_operator.planning.recovery.dataloss import Acceptance, judge_loss
+from aurora_operator.planning.recovery.lost_copies import Losses, find_losses
+from aurora_operator.planning.rollout.capacity_shortage import NO_ROOM, roomier
+from aurora_operator.planning.rollout.moving import NONE as NO_MOVES
+from aurora_operator.planning.rollout.moving import Moves, plan_moves
+from aurora_operator.planning.rollout.rollout import Rollout, plan_rollout
+from aurora_operator.planning.rollout.switchover import Request, read_request
 from aurora_operator.planning.settings import bootstrap_of
-from aurora_operator.planning.storage import Volumes, VolumeSource, plan_volumes
-from aurora_operator.planning.switchover import Request, read_request
-from aurora_operator.planning.voting import Votes, choose_votes
-from aurora_operator.planning.waking import woken
+from aurora_operator.planning.view.facts import Facts
+from aurora_operator.planning.volumes.log_copies import LogCopies, plan_log_copies
+from aurora_operator.planning.volumes.storage import Volumes, VolumeSource, plan_volumes
+from aurora_operator.policy.capacity import start_capacity
 
 
 @dataclass(frozen=True)

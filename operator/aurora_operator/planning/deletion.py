@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import SNAPSHOT_KIND
-from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.model import ObjectRef, Raw, parse_time
+from aurora_operator.planning.bootstrap.seed_candidates import Means, means_of
+from aurora_operator.planning.model.plan_model import ObjectRef, Raw, parse_time
 from aurora_operator.planning.objects.common import is_leaving
-from aurora_operator.planning.seeds import Means, means_of
+from aurora_operator.planning.view.facts import Facts
 
 FINALIZER: Final = f"{names.GROUP}/cleanup"
 PATIENCE: Final = timedelta(minutes=2)

@@ -6,17 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from aurora_operator.api import names, reasons
-from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning import endpoint, progress
+from aurora_operator.api.base import names, reasons
+from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.planning.assemble import certificates_of, instances, new_record, objects, removed, unused_gateway
-from aurora_operator.planning.compare import matches
+from aurora_operator.planning.backup.rehearsal import plan_rehearsal
 from aurora_operator.planning.decide import Decided, decide
 from aurora_operator.planning.deletion import FINALIZER, Deletion, is_deleting, is_protected, plan_deletion
-from aurora_operator.planning.events import events_between
-from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.judgement_model import Picture
-from aurora_operator.planning.model import (
+from aurora_operator.planning.membership.copy_count import zones_of
+from aurora_operator.planning.model.plan_model import (
     AgentCall,
     EventSpec,
     Observed,
@@ -25,17 +22,21 @@ from aurora_operator.planning.model import (
     StopWriter,
     Supplies,
 )
-from aurora_operator.planning.moving import Moves
+from aurora_operator.planning.objects.compare import matches
 from aurora_operator.planning.objects.config import build_settings
-from aurora_operator.planning.power import Power, gateway_of
-from aurora_operator.planning.preset import zones_of
-from aurora_operator.planning.rehearsal import plan_rehearsal
-from aurora_operator.planning.repair import sentences
-from aurora_operator.planning.rollout import Rollout
+from aurora_operator.planning.power.power import Power, gateway_of
+from aurora_operator.planning.recovery.lost_copies import sentences
+from aurora_operator.planning.rollout import endpoint
+from aurora_operator.planning.rollout.moving import Moves
+from aurora_operator.planning.rollout.rollout import Rollout
 from aurora_operator.planning.settings import choose_settings
-from aurora_operator.planning.status import make_status
-from aurora_operator.planning.storage_status import storage_said, storage_status
-from aurora_operator.planning.validation import Verdict, judge
+from aurora_operator.planning.spec.validation import Verdict, judge
+from aurora_operator.planning.status import progress
+from aurora_operator.planning.status.events import events_between
+from aurora_operator.planning.status.judgement_model import Picture
+from aurora_operator.planning.status.status import make_status
+from aurora_operator.planning.status.storage_status import storage_said, storage_status
+from aurora_operator.planning.view.facts import Facts
 
 STEADY_SECONDS: Final = 10.0
 ILL_SECONDS: Final = 3.0

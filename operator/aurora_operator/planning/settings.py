@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aurora_operator.api import names
-from aurora_operator.api.origin import Origin
-from aurora_operator.api.settings import AutoPause, Member, PowerMode, Settings
-from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning.backup import backup_settings
-from aurora_operator.planning.facts import Facts
-from aurora_operator.planning.members import Members
-from aurora_operator.planning.voting import Votes
+from aurora_operator.api.agent.origin import Origin
+from aurora_operator.api.agent.settings import AutoPause, Member, PowerMode, Settings
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
+from aurora_operator.planning.backup.backup import backup_settings
+from aurora_operator.planning.membership.members import Members
+from aurora_operator.planning.membership.voting import Votes
+from aurora_operator.planning.view.facts import Facts
 
 
 def bootstrap_of(members: Members, facts: Facts) -> int:

@@ -1,1 +1,1 @@
-"""PostgreSQL and its tools: configuration, server process, SQL, cloning, rewinding. Never imports Kubernetes."""
+"""PostgreSQL and its tools. Never imports Kubernetes or consensus. Here: what every room of it stands on."""

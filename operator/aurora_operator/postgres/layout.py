@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 
 @dataclass(frozen=True, slots=True)

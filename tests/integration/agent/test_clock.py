@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.integration import pgbackrest
 
-from aurora_operator.agent.watchdog import Watchdog
+from aurora_operator.agent.process.watchdog import Watchdog
 
 LEASE_MS = 1500.0
 BEAT_SECONDS = 0.1

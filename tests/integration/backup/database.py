@@ -14,17 +14,19 @@ from tests.integration.copies import SIZES, Cluster, Copy, give
 from tests.integration.objects import ObjectStore
 from tests.integration.stores.store import BUCKET, Store
 
-from aurora_operator.api.placement import SecretReference
-from aurora_operator.api.repository import Encryption, Repository
-from aurora_operator.api.restore import RestoreTarget
-from aurora_operator.postgres import configure, parameters, roles, sql, wal
-from aurora_operator.postgres.archiver import Archiver, ArchiveState
-from aurora_operator.postgres.backupserver import BackupServer
-from aurora_operator.postgres.conf import Runtime, slot_name
+from aurora_operator.api.spec.placement import SecretReference
+from aurora_operator.api.spec.repository import Encryption, Repository
+from aurora_operator.api.spec.restore import RestoreTarget
+from aurora_operator.postgres.backup.archiver import Archiver, ArchiveState
+from aurora_operator.postgres.config import configure, parameters
+from aurora_operator.postgres.config.conf import Runtime, slot_name
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.pgbackrest import PgBackRest
-from aurora_operator.postgres.repository import Access, Peer
-from aurora_operator.postgres.restoring import Restore, Restored, restoring
+from aurora_operator.postgres.pgbackrest.commands import PgBackRest
+from aurora_operator.postgres.pgbackrest.repository import Access, Peer
+from aurora_operator.postgres.pgbackrest.server import BackupServer
+from aurora_operator.postgres.restore.restoring import Restore, Restored, restoring
+from aurora_operator.postgres.sql import queries, roles
+from aurora_operator.postgres.wal import pg_wal
 
 PLACE = "snapshots/monday-1f2e3d4c"
 ENCRYPTION = Encryption(secret=SecretReference(name="passphrase"))
@@ -67,7 +69,7 @@ class DatabaseAt(Generic[Place]):
         """As an agent does: as a standby that follows nobody, with no archive command."""
         await copy.session.close()
         await copy.server.stop("fast", 5)
-        await wal.clean_future_histories(self.cluster.tools, copy.layout.pgdata)
+        await pg_wal.clean_future_histories(self.cluster.tools, copy.layout.pgdata)
         copy.configure(Runtime(sync=(0, ())), archive=True)
         await copy.start()
 
@@ -77,7 +79,7 @@ class DatabaseAt(Generic[Place]):
 
     async def reader(self, source: Copy) -> Copy:
         reader = self.cluster.blank()
-        await sql.create_slot(source.session, slot_name(reader.name))
+        await queries.create_slot(source.session, slot_name(reader.name))
         await reader.clone_from(source, verify=False)
         reader.configure(Runtime(source=source.source, slot=slot_name(reader.name)), archive=True)
         await reader.start()
@@ -90,7 +92,7 @@ class DatabaseAt(Generic[Place]):
         archiver = self.archiver(copy, epoch)
         archiver.keep()
         await archiver.begin()
-        await sql.checkpoint(copy.session)  # pgBackRest looks for the timeline in pg_control
+        await queries.checkpoint(copy.session)  # pgBackRest looks for the timeline in pg_control
         return archiver
 
     async def serve(self, leader: Copy, archiver: Archiver) -> Peer:
@@ -148,7 +150,7 @@ def beside(database: DatabaseAt[Place], copy: Copy, place: str = PLACE) -> PgBac
 async def insert(copy: Copy, *numbers: int) -> int:
     for number in numbers:
         await copy.session.rows("INSERT INTO public.t (id) VALUES (%s)", [number])
-    return await sql.flush(copy.session)
+    return await queries.flush(copy.session)
 
 
 async def ids(copy: Copy) -> list[int]:

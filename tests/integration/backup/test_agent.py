@@ -13,11 +13,11 @@ import pytest
 from tests.integration.backup.database import Database, beside, fill_segment, ids, insert, now
 from tests.integration.copies import Copy
 
-from aurora_operator.agent.backup import Backups
-from aurora_operator.agent.copy import Copy as AgentCopy
-from aurora_operator.api.agent import BackupReport, BackupRequest, BackupRun, SnapshotRequest
-from aurora_operator.api.settings import BackupSettings
-from aurora_operator.postgres.pgbackrest import PgBackRest
+from aurora_operator.agent.backup.backups import Backups
+from aurora_operator.agent.member.instance import Copy as AgentCopy
+from aurora_operator.api.agent.messages import BackupReport, BackupRequest, BackupRun, SnapshotRequest
+from aurora_operator.api.agent.settings import BackupSettings
+from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 
 
 class OnLoopback(Backups):
@@ -71,7 +71,7 @@ class Agent:
 
 @pytest.fixture
 async def agent(database: Database, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
-    monkeypatch.setattr("aurora_operator.api.names.BACKUP_PORT", unused_tcp_port)
+    monkeypatch.setattr("aurora_operator.api.base.names.BACKUP_PORT", unused_tcp_port)
     OnLoopback.database = database
     leader = await database.leader()
     repository = database.repository(leader.layout).access.repository

@@ -14,9 +14,9 @@ from tests.integration.stores.gcs import GcsStore
 from tests.integration.stores.store import Store, serving
 from tests.integration.stores.volume import Volume
 
-from aurora_operator.postgres import tail
+from aurora_operator.postgres.backup.snapshot import keep
 from aurora_operator.postgres.errors import RepositoryError
-from aurora_operator.postgres.snapshot import keep
+from aurora_operator.postgres.wal import tail
 
 SERVERS: dict[str, Callable[[Path, Authority], Store]] = {"gcs": GcsStore, "azure": AzureStore}
 

@@ -25,14 +25,14 @@ from tests.integration.stores.store import BUCKET, PASSPHRASE, write
 
 from aurora_operator.agent import transfer as process
 from aurora_operator.agent.transfer import Transfer
-from aurora_operator.api import names
-from aurora_operator.api.repository import Destination, VolumeDestination
-from aurora_operator.postgres import exports
-from aurora_operator.postgres.cipher import decrypt
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.repository import Destination, VolumeDestination
 from aurora_operator.postgres.errors import DataError, RepositoryError, Unavailable
-from aurora_operator.postgres.exportformat import About
-from aurora_operator.postgres.pgbackrest import PgBackRest
-from aurora_operator.postgres.transfer import Server
+from aurora_operator.postgres.export import exports
+from aurora_operator.postgres.export.export_format import About
+from aurora_operator.postgres.export.transfer import Server
+from aurora_operator.postgres.pgbackrest.cipher import decrypt
+from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 
 SMALL_PARTS = 10_000
 FOLDER = Path("aurora/test/exports/monday")

@@ -12,10 +12,10 @@ from tests.integration.copies import Copy, Measured
 from tests.integration.objects import ObjectStore
 from tests.integration.stores.store import BUCKET
 
-from aurora_operator.api.rehearsal import RehearsalReport, Step
-from aurora_operator.postgres import processes
+from aurora_operator.api.agent.rehearsal import RehearsalReport, Step
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.rehearsing import Rehearsal, rehearsal_choices
+from aurora_operator.postgres.restore.rehearsing import Rehearsal, rehearsal_choices
+from aurora_operator.postgres.server import processes
 
 
 def rehearsal(

@@ -9,11 +9,11 @@ import pytest
 from tests.integration.backup.database import Database, archived, fill_segment, ids, insert, now, text
 from tests.integration.copies import Measured
 
-from aurora_operator.api.restore import RestoreTarget
-from aurora_operator.postgres import wal
+from aurora_operator.api.spec.restore import RestoreTarget
 from aurora_operator.postgres.errors import NotRestorable, RepositoryError
 from aurora_operator.postgres.lsn import format_lsn
-from aurora_operator.postgres.restoring import restoring
+from aurora_operator.postgres.restore.restoring import restoring
+from aurora_operator.postgres.wal import pg_wal
 
 
 async def test_restores_to_the_latest_with_wal_that_fills_no_segment(database: Database, measured: Measured) -> None:
@@ -132,7 +132,7 @@ async def test_a_writer_that_dies_in_mid_segment_leaves_no_gap(database: Databas
     # To before the second writer: PostgreSQL calls that a child of the second's timeline, which is not yet there.
     early, restored = await database.restore(RestoreTarget(lsn=format_lsn(before)))
     assert await ids(early) == [1, 2, 3, 4, 5]
-    history = wal.read_history(early.layout.pgdata, restored.timeline)
+    history = pg_wal.read_history(early.layout.pgdata, restored.timeline)
     assert history is not None and history.contiguous() and history.switches[-1].parent == 34
     await early.close()
     await second.tidy(await second.state())

@@ -15,10 +15,10 @@ from tests.integration.backup.database import DatabaseAt, archived, fill_segment
 from tests.integration.copies import Cluster
 from tests.integration.stores.volume import Volume
 
-from aurora_operator.api.restore import RestoreTarget
+from aurora_operator.api.spec.restore import RestoreTarget
 from aurora_operator.postgres.errors import NotRestorable
 from aurora_operator.postgres.lsn import segment_name
-from aurora_operator.postgres.pgbackrest import PgBackRest
+from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 
 DAYS = timedelta(days=7)
 SECOND = timedelta(seconds=1)

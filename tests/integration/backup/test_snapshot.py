@@ -9,11 +9,11 @@ import pytest
 from tests.integration.backup.database import PLACE, Database, archived, beside, fill_segment, ids, insert, now
 from tests.integration.copies import Copy, Measured
 
-from aurora_operator.api.restore import RestoreTarget
-from aurora_operator.postgres import repocopy
-from aurora_operator.postgres.conf import Runtime
+from aurora_operator.api.spec.restore import RestoreTarget
+from aurora_operator.postgres.backup import repository_copy
+from aurora_operator.postgres.backup.snapshot import MARK, Kept, find, keep
+from aurora_operator.postgres.config.conf import Runtime
 from aurora_operator.postgres.errors import RepositoryError
-from aurora_operator.postgres.snapshot import MARK, Kept, find, keep
 
 
 async def test_a_reader_takes_it_and_it_needs_nothing_of_the_cluster_s_own(
@@ -96,11 +96,11 @@ async def test_a_copy_is_as_good_and_goes_alone(database: Database, measured: Me
     first, second = beside(database, leader), beside(database, leader, "elsewhere/snapshots/tuesday-1")
     second = replace(second, access=replace(second.access, called="copy"))
     with pytest.raises(RepositoryError, match="no complete snapshot"):
-        await repocopy.copy(first, second)
+        await repository_copy.copy(first, second)
     kept = await keep(archiver.pgbackrest, first, leader.layout.data / "aurora" / "snapshot")
     told: list[tuple[int, int]] = []
     started = now()
-    assert await repocopy.copy(first, second, on_progress=lambda done, total: told.append((done, total))) == kept
+    assert await repository_copy.copy(first, second, on_progress=lambda done, total: told.append((done, total))) == kept
     measured("copy_of_a_snapshot_s", (now() - started).total_seconds())
     assert told[0][0] == 0 and told[-1][0] == told[-1][1] > 0
     # What broke off goes on where it was, and a file that is not whole is copied again.
@@ -108,12 +108,12 @@ async def test_a_copy_is_as_good_and_goes_alone(database: Database, measured: Me
     await second.remove(MARK)
     await second.put(whole, b"x")
     told.clear()
-    assert await repocopy.copy(first, second, on_progress=lambda done, total: told.append((done, total))) == kept
+    assert await repository_copy.copy(first, second, on_progress=lambda done, total: told.append((done, total))) == kept
     assert len(told) == 2
 
     others = [f for f in database.store.files() if PLACE not in f]
-    await repocopy.remove(first)
+    await repository_copy.remove(first)
     assert database.store.files() == others
-    await repocopy.remove(first)  # nothing there, nothing to do
+    await repository_copy.remove(first)  # nothing there, nothing to do
     copy, _ = await restore(database, "elsewhere/snapshots/tuesday-1", kept.label)
     assert await ids(copy) == [1]

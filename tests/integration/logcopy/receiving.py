@@ -12,12 +12,13 @@ from typing import Any
 from tests.integration.copies import Cluster, Copy
 
 from aurora_operator.consensus.types import Position
-from aurora_operator.postgres import received, roles, sql
-from aurora_operator.postgres.conf import Runtime, Source, parse_follower, slot_name
+from aurora_operator.postgres.config.conf import Runtime, Source, parse_follower, slot_name
 from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.receivewal import Receiver
-from aurora_operator.postgres.walend import WalEnd
+from aurora_operator.postgres.sql import queries, roles
+from aurora_operator.postgres.wal import received
+from aurora_operator.postgres.wal.receive_wal import Receiver
+from aurora_operator.postgres.wal.wal_end import WalEnd
 
 
 @dataclass
@@ -48,11 +49,11 @@ class LogCopy:
         return await self.position()
 
     async def flushed(self, source: Copy) -> int:
-        _, rows = await sql.replication(source.session)
+        _, rows = await queries.replication(source.session)
         return next((r.flush_lsn for r in rows if parse_follower(r.application_name)[0] == self.name), 0)
 
     async def active(self, source: Copy) -> bool:
-        return any(s.active for s in await sql.slots(source.session) if s.name == self.slot)
+        return any(s.active for s in await queries.slots(source.session) if s.name == self.slot)
 
 
 async def until(ask: Callable[[], Awaitable[Any]], wanted: Any, timeout: float = 15) -> None:  # noqa: ASYNC109
@@ -76,7 +77,7 @@ async def leader(cluster: Cluster) -> Copy:
 
 async def reader(cluster: Cluster, source: Copy) -> Copy:
     made = cluster.blank()
-    await sql.create_slot(source.session, slot_name(made.name))
+    await queries.create_slot(source.session, slot_name(made.name))
     await made.clone_from(source, verify=False)
     made.configure(Runtime(source=source.source, slot=slot_name(made.name)))
     await made.start()
@@ -91,6 +92,6 @@ async def log_copy(cluster: Cluster, source: Copy) -> LogCopy:
     receiver = Receiver(blank.tools, blank.layout, copy=blank.name, on_line=said.append, inherit_fds=blank.lock.fds)
     log = LogCopy(blank.layout, blank.name, receiver, WalEnd(blank.tools, blank.layout.run / "walend"), blank.source)
     cluster.on_close(receiver.stop)
-    await sql.create_slot(source.session, log.slot)
+    await queries.create_slot(source.session, log.slot)
     await log.receive(source)
     return log

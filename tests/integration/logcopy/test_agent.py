@@ -17,23 +17,26 @@ from tests.integration.certificates import HOST
 from tests.integration.copies import Cluster, Copy
 from tests.integration.logcopy.receiving import leader, reader, until
 
-from aurora_operator.agent import http, peers, walclient
-from aurora_operator.agent.driver import clock
-from aurora_operator.agent.environment import Environment
-from aurora_operator.agent.http import Service, api, serve
-from aurora_operator.agent.logcopy import pruning, receiving
-from aurora_operator.agent.logcopy.agent import LogAgent
-from aurora_operator.agent.peers import Peers
-from aurora_operator.agent.tls import Certificates
-from aurora_operator.api.agent import AgentStatus, ReplicaStatus
-from aurora_operator.api.settings import Member, Settings
+from aurora_operator.agent.log_copy import pruning, receiving
+from aurora_operator.agent.log_copy.agent import LogAgent
+from aurora_operator.agent.member.driver import clock
+from aurora_operator.agent.member.environment import Environment
+from aurora_operator.agent.peers import agent_client, peers
+from aurora_operator.agent.peers.peers import Peers
+from aurora_operator.agent.peers.tls import Certificates
+from aurora_operator.agent.server import http
+from aurora_operator.agent.server.http import Service, api, serve
+from aurora_operator.api.agent.messages import AgentStatus, ReplicaStatus
+from aurora_operator.api.agent.settings import Member, Settings
 from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Message, Prepare, Promise, Resigned
 from aurora_operator.consensus.step import relied_upon
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, Quorum
-from aurora_operator.postgres import configure, received, sql
-from aurora_operator.postgres.conf import Runtime, follower_name, slot_name
+from aurora_operator.postgres.config import configure
+from aurora_operator.postgres.config.conf import Runtime, follower_name, slot_name
 from aurora_operator.postgres.lsn import SEGMENT_BYTES
-from aurora_operator.postgres.timeline import render_history
+from aurora_operator.postgres.sql import queries
+from aurora_operator.postgres.wal import received
+from aurora_operator.postgres.wal.timeline import render_history
 
 LOG = "demo-log-1"
 
@@ -80,7 +83,7 @@ class Leader:
         config = Config(ConfigKey(1, 1), Quorum(frozenset({self.copy.name, f"{LOG}/x"}), 2))
         for number in itertools.count():
             if self.beating:
-                lsn = (await sql.write_lsn(self.copy.session))[1]
+                lsn = (await queries.write_lsn(self.copy.session))[1]
                 self.peers.broadcast(Heartbeat(self.epoch, number, config, self.start, lsn))
             await asyncio.sleep(0.1)
 
@@ -106,7 +109,7 @@ class World:
         self.cluster = cluster
         self.tasks: list[asyncio.Task[None]] = []
         self.port = port
-        for module in (http, walclient):
+        for module in (http, agent_client):
             monkeypatch.setattr(module, "API_PORT", port)
         monkeypatch.setattr(http, "HEALTH_PORT", port + 2)
         monkeypatch.setattr(pruning, "PERIOD_SECONDS", 0.2)
@@ -116,7 +119,9 @@ class World:
         self.blank.lock.release()
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
-        monkeypatch.setattr("aurora_operator.agent.kubeapi._verify", lambda _: Certificates(self.blank.layout).client)
+        monkeypatch.setattr(
+            "aurora_operator.agent.member.kubeapi._verify", lambda _: Certificates(self.blank.layout).client
+        )
         self.environment = Environment(
             cluster="demo",
             namespace="default",
@@ -195,12 +200,12 @@ async def world(
 
 
 async def _flushed(copy: Copy) -> int:
-    _, rows = await sql.replication(copy.session)
+    _, rows = await queries.replication(copy.session)
     return max((r.flush_lsn for r in rows if r.application_name.startswith(LOG)), default=0)
 
 
 async def _slot(copy: Copy, agent: LogAgent) -> None:
-    await sql.create_slot(copy.session, slot_name(agent.copy.id))
+    await queries.create_slot(copy.session, slot_name(agent.copy.id))
 
 
 async def test_its_life(world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,23 +218,23 @@ async def test_its_life(world: World, cluster: Cluster, monkeypatch: pytest.Monk
     assert agent.status().role == "log" and agent.status().kind == "log"
     await _slot(first, agent)
     one = await world.lead(first, settings, 1)
-    await until(lambda: _flushed(first), await sql.flush(first.session))
+    await until(lambda: _flushed(first), await queries.flush(first.session))
     await until(lambda: _answer(agent.copy.phase == "Following" and not agent.copy.message), True)
     # A position that cannot be read stops no stream, and is read again.
     streaming = agent._receiving._receiver.pid
     (stray := agent.wal_folder() / "000000030000000000000009.partial").write_bytes(bytes(SEGMENT_BYTES))
-    await sql.flush(first.session)
+    await queries.flush(first.session)
     await until(lambda: _answer("no history" in agent.copy.message), True)
     stray.unlink()
-    await sql.flush(first.session)
+    await queries.flush(first.session)
     await until(lambda: _answer(agent.copy.phase == "Following" and not agent.copy.message), True)
     assert agent._receiving._receiver.pid == streaming and agent.copy.ailment is None
     # A commit that only the log copy acknowledges; then the leader is gone.
     await first.standby.set_sync(1, (follower_name(agent.copy.id, 1),))
-    await second.streams(1, await sql.flush(first.session))
+    await second.streams(1, await queries.flush(first.session))
     await second.standby.stop_receiving()
     await first.session.rows("BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO public.t VALUES (7); COMMIT")
-    committed = (await sql.write_lsn(first.session))[1]
+    committed = (await queries.write_lsn(first.session))[1]
     position = await one.ask(34)
     assert position.epoch == 1 and position.lsn >= committed - 100
     assert not await _flushed(first)  # nothing is acknowledged to the old leader any more
@@ -249,7 +254,7 @@ async def test_its_life(world: World, cluster: Cluster, monkeypatch: pytest.Monk
     two = await world.lead(second, settings, 34, promoted.start)
     two.peers.history = (34, render_history(promoted.history))
     monkeypatch.setattr(receiving, "history_of", None)  # it was told, and has nobody to ask
-    await until(lambda: _flushed(second), await sql.flush(second.session))
+    await until(lambda: _flushed(second), await queries.flush(second.session))
     assert promoted.switch < position.lsn
     kept = [p for p in agent.copy.layout.kept.rglob("*") if p.is_file()]
     assert [p.suffix for p in kept] == [".partial"]
@@ -258,12 +263,12 @@ async def test_its_life(world: World, cluster: Cluster, monkeypatch: pytest.Monk
 
     # All instances are past it: old WAL goes. One that is not there holds it, while there is room.
     await second.session.rows("INSERT INTO public.t SELECT generate_series(1, 1500000)", timeout=120)
-    await until(lambda: _flushed(second), await sql.flush(second.session))
+    await until(lambda: _flushed(second), await queries.flush(second.session))
     count = len(received.segments(agent.wal_folder()))
     assert count >= 6
     await asyncio.sleep(1)
     assert len(received.segments(agent.wal_folder())) == count
-    lsn = (await sql.write_lsn(second.session))[1]
+    lsn = (await queries.write_lsn(second.session))[1]
     two.replicas = (_replica(first, lsn),)
     await until(lambda: _answer(len(received.segments(agent.wal_folder())) < count), True)
     assert min(s.first for s in received.segments(agent.wal_folder())) <= lsn - SEGMENT_BYTES
@@ -297,7 +302,7 @@ async def test_after_an_end_in_order_it_promises_at_once(world: World, cluster: 
     agent = await world.start(settings)
     await _slot(first, agent)
     one = await world.lead(first, settings, 1)
-    await until(lambda: _flushed(first), await sql.flush(first.session))
+    await until(lambda: _flushed(first), await queries.flush(first.session))
     assert not free(agent)
     await world.stop()
     agent = await world.start(settings)
@@ -317,19 +322,19 @@ async def test_a_gap_keeps_the_old_wal_until_there_is_more(world: World, cluster
     agent = await world.start(settings)
     await _slot(first, agent)
     one = await world.lead(first, settings, 1)
-    await until(lambda: _flushed(first), await sql.flush(first.session))
+    await until(lambda: _flushed(first), await queries.flush(first.session))
     await world.stop()
-    await sql.drop_slot(first.session, slot_name(agent.copy.id))
+    await queries.drop_slot(first.session, slot_name(agent.copy.id))
     before = received.segments(agent.wal_folder())
     first.configure(Runtime(sync=(0, ())), standby=False, user={"wal_keep_size": "0", "max_wal_size": "32MB"})
     first.server.reload()
     for _ in range(5):
         await first.session.rows("SELECT pg_logical_emit_message(true, 'x', 'x')")
         await first.session.rows("SELECT pg_switch_wal()")
-        await sql.checkpoint(first.session)
+        await queries.checkpoint(first.session)
     agent = await world.start(settings)
     await _slot(first, agent)
-    await until(lambda: _flushed(first), await sql.flush(first.session), timeout=30)
+    await until(lambda: _flushed(first), await queries.flush(first.session), timeout=30)
     await until(lambda: _answer((agent.copy.driver.state.position or Position(0, 0)).lsn > before[-1].end), True)
     assert not agent.copy.layout.received_before.exists()
     kept = {p.name for p in agent.copy.layout.kept.rglob("0*")}
@@ -351,7 +356,7 @@ async def test_a_full_volume_is_reported_and_recovers(world: World, cluster: Clu
         await _slot(first, agent)
         one = await world.lead(first, settings, 1)
         one.replicas = (_replica(slow, 17 << 20),)  # It streams, and is far behind: what it lacks is kept.
-        await until(lambda: _flushed(first), await sql.flush(first.session))
+        await until(lambda: _flushed(first), await queries.flush(first.session))
         await first.session.rows("INSERT INTO public.t SELECT generate_series(1, 900000)", timeout=120)
         await until(lambda: _answer(agent.status().ailment), "full", timeout=30)
         assert agent.status().phase == "Failed" and "enlarge it" in agent.status().message
@@ -360,7 +365,7 @@ async def test_a_full_volume_is_reported_and_recovers(world: World, cluster: Clu
         assert (await agent._volume.position()).lsn >= await _flushed(first)
         # With more room it goes on by itself.
         await _run("mount", "-o", "remount,size=400m", str(small))
-        await until(lambda: _flushed(first), await sql.flush(first.session), timeout=30)
+        await until(lambda: _flushed(first), await queries.flush(first.session), timeout=30)
         await until(lambda: _answer(agent.status().ailment is None), True)
         lsn = await _flushed(first)
         assert (await one.ask(34)).lsn >= lsn

@@ -9,21 +9,22 @@ from tests.integration.copies import Cluster, Copy, Measured
 from tests.integration.logcopy.receiving import LogCopy, leader, log_copy, reader, until
 
 from aurora_operator.consensus.types import Position
-from aurora_operator.postgres import received, sql, wal
-from aurora_operator.postgres.conf import Runtime
+from aurora_operator.postgres.config.conf import Runtime
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
-from aurora_operator.postgres.timeline import History
+from aurora_operator.postgres.sql import queries
+from aurora_operator.postgres.wal import pg_wal, received
+from aurora_operator.postgres.wal.timeline import History
 
 
 async def _checked(position: Position, epoch: int, lsn: int, source: Copy) -> Position:
     """It has what was asked for, and no more than the server has flushed, which writes by itself, too."""
-    assert position.epoch == epoch and lsn <= position.lsn <= (await sql.write_lsn(source.session))[1]
+    assert position.epoch == epoch and lsn <= position.lsn <= (await queries.write_lsn(source.session))[1]
     return position
 
 
 async def _catch_up(log: LogCopy, first: Copy) -> None:
     """Let the log copy get all that the server has flushed, and stop it."""
-    lsn = await sql.flush(first.session)
+    lsn = await queries.flush(first.session)
     await until(lambda: log.flushed(first), lsn)
     await _checked(await log.stopped(), 1, lsn, first)
 
@@ -35,7 +36,7 @@ async def test_the_position_is_the_end_of_the_last_whole_record(cluster: Cluster
     # On from there, through the middle of a segment and over several ends of segments.
     await log.receive(first)
     await first.session.rows("INSERT INTO public.t SELECT generate_series(1000, 400000)", timeout=60)
-    lsn = await sql.flush(first.session)
+    lsn = await queries.flush(first.session)
     await until(lambda: log.flushed(first), lsn)
     await log.receiver.stop()
     started = time.monotonic()
@@ -68,7 +69,7 @@ async def test_a_record_over_segments_and_a_switch(cluster: Cluster) -> None:
     first = await leader(cluster)
     log = await log_copy(cluster, first)
     await first.session.rows("SELECT pg_switch_wal()")
-    await until(lambda: log.flushed(first), (await sql.write_lsn(first.session))[1])
+    await until(lambda: log.flushed(first), (await queries.write_lsn(first.session))[1])
     assert (await log.stopped()).lsn % SEGMENT_BYTES < 8192  # others write meanwhile
     end = received.segments(log.folder)[0].end
     for segment in received.segments(log.folder)[1:]:
@@ -78,7 +79,7 @@ async def test_a_record_over_segments_and_a_switch(cluster: Cluster) -> None:
     await log.receive(first)
     # One record of two segments and more: its end is the only one in the last segment.
     await first.session.rows("SELECT pg_logical_emit_message(false, 'x', repeat('x', 40000000), true)", timeout=60)
-    lsn = (await sql.write_lsn(first.session))[1]
+    lsn = (await queries.write_lsn(first.session))[1]
     await until(lambda: log.flushed(first), lsn)
     whole = await _checked(await log.stopped(), 1, lsn, first)
     everything = received.segments(log.folder)
@@ -98,20 +99,20 @@ async def test_follows_onto_the_next_timeline_and_is_rid_of_a_diverged_tail(clus
     first = await leader(cluster)
     log = await log_copy(cluster, first)
     second = await reader(cluster, first)
-    lsn = await sql.flush(first.session)
+    lsn = await queries.flush(first.session)
     await second.streams(1, lsn)
     await until(lambda: log.flushed(first), lsn)
     # A tail that only the log copy gets, longer than a segment.
     before = await second.standby.stop_receiving()
     await first.session.rows("INSERT INTO public.t SELECT generate_series(1000, 300000)", timeout=60)
-    lsn = await sql.flush(first.session)
+    lsn = await queries.flush(first.session)
     await until(lambda: log.flushed(first), lsn)
     tail = await _checked(await log.stopped(), 1, lsn, first)
     assert tail.lsn > before.lsn + SEGMENT_BYTES
     await first.server.stop("immediate", 3)
 
     promoted = await second.standby.promote(34)
-    history = wal.read_history(second.layout.pgdata, 34)
+    history = pg_wal.read_history(second.layout.pgdata, 34)
     assert history is not None
     await second.session.rows("INSERT INTO public.t VALUES (-1)")
     keep = log.layout.kept / "34-test"
@@ -120,9 +121,9 @@ async def test_follows_onto_the_next_timeline_and_is_rid_of_a_diverged_tail(clus
     assert await log.position() == Position(1, promoted.switch)
     assert aside and sorted(p.name for p in keep.iterdir()) == aside
     assert received.conform(log.folder, history, log.layout.kept / "nothing") == []
-    await sql.create_slot(second.session, log.slot)
+    await queries.create_slot(second.session, log.slot)
     await log.receive(second)
-    lsn = await sql.flush(second.session)
+    lsn = await queries.flush(second.session)
     await until(lambda: log.flushed(second), lsn)
     await _checked(await log.stopped(), 34, lsn, second)
     assert received.histories(log.folder)[34] == history
@@ -157,16 +158,16 @@ async def test_the_source_has_removed_it(cluster: Cluster) -> None:
     log = await log_copy(cluster, first)
     await _catch_up(log, first)
     await until(lambda: log.active(first), False)
-    await sql.drop_slot(first.session, log.slot)
+    await queries.drop_slot(first.session, log.slot)
     first.configure(Runtime(sync=(0, ())), standby=False, user={"wal_keep_size": "0", "max_wal_size": "32MB"})
     first.server.reload()
     for _ in range(8):
         await first.session.rows("SELECT pg_logical_emit_message(true, 'x', 'x')")
         await first.session.rows("SELECT pg_switch_wal()")
-        await sql.checkpoint(first.session)
-    await sql.create_slot(first.session, log.slot)
+        await queries.checkpoint(first.session)
+    await queries.create_slot(first.session, log.slot)
     await log.receive(first)
     await asyncio.wait_for(log.receiver.wait(), 10)
-    from aurora_operator.postgres.receivewal import trouble
+    from aurora_operator.postgres.wal.receive_wal import trouble
 
     assert trouble(log.receiver.last_words) == "gone", log.receiver.last_words

@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.agent.remote import leader_history
-from aurora_operator.postgres import roles, sql, wal
-from aurora_operator.postgres.conf import Runtime, follower_name
-from aurora_operator.postgres.timeline import History
+from aurora_operator.agent.replication.leader_history import leader_history
+from aurora_operator.postgres.config.conf import Runtime, follower_name
+from aurora_operator.postgres.sql import queries, roles
+from aurora_operator.postgres.wal import pg_wal
+from aurora_operator.postgres.wal.timeline import History
 
 TAIL = 5_000
 """Rows of some 100 bytes that the old leader has alone: more WAL than the new one writes in a test."""
@@ -28,18 +29,18 @@ async def _diverged(cluster: Cluster) -> tuple[Copy, Copy, History, int]:
     await second.clone_from(first, verify=False)
     second.configure(Runtime(source=first.source))
     await second.start()
-    await second.streams(1, await sql.flush(first.session))
+    await second.streams(1, await queries.flush(first.session))
     here = await second.standby.stop_receiving()
     await first.session.rows(
         "INSERT INTO public.t SELECT i, repeat('x', 80) FROM generate_series(%s::int, %s::int) i", [1_000, 1_000 + TAIL]
     )
-    tail = await sql.flush(first.session)
+    tail = await queries.flush(first.session)
     assert tail > here.lsn
     await first.session.close()
     await first.server.stop("immediate", 3)
     await second.standby.apply(Runtime(sync=(1, (follower_name(first.name, 34),))))
     promoted = await second.standby.promote(34)
-    history = wal.read_history(second.layout.pgdata, 34)
+    history = pg_wal.read_history(second.layout.pgdata, 34)
     assert history is not None
     first.configure(Runtime())
     await first.start()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.integration.copies import SIZES
 
-from aurora_operator.postgres import parameters
-from aurora_operator.postgres.check import ALL, check_parameters
-from aurora_operator.postgres.conf import setting
+from aurora_operator.postgres.config import parameters
+from aurora_operator.postgres.config.conf import setting
+from aurora_operator.postgres.config.parameter_check import ALL, check_parameters
 from aurora_operator.postgres.tools import Tools
 
 Choices = tuple[parameters.Choice, ...]

@@ -9,14 +9,14 @@ from typing import cast
 import pytest
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.agent import ailing
-from aurora_operator.agent.ailing import DamageWatch
-from aurora_operator.agent.copy import Copy as AgentsCopy
+from aurora_operator.agent.member.instance import Copy as AgentsCopy
+from aurora_operator.agent.storage import checksum_monitor
+from aurora_operator.agent.storage.checksum_monitor import DamageWatch
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import Role
-from aurora_operator.postgres import sql
-from aurora_operator.postgres.ailments import diagnose
 from aurora_operator.postgres.errors import PostgresError, ServerError
+from aurora_operator.postgres.server.ailments import diagnose
+from aurora_operator.postgres.sql import queries
 
 
 async def _damaged(cluster: Cluster) -> Copy:
@@ -31,7 +31,7 @@ async def _damaged(cluster: Cluster) -> Copy:
         file.seek(8192 + 4000)
         file.write(b"damaged")
     await first.start()
-    assert await sql.checksum_failures(first.session) == 0
+    assert await queries.checksum_failures(first.session) == 0
     with pytest.raises(PostgresError, match="invalid page"):
         await first.session.rows("SELECT sum(id) FROM public.t")
     await first.session.close()
@@ -66,7 +66,7 @@ class _Enough(Exception):
 
 async def _watch(stand: _Stand, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Run the watch until it acts; returns what it did."""
-    monkeypatch.setattr(ailing, "PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr(checksum_monitor, "PERIOD_SECONDS", 0.01)
     done: list[object] = []
 
     def act(what: object) -> None:
@@ -89,7 +89,7 @@ async def test_a_damaged_reader_is_cloned(cluster: Cluster, monkeypatch: pytest.
 async def test_a_damaged_writer_hands_over_first(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     stand = _Stand(await _damaged(cluster), Role.LEADING)
     refusals = iter(["no voting reader streams", None])
-    monkeypatch.setattr(ailing, "switchover_refusal", lambda _state, _target: next(refusals))
+    monkeypatch.setattr(checksum_monitor, "switchover_refusal", lambda _state, _target: next(refusals))
     assert await _watch(stand, monkeypatch) == [ev.SwitchoverRequested(None)]
     assert stand.ailment == "corruption"
     assert "no voting reader streams" in stand.said[0][1] and len(stand.said) == 2

@@ -16,18 +16,21 @@ from psycopg.conninfo import make_conninfo
 from tests.integration.certificates import HOST
 from tests.integration.copies import Cluster, Copy, Measured, server_user
 
-from aurora_operator.postgres import basebackup, disk, roles, sql, wal
-from aurora_operator.postgres.conf import Runtime, Source, conninfo
-from aurora_operator.postgres.control import read_control
+from aurora_operator.postgres import disk
+from aurora_operator.postgres.config.conf import Runtime, Source, conninfo
 from aurora_operator.postgres.errors import CannotRewind, DataError, ToolError, Unavailable
 from aurora_operator.postgres.files import make_directory
-from aurora_operator.postgres.initdb import initdb
-from aurora_operator.postgres.kept import prune_kept
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.lsn import segment_name
-from aurora_operator.postgres.rewind import broken_off, rewind
-from aurora_operator.postgres.timeline import how_to_follow
+from aurora_operator.postgres.replication import base_backup
+from aurora_operator.postgres.replication.quarantine import prune_kept
+from aurora_operator.postgres.replication.rewind import broken_off, rewind
+from aurora_operator.postgres.server.control import read_control
+from aurora_operator.postgres.server.initdb import initdb
+from aurora_operator.postgres.sql import queries, roles
 from aurora_operator.postgres.tools import Tools
+from aurora_operator.postgres.wal import pg_wal
+from aurora_operator.postgres.wal.timeline import how_to_follow
 
 
 async def _leader(cluster: Cluster) -> Copy:
@@ -44,7 +47,7 @@ async def _follower(cluster: Cluster, leader: Copy) -> Copy:
     await copy.clone_from(leader, verify=False)
     copy.configure(Runtime(source=leader.source))
     await copy.start()
-    await copy.streams(1, await sql.flush(leader.session))
+    await copy.streams(1, await queries.flush(leader.session))
     return copy
 
 
@@ -70,7 +73,7 @@ async def test_clone_shows_progress_and_keeps_the_former(cluster: Cluster, measu
         (second.layout.pgdata / content).write_text(content)
         seen: list[tuple[int, int]] = []
         start = time.monotonic()
-        kept = await basebackup.base_backup(
+        kept = await base_backup.base_backup(
             second.tools,
             second.layout,
             first.source,
@@ -84,9 +87,9 @@ async def test_clone_shows_progress_and_keeps_the_former(cluster: Cluster, measu
             second.layout.pgdata.rename(second.layout.data / "away")
     second.configure(Runtime(source=first.source))
     await second.start()
-    await second.streams(1, await sql.flush(first.session))
-    assert (await sql.system_identifier(second.session)) == (await sql.system_identifier(first.session))
-    basebackup.drop_replaced(second.layout)
+    await second.streams(1, await queries.flush(first.session))
+    assert (await queries.system_identifier(second.session)) == (await queries.system_identifier(first.session))
+    base_backup.drop_replaced(second.layout)
     assert not list(second.layout.kept.iterdir())
 
     # A copy is cloned from a reader as well; the leader's histories and the rest come with it.
@@ -94,7 +97,7 @@ async def test_clone_shows_progress_and_keeps_the_former(cluster: Cluster, measu
     await third.clone_from(second)
     third.configure(Runtime(source=first.source))
     await third.start()
-    await third.streams(1, await sql.flush(first.session))
+    await third.streams(1, await queries.flush(first.session))
 
 
 async def test_a_clone_that_fails_leaves_what_was_there(cluster: Cluster) -> None:
@@ -103,12 +106,12 @@ async def test_a_clone_that_fails_leaves_what_was_there(cluster: Cluster) -> Non
     (second.layout.pgdata / "precious").write_text("data")
     stranger = Source(host="somebody-else.test", address=first.address)
     with pytest.raises(ToolError, match="does not match host name"):
-        await basebackup.base_backup(second.tools, second.layout, stranger, copy=second.name)
+        await base_backup.base_backup(second.tools, second.layout, stranger, copy=second.name)
     assert (second.layout.pgdata / "precious").read_text() == "data"
-    kept = basebackup.keep_aside(second.layout, second.layout.pgdata, "pgdata")
-    assert basebackup.recover_interrupted(second.layout) and not kept.exists()
+    kept = base_backup.keep_aside(second.layout, second.layout.pgdata, "pgdata")
+    assert base_backup.recover_interrupted(second.layout) and not kept.exists()
     assert (second.layout.pgdata / "precious").exists()
-    assert not basebackup.recover_interrupted(second.layout)
+    assert not base_backup.recover_interrupted(second.layout)
 
 
 async def test_rewind_after_divergence_keeps_the_wal(cluster: Cluster, measured: Measured) -> None:
@@ -123,7 +126,7 @@ async def test_rewind_after_divergence_keeps_the_wal(cluster: Cluster, measured:
     await second.standby.promote(34)
     await second.standby.set_sync(0, ())
     await second.session.rows("INSERT INTO public.t VALUES (-2)")
-    leader = wal.read_history(second.layout.pgdata, 34)
+    leader = pg_wal.read_history(second.layout.pgdata, 34)
     assert leader is not None
 
     with pytest.raises(CannotRewind, match="not shut down in order"):
@@ -131,7 +134,7 @@ async def test_rewind_after_divergence_keeps_the_wal(cluster: Cluster, measured:
     first.configure(Runtime())
     await first.start()
     idle = await first.standby.wait_idle(5)
-    assert how_to_follow(leader, idle.timeline, idle.lsn, wal.read_histories(first.layout.pgdata)) == "rewind"
+    assert how_to_follow(leader, idle.timeline, idle.lsn, pg_wal.read_histories(first.layout.pgdata)) == "rewind"
     await first.session.close()
     assert await first.server.stop("fast", 5)
 
@@ -154,7 +157,7 @@ async def test_rewind_after_divergence_keeps_the_wal(cluster: Cluster, measured:
     assert seen
     first.configure(Runtime(source=second.source))
     await first.start()
-    await first.streams(34, await sql.flush(second.session))
+    await first.streams(34, await queries.flush(second.session))
     rows = await first.session.rows("SELECT id FROM public.t WHERE id < 0")
     assert rows == [(-2,)]
     assert prune_kept(first.layout, newest=1) == [] and prune_kept(first.layout, newest=0) == [kept]
@@ -225,9 +228,9 @@ async def test_access_open_and_closed(cluster: Cluster) -> None:
     )
     first.configure(Runtime(sync=(0, ())), access="closed", standby=False)
     first.server.reload()
-    await sql.reload_seen(first.session, "cluster_name", first.name)
-    assert await sql.clients(first.session) == 1
-    assert await sql.terminate_clients(first.session) == 0
+    await queries.reload_seen(first.session, "cluster_name", first.name)
+    assert await queries.clients(first.session) == 1
+    assert await queries.terminate_clients(first.session) == 0
     with pytest.raises(psycopg.OperationalError):
         await held.execute("SELECT 1")
     await held.close()
@@ -281,14 +284,14 @@ async def test_a_copied_volume_begins_a_cluster_with_every_commit(
     await second.clone_from(first, verify=False)
     second.configure(Runtime(source=first.source))
     await second.start()
-    await sql.create_slot(first.session, "of_the_source")
+    await queries.create_slot(first.session, "of_the_source")
     await first.session.rows("CREATE TABLE public.written AS SELECT 1 AS id")
-    await second.streams(1, await sql.flush(first.session))
+    await second.streams(1, await queries.flush(first.session))
     source = first if of == "writer" else second
     third = cluster.blank()
     _copy_at_one_moment(source, third)
     start = time.monotonic()
-    basebackup.forget_slots(third.layout)
+    base_backup.forget_slots(third.layout)
     third.configure(Runtime(), access="closed")
     await third.start()
     await third.standby.wait_idle(10)
@@ -297,10 +300,10 @@ async def test_a_copied_volume_begins_a_cluster_with_every_commit(
     measured(f"copied_volume_of_{of}_to_promoted", time.monotonic() - start)
     assert await third.session.rows("SELECT count(*) FROM public.t") == [(20000,)]
     assert await third.session.rows("SELECT id FROM public.written") == [(1,)]
-    assert await sql.slots(third.session) == []
+    assert await queries.slots(third.session) == []
     await roles.ensure_roles(third.session, master="app", password="its own", database="app")
     await first.session.rows("INSERT INTO public.written VALUES (2)")  # the source goes on
-    await second.streams(1, await sql.flush(first.session))
+    await second.streams(1, await queries.flush(first.session))
 
 
 def _copy_at_one_moment(source: Copy, target: Copy) -> None:
@@ -337,7 +340,7 @@ async def test_a_copy_comes_over_with_credentials_that_are_not_the_own(cluster: 
     for path in second.layout.tls.iterdir():
         path.unlink()
     source = Source(first.source.host, first.source.address, credentials=theirs)
-    await basebackup.base_backup(second.tools, second.layout, source, copy="clone demo")
+    await base_backup.base_backup(second.tools, second.layout, source, copy="clone demo")
     assert second.layout.initialised()
 
 
@@ -350,7 +353,7 @@ async def test_a_standby_tells_which_subscriptions_would_run(cluster: Cluster) -
     await second.clone_from(first)
     second.configure(Runtime())
     await second.start()
-    assert await sql.enabled_subscriptions(second.session) == ["busy"]
+    assert await queries.enabled_subscriptions(second.session) == ["busy"]
 
 
 async def test_process_ids_of_another_container_are_not_believed(cluster: Cluster) -> None:

@@ -10,10 +10,11 @@ import time
 import pytest
 from tests.integration.copies import Cluster, Copy, Measured
 
-from aurora_operator.postgres import roles, sql, wal
-from aurora_operator.postgres.conf import Runtime, slot_name
+from aurora_operator.postgres.config.conf import Runtime, slot_name
 from aurora_operator.postgres.errors import DataError, ServerError
-from aurora_operator.postgres.timeline import how_to_follow
+from aurora_operator.postgres.sql import queries, roles
+from aurora_operator.postgres.wal import pg_wal
+from aurora_operator.postgres.wal.timeline import how_to_follow
 
 PASSWORD = "pass'word\\ %s {x}"
 
@@ -28,7 +29,7 @@ async def _first(cluster: Cluster) -> Copy:
 
 async def _reader(cluster: Cluster, source: Copy) -> Copy:
     reader = cluster.blank()
-    await sql.create_slot(source.session, slot_name(reader.name))
+    await queries.create_slot(source.session, slot_name(reader.name))
     await reader.clone_from(source, verify=False)
     reader.configure(Runtime(source=source.source, slot=slot_name(reader.name)))
     await reader.start()
@@ -37,7 +38,7 @@ async def _reader(cluster: Cluster, source: Copy) -> Copy:
 
 async def _insert(copy: Copy, number: int) -> int:
     await copy.session.rows("INSERT INTO public.t VALUES (%s)", [number])
-    return await sql.flush(copy.session)
+    return await queries.flush(copy.session)
 
 
 async def _ids(copy: Copy) -> list[int]:
@@ -50,7 +51,7 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: 
     lsn = await _insert(first, 1)
     await second.streams(1, lsn)
     await third.streams(1, lsn)
-    end, followers = await sql.replication(first.session)
+    end, followers = await queries.replication(first.session)
     assert {r.application_name for r in followers} == {second.name, third.name} and end >= lsn
 
     start = time.monotonic()
@@ -75,17 +76,17 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: 
     measured("promote_s", time.monotonic() - start)
     assert promoted.timeline == 34
     assert promoted.switch >= lsn
-    history = wal.read_history(second.layout.pgdata, 34)
+    history = pg_wal.read_history(second.layout.pgdata, 34)
     assert history is not None and history.timelines == (1, 34)
 
     idle = await third.standby.wait_idle(5)
-    local = wal.read_histories(third.layout.pgdata)
+    local = pg_wal.read_histories(third.layout.pgdata)
     assert how_to_follow(history, idle.timeline, idle.lsn, local) == "stream"
     start = time.monotonic()
     await third.standby.apply(Runtime(source=second.source))
     await third.streams(34, promoted.start)
     measured("follow_s", time.monotonic() - start)
-    assert wal.local_timeline(third.layout.pgdata, promoted.start) == 34
+    assert pg_wal.local_timeline(third.layout.pgdata, promoted.start) == 34
     assert await _ids(third) == await _ids(second)
 
     # And again from there, by the copy that followed: 34 -> 66.
@@ -94,7 +95,7 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: 
     await third.standby.stop_receiving()
     await second.server.stop("immediate", 3)
     again = await third.standby.promote(66)
-    history = wal.read_history(third.layout.pgdata, 66)
+    history = pg_wal.read_history(third.layout.pgdata, 66)
     assert again.timeline == 66 and history is not None and history.timelines == (1, 34, 66)
 
 
@@ -109,18 +110,18 @@ async def test_placeholders_of_a_promotion_that_never_was_do_not_hinder(cluster:
     await second.standby.stop_receiving()
     await first.server.stop("immediate", 3)
 
-    wal.write_placeholders(third.layout.pgdata, 1, 35)
+    pg_wal.write_placeholders(third.layout.pgdata, 1, 35)
     await asyncio.sleep(0.5)  # several rescans
     assert "new target timeline" not in third.said
     promoted = await second.standby.promote(34)
     await third.standby.apply(Runtime(source=second.source))
     # It holds a placeholder where the leader has the real history, which is never fetched over it.
-    history = wal.read_history(third.layout.pgdata, 34)
+    history = pg_wal.read_history(third.layout.pgdata, 34)
     assert history is not None and history.placeholder
-    real = wal.read_history(second.layout.pgdata, 34)
+    real = pg_wal.read_history(second.layout.pgdata, 34)
     assert real is not None
-    idle = wal.local_timeline(third.layout.pgdata, lsn)
-    assert how_to_follow(real, idle, lsn, wal.read_histories(third.layout.pgdata)) == "restart"
+    idle = pg_wal.local_timeline(third.layout.pgdata, lsn)
+    assert how_to_follow(real, idle, lsn, pg_wal.read_histories(third.layout.pgdata)) == "restart"
     with pytest.raises(AssertionError):
         await third.streams(34, promoted.start, timeout=1)
     await third.restart_clean()
@@ -136,17 +137,17 @@ async def test_a_follower_that_has_the_placeholders_need_not_fetch_them(cluster:
     await third.standby.stop_receiving()
     await second.standby.stop_receiving()
     await first.server.stop("immediate", 3)
-    await sql.create_slot(second.session, slot_name(third.name), reserve=False)
+    await queries.create_slot(second.session, slot_name(third.name), reserve=False)
     promoted = await second.standby.promote(34)
-    history = wal.read_history(second.layout.pgdata, 34)
+    history = pg_wal.read_history(second.layout.pgdata, 34)
     assert history is not None
-    assert wal.adopt_placeholders(third.layout.pgdata, 1, history) == list(range(2, 34))
-    assert wal.adopt_placeholders(third.layout.pgdata, 1, history) == []
+    assert pg_wal.adopt_placeholders(third.layout.pgdata, 1, history) == list(range(2, 34))
+    assert pg_wal.adopt_placeholders(third.layout.pgdata, 1, history) == []
     await third.standby.apply(Runtime(source=second.source, slot=slot_name(third.name)))
     await third.streams(34, promoted.start)
     assert third.said.count("fetching timeline history file") == 1
     # A slot that kept nothing keeps WAL once it is used.
-    (slot,) = await sql.slots(second.session)
+    (slot,) = await queries.slots(second.session)
     assert slot.active
     # And on, from there.
     await third.standby.stop_receiving()
@@ -177,7 +178,7 @@ async def test_a_real_history_ahead_of_the_wal_is_noticed_before_promoting(clust
     await third.restart_clean()
     await third.standby.stop_receiving()
     promoted = await third.standby.promote(9)
-    history = wal.read_history(third.layout.pgdata, 9)
+    history = pg_wal.read_history(third.layout.pgdata, 9)
     assert promoted.timeline == 9 and history is not None and history.timelines == (1, 9)
 
 
@@ -232,15 +233,15 @@ async def test_commits_wait_for_the_rule_and_nobody_leads_by_mistake(cluster: Cl
 
 async def test_configuration_in_force(cluster: Cluster) -> None:
     first = await _first(cluster)
-    assert await sql.file_errors(first.session) == {}
-    assert await sql.pending_restart(first.session) == ()
-    wanted = await sql.settings_in_force(
+    assert await queries.file_errors(first.session) == {}
+    assert await queries.pending_restart(first.session) == ()
+    wanted = await queries.settings_in_force(
         first.session, ["jit", "shared_buffers", "restart_after_crash", "max_wal_size"]
     )
     assert wanted == {"jit": "off", "shared_buffers": "128MB", "restart_after_crash": "off", "max_wal_size": "192MB"}
     # A parameter that needs a restart is known as such, and one that does not is in force at once.
     first.configure(Runtime(sync=(0, ())), standby=False, user={"max_connections": "70", "work_mem": "5MB"})
     first.server.reload()
-    await sql.reload_seen(first.session, "work_mem", "5MB")
-    assert await sql.pending_restart(first.session) == ("max_connections",)
-    assert await sql.file_errors(first.session) == {}
+    await queries.reload_seen(first.session, "work_mem", "5MB")
+    assert await queries.pending_restart(first.session) == ("max_connections",)
+    assert await queries.file_errors(first.session) == {}

@@ -17,11 +17,12 @@ import pytest
 from tests.integration.certificates import Authority
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.agent.room import MIB, marks
-from aurora_operator.agent.space import Space
+from aurora_operator.agent.storage.disk_monitor import Space
+from aurora_operator.agent.storage.disk_policy import MIB, marks
 from aurora_operator.consensus.state import Role
-from aurora_operator.postgres import configure, disk
-from aurora_operator.postgres.conf import Runtime
+from aurora_operator.postgres import disk
+from aurora_operator.postgres.config import configure
+from aurora_operator.postgres.config.conf import Runtime
 from aurora_operator.postgres.tools import Tools
 
 SIZE = 512 * MIB

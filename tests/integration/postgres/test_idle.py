@@ -9,13 +9,14 @@ from typing import Any, cast
 import psycopg
 from tests.integration.copies import SIZES, Cluster
 
-from aurora_operator.agent.copy import Copy
-from aurora_operator.agent.idle import IdleMeter, sessions
-from aurora_operator.api.settings import AutoPause
-from aurora_operator.postgres import configure, parameters, sql
-from aurora_operator.postgres.conf import Runtime
-from aurora_operator.postgres.parameters import GIB
-from aurora_operator.postgres.session import Session
+from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.power.idle_meter import IdleMeter, sessions
+from aurora_operator.api.agent.settings import AutoPause
+from aurora_operator.postgres.config import configure, parameters
+from aurora_operator.postgres.config.conf import Runtime
+from aurora_operator.postgres.config.parameters import GIB
+from aurora_operator.postgres.sql import queries
+from aurora_operator.postgres.sql.session import Session
 
 
 async def connect(cluster: Cluster, copy: Any, application: str, dbname: str = "app") -> psycopg.AsyncConnection[Any]:
@@ -96,6 +97,6 @@ async def test_another_capacity_needs_no_restart(cluster: Cluster) -> None:
                 break
         assert after == ("24GB",)
         assert await fresh.row("SELECT current_setting('max_parallel_workers')") == ("8",)
-        assert await sql.pending_restart(fresh) == ()
+        assert await queries.pending_restart(fresh) == ()
         now = await fresh.row("SELECT current_setting('shared_buffers'), current_setting('max_connections')")
         assert now == fixed == ("256MB", str(parameters.max_connections(32 * GIB)))

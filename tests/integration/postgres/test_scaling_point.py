@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 from tests.integration.copies import Cluster
 
-from aurora_operator.postgres import scalingpoint
-from aurora_operator.postgres.conf import Runtime
+from aurora_operator.postgres.config.conf import Runtime
+from aurora_operator.postgres.sql import scaling_point
 
 
 @contextlib.asynccontextmanager
@@ -32,7 +32,7 @@ async def test_scaling_points(cluster: Cluster) -> None:
     async def seen(wanted: str | None, within: float = 10) -> None:
         """It becomes so; what is there before is never something else than nothing or a transaction."""
         end = time.monotonic() + within
-        while (found := await scalingpoint.obstacle(writer.session, writer.layout.pgdata)) != wanted:
+        while (found := await scaling_point.obstacle(writer.session, writer.layout.pgdata)) != wanted:
             assert time.monotonic() < end, found
             await asyncio.sleep(0.05)
 
@@ -43,8 +43,8 @@ async def test_scaling_points(cluster: Cluster) -> None:
         begun = time.monotonic()
         await connection.execute("BEGIN")
         await connection.execute("SELECT count(*) FROM goods")
-        found = await scalingpoint.obstacle(writer.session, writer.layout.pgdata)
-        if time.monotonic() - begun < scalingpoint.LONG_SECONDS:
+        found = await scaling_point.obstacle(writer.session, writer.layout.pgdata)
+        if time.monotonic() - begun < scaling_point.LONG_SECONDS:
             assert found is None, "short ones always come and go"
         await seen("a transaction is open")
         await connection.execute("COMMIT")
@@ -52,7 +52,7 @@ async def test_scaling_points(cluster: Cluster) -> None:
 
         await connection.execute("BEGIN")
         await connection.execute("LOCK TABLE goods IN EXCLUSIVE MODE")
-        assert await scalingpoint.obstacle(writer.session, writer.layout.pgdata) == "a table is locked"
+        assert await scaling_point.obstacle(writer.session, writer.layout.pgdata) == "a table is locked"
         await connection.execute("ROLLBACK")
         await seen(None)
 
@@ -87,9 +87,9 @@ async def test_temporary_tables_in_a_tablespace(cluster: Cluster) -> None:
     await writer.session.rows("CREATE TABLESPACE fast LOCATION ''")
     async with user(writer, "postgres") as connection:
         await connection.execute("CREATE TEMPORARY TABLE cart (n int) TABLESPACE fast")
-        assert await scalingpoint.obstacle(writer.session, writer.layout.pgdata) == "temporary tables are in use"
+        assert await scaling_point.obstacle(writer.session, writer.layout.pgdata) == "temporary tables are in use"
     for _ in range(100):
-        if await scalingpoint.obstacle(writer.session, writer.layout.pgdata) is None:
+        if await scaling_point.obstacle(writer.session, writer.layout.pgdata) is None:
             break
         await asyncio.sleep(0.05)
-    assert await scalingpoint.obstacle(writer.session, writer.layout.pgdata) is None
+    assert await scaling_point.obstacle(writer.session, writer.layout.pgdata) is None

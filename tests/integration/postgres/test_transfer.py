@@ -10,7 +10,7 @@ from tests.integration.application import begin, run, server_of
 from tests.integration.copies import Cluster, Copy
 
 from aurora_operator.postgres.errors import DataError, ToolError, Unavailable
-from aurora_operator.postgres.transfer import export_database, import_database
+from aurora_operator.postgres.export.transfer import export_database, import_database
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from tests.integration.certificates import Authority
 from tests.integration.stores import node
 from tests.integration.stores.store import BUCKET, PASSPHRASE, end, free_port, wait_until_it_listens, write
 
-from aurora_operator.api.placement import SecretReference
-from aurora_operator.api.repository import Azure, Destination
+from aurora_operator.api.spec.placement import SecretReference
+from aurora_operator.api.spec.repository import Azure, Destination
 
 ACCOUNT = "company"
 KEY = base64.b64encode(b"the account's own key").decode()

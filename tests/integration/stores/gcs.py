@@ -14,8 +14,8 @@ from tests.integration.certificates import Authority
 from tests.integration.stores.store import BUCKET, PASSPHRASE, end, free_port, wait_until_it_listens, write
 from tests.kind.cache import REPO
 
-from aurora_operator.api.placement import SecretReference
-from aurora_operator.api.repository import Destination, Gcs
+from aurora_operator.api.spec.placement import SecretReference
+from aurora_operator.api.spec.repository import Destination, Gcs
 
 SERVER = "tests.integration.stores.gcs_server"
 

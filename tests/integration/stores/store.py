@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from aurora_operator.api.repository import Destination
+from aurora_operator.api.spec.repository import Destination
 
 PASSPHRASE = "correct horse battery staple"
 BUCKET = "backups"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.integration.stores.store import BUCKET, PASSPHRASE, write
 
-from aurora_operator.api.repository import Destination, VolumeDestination
+from aurora_operator.api.spec.repository import Destination, VolumeDestination
 
 
 @dataclass

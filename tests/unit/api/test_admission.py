@@ -12,9 +12,9 @@ from tests.unit.api.case import Bad, manifest
 from tests.unit.api.cases import BAD_SPECS, GOOD_SPECS
 from tests.unit.api.changes import BAD_CHANGES, GOOD_CHANGES
 
+from aurora_operator.api.base.rules import sentences
 from aurora_operator.api.cluster import AuroraCluster
-from aurora_operator.api.parameters import ALLOWED_VALUES, MINIMUMS, OWNED, owner_reason
-from aurora_operator.api.rules import sentences
+from aurora_operator.api.spec.parameters import ALLOWED_VALUES, MINIMUMS, OWNED, owner_reason
 
 EXAMPLES = sorted(Path(__file__).parents[3].glob("examples/*.yaml"))
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aurora_operator.api import reasons
-from aurora_operator.api.conditions import READY, Condition, ConditionStatus, get_condition, is_true, set_condition
+from aurora_operator.api.base import reasons
+from aurora_operator.api.base.conditions import READY, Condition, ConditionStatus, get_condition, is_true, set_condition
 from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, MemberStatus
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.cli.test_cli import PATH, api, invoke
 from tests.unit.kube.fake import FakeApi
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.cli.backup import Outcome, outcome
 
 __all__ = ["api"]

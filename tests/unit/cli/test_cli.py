@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.unit.kube.fake import FakeApi
 from typer.testing import CliRunner
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.cli import main as cli
 from aurora_operator.cli.options import Target
 from aurora_operator.cli.render import human_bytes, lag, render

@@ -9,8 +9,8 @@ import typer
 from tests.unit.cli.test_cli import PATH, api, invoke
 from tests.unit.kube.fake import FakeApi
 
-from aurora_operator.api.exports import NAME, ExportEntry
-from aurora_operator.api.repository import Repository
+from aurora_operator.api.agent.exports import NAME, ExportEntry
+from aurora_operator.api.spec.repository import Repository
 from aurora_operator.cli import inside, transfer
 
 __all__ = ["api"]

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from aiohttp import web
 
-from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus
-from aurora_operator.api.settings import Settings
+from aurora_operator.api.agent.messages import AgentStatus
+from aurora_operator.api.agent.settings import Settings
+from aurora_operator.api.base import names
 from aurora_operator.controller.agents import AgentError, Agents, addresses_of, certificates_of
-from aurora_operator.planning import pki
-from aurora_operator.planning.model import CheckParameters, PushSettings, Restart, Switchover, Unreachable
+from aurora_operator.planning.certificates import pki
+from aurora_operator.planning.model.plan_model import CheckParameters, PushSettings, Restart, Switchover, Unreachable
 
 KEY = ("ns", "demo")
 NOW = datetime.now(UTC)

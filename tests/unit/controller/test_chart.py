@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.kube.resources import CHILDREN, OPTIONAL, resource_of
 
 CHART = Path(__file__).resolve().parents[3] / "charts" / "aurora-operator"
@@ -51,7 +51,7 @@ def test_nothing_is_allowed_that_is_not_used() -> None:
 
 def test_only_what_plans_delete_can_be_deleted() -> None:
     """Everything else goes with its owner. Plans name what they delete with ObjectRef or _reference."""
-    planning = Path(names.__file__).parents[1] / "planning"
+    planning = Path(names.__file__).parents[2] / "planning"
     text = "".join(file.read_text() for file in planning.rglob("*.py"))
     planned = set(re.findall(r"(?:ObjectRef|_reference)\(\"(\w+)\"", text))
     allowed = {resource for (_, resource), verbs in rules().items() if "delete" in verbs}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from tests.unit.planning.test_silent import CUT_OFF, pod, summary
+from tests.unit.planning.volumes.test_kubelet_stats import CUT_OFF, pod, summary
 
-from aurora_operator.api.volume import VolumeUse
+from aurora_operator.api.base.volume import VolumeUse
 from aurora_operator.controller.kubelet import KubeletError, VolumeStats, over_https
-from aurora_operator.planning import pki
-from aurora_operator.planning.model import Node
+from aurora_operator.planning.certificates import pki
+from aurora_operator.planning.model.plan_model import Node
 
 KEY = ("ns", "demo")
 NODES = (Node("a", None, address="10.1.0.1"), Node("b", None, ready=False, address="10.1.0.2"), Node("c", None))

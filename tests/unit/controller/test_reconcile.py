@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from tests.unit.kube.fake import FakeApi
 
-from aurora_operator.api.agent import AgentStatus, ParameterCheckResult
+from aurora_operator.api.agent.messages import AgentStatus, ParameterCheckResult
 from aurora_operator.controller.agents import AgentError
 from aurora_operator.controller.fleet import Key
 from aurora_operator.controller.reconcile import Reconciler, Stopped
 from aurora_operator.kube import observe
 from aurora_operator.kube.errors import Conflict, Forbidden, Invalid, NoAnswer
 from aurora_operator.kube.snapshots import Snapshots
-from aurora_operator.planning.model import (
+from aurora_operator.planning.model.plan_model import (
     AgentCall,
     CheckParameters,
     EventSpec,

@@ -9,8 +9,8 @@ from tests.unit.kube.fake import FakeApi
 from aurora_operator.controller.reconcile import Stopped
 from aurora_operator.controller.snapshots import SnapshotReconciler
 from aurora_operator.kube.errors import Forbidden, NoAnswer
-from aurora_operator.planning.model import EventSpec, Node, OperatorConfig, Raw, StorageClass
-from aurora_operator.planning.snapshot import FINALIZER
+from aurora_operator.planning.model.plan_model import EventSpec, Node, OperatorConfig, Raw, StorageClass
+from aurora_operator.planning.snapshots.snapshot import FINALIZER
 
 KEY = ("ns", "monday")
 PATH = "/apis/aurorapg.io/v1alpha1/namespaces/ns/aurorasnapshots/monday"

@@ -6,7 +6,7 @@ from tests.unit.kube.fake import FakeApi
 
 from aurora_operator.kube.errors import Forbidden
 from aurora_operator.kube.events import Recorder
-from aurora_operator.planning.model import EventSpec
+from aurora_operator.planning.model.plan_model import EventSpec
 
 CLUSTER: dict[str, Any] = {"metadata": {"name": "demo", "namespace": "ns", "uid": "u"}}
 EVENT = EventSpec("Normal", "Created", "made it")

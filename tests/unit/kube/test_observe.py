@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from tests.unit.kube.fake import FakeApi
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.kube.errors import NoAnswer
 from aurora_operator.kube.observe import Surroundings, children, get_cluster, node_of, storage_class_of
 from aurora_operator.kube.resources import CHILDREN, CLUSTER
-from aurora_operator.planning.model import CHILD_KINDS, Node, StorageClass
+from aurora_operator.planning.model.plan_model import CHILD_KINDS, Node, StorageClass
 
 OURS = {"labels": {names.LABEL_CLUSTER: "demo"}}
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from tests.unit.kube.fake import FakeApi
 
 from aurora_operator.kube.snapshots import Snapshots
-from aurora_operator.planning.model import SnapshotClass
+from aurora_operator.planning.model.plan_model import SnapshotClass
 
 KEY = ("ns", "demo")
 API = "/apis/snapshot.storage.k8s.io/v1"

@@ -5,7 +5,7 @@ from tests.unit.kube.fake import FakeApi
 
 from aurora_operator.kube import write
 from aurora_operator.kube.errors import Conflict, Invalid
-from aurora_operator.planning.model import ObjectRef
+from aurora_operator.planning.model.plan_model import ObjectRef
 
 CM = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
 CM_PATH = "/api/v1/namespaces/ns/configmaps/c"

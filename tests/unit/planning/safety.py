@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.unit.planning.world_agents import Agents, is_log
 
-from aurora_operator.api import names
-from aurora_operator.planning.model import ObjectRef, Plan, Restart, Switchover
+from aurora_operator.api.base import names
+from aurora_operator.planning.model.plan_model import ObjectRef, Plan, Restart, Switchover
 
 
 def disruptions(made: Plan) -> list[Any]:

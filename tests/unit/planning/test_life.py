@@ -11,7 +11,7 @@ from tests.unit.planning.stories import calls, ready, reasons
 from tests.unit.planning.world import START, World, cluster, some_supplies
 
 from aurora_operator.planning.deletion import FINALIZER
-from aurora_operator.planning.model import SnapshotClass, Switchover
+from aurora_operator.planning.model.plan_model import SnapshotClass, Switchover
 from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED
 from aurora_operator.planning.plan import plan
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.unit.planning.safety import disruptions
 from tests.unit.planning.world import World, cluster, some_supplies
 
-from aurora_operator.api.spec import AuroraClusterSpec
-from aurora_operator.planning.compare import covers
-from aurora_operator.planning.model import Unreachable
-from aurora_operator.planning.placement import place
+from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
+from aurora_operator.planning.membership.placement import place
+from aurora_operator.planning.model.plan_model import Unreachable
+from aurora_operator.planning.objects.compare import covers
 from aurora_operator.planning.plan import plan
 
 quiet = settings(max_examples=25)

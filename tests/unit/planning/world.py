@@ -15,14 +15,15 @@ from typing import Any
 from tests.unit.planning.safety import check_safety
 from tests.unit.planning.world_agents import Agent, Agents, Disk
 
-from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus
-from aurora_operator.api.quantity import to_bytes
-from aurora_operator.api.volume import VolumeUse
+from aurora_operator.api.agent.messages import AgentStatus
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import to_bytes
+from aurora_operator.api.base.volume import VolumeUse
 from aurora_operator.controller.failures import with_failure
-from aurora_operator.planning import supplies
-from aurora_operator.planning.clone import source_wanted
-from aurora_operator.planning.model import (
+from aurora_operator.planning.bootstrap.clone import source_wanted
+from aurora_operator.planning.bootstrap.from_snapshot import snapshot_wanted
+from aurora_operator.planning.certificates import entropy
+from aurora_operator.planning.model.plan_model import (
     Held,
     Node,
     ObjectRef,
@@ -36,7 +37,6 @@ from aurora_operator.planning.model import (
     Unreachable,
 )
 from aurora_operator.planning.plan import plan
-from aurora_operator.planning.restored import snapshot_wanted
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -44,7 +44,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @cache
 def some_supplies() -> Supplies:
     """Supplies to reuse where it does not matter: making keys takes longer than planning."""
-    return supplies.fresh()
+    return entropy.fresh()
 
 
 def cluster(name: str = "demo", **spec: Any) -> dict[str, Any]:

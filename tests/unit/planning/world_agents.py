@@ -5,13 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus, Ailment, ConfigStatus, ParameterCheckResult, Phase, ReplicaStatus
-from aurora_operator.api.load import Load
-from aurora_operator.api.record import RECORD_KEY, Record
-from aurora_operator.api.settings import Settings
-from aurora_operator.api.volume import VolumeUse
-from aurora_operator.planning.model import AcceptLoss, AgentCall, CheckParameters, PushSettings, Restart, Switchover
+from aurora_operator.api.agent.messages import (
+    AgentStatus,
+    Ailment,
+    ConfigStatus,
+    ParameterCheckResult,
+    Phase,
+    ReplicaStatus,
+)
+from aurora_operator.api.agent.record import RECORD_KEY, Record
+from aurora_operator.api.agent.settings import Settings
+from aurora_operator.api.base import names
+from aurora_operator.api.base.load import Load
+from aurora_operator.api.base.volume import VolumeUse
+from aurora_operator.planning.model.plan_model import (
+    AcceptLoss,
+    AgentCall,
+    CheckParameters,
+    PushSettings,
+    Restart,
+    Switchover,
+)
 from aurora_operator.planning.objects.config import SETTINGS_KEY
 
 RESTART_PARAMETERS = {"max_connections", "shared_buffers"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.pod import LOG
 

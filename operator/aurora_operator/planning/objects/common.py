@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from aurora_operator.api import names
-from aurora_operator.planning.model import CHILD_KINDS, OPTIONAL_KINDS, Raw
+from aurora_operator.api.base import names
+from aurora_operator.planning.model.plan_model import CHILD_KINDS, OPTIONAL_KINDS, Raw
 
 
 def tcp_ports(*numbers: int) -> list[dict[str, Any]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.record import RECORD_KEY, Record
-from aurora_operator.api.settings import Settings
-from aurora_operator.planning.model import Raw
+from aurora_operator.api.agent.record import RECORD_KEY, Record
+from aurora_operator.api.agent.settings import Settings
+from aurora_operator.api.base import names
+from aurora_operator.planning.model.plan_model import Raw
 from aurora_operator.planning.objects.common import Identity, canonical
 
 SETTINGS_KEY: Final = "settings.json"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aurora_operator.api.repository import Destination
+from aurora_operator.api.spec.repository import Destination
 from aurora_operator.planning.objects.common import tcp_ports
 
 HTTPS: Final = 443

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.placement import Image, Scheduling
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.placement import Image, Scheduling
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 

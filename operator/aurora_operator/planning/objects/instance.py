@@ -7,12 +7,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.capacity import ACU_BYTES
-from aurora_operator.api.placement import Image, Scheduling
-from aurora_operator.api.quantity import is_quantity, to_bytes
-from aurora_operator.api.resources import Resources
-from aurora_operator.planning.model import Raw
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import is_quantity, to_bytes
+from aurora_operator.api.spec.capacity import ACU_BYTES
+from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.resources import Resources
+from aurora_operator.planning.model.plan_model import Raw
 from aurora_operator.planning.objects.common import Identity, digest
 from aurora_operator.planning.objects.pod import INSTANCE, PodKind, pod_spec
 from aurora_operator.planning.objects.repositories import Mount

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aurora_operator.planning.model import Raw
+from aurora_operator.planning.model.plan_model import Raw
 from aurora_operator.planning.objects.common import label
 from aurora_operator.planning.objects.repositories import Mount
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod

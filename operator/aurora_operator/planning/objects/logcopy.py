@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.placement import Image, Scheduling
-from aurora_operator.api.resources import ComputeAmounts, Resources
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.resources import ComputeAmounts, Resources
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.instance import statefulset_of
 from aurora_operator.planning.objects.pod import LOG, pod_spec

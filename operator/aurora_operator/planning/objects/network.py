@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.agent import AgentStatus
-from aurora_operator.planning.model import OperatorConfig, Raw
+from aurora_operator.api.agent.messages import AgentStatus
+from aurora_operator.api.base import names
+from aurora_operator.planning.model.plan_model import OperatorConfig, Raw
 from aurora_operator.planning.objects.common import Identity, tcp_ports
 from aurora_operator.planning.objects.gateway import gateway_selector
 

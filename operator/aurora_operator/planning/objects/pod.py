@@ -9,9 +9,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from aurora_operator.api import names
-from aurora_operator.api.placement import Image, Scheduling
-from aurora_operator.api.resources import Resources
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.resources import Resources
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod

@@ -5,11 +5,11 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.backup import RestoreRehearsal
-from aurora_operator.api.placement import Image, Scheduling
-from aurora_operator.api.rehearsal import TASK_VARIABLE, RehearsalTask
-from aurora_operator.api.repository import Destination
+from aurora_operator.api.agent.rehearsal import TASK_VARIABLE, RehearsalTask
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.backup import RestoreRehearsal
+from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.repository import Destination
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.egress import egress_to

@@ -8,9 +8,9 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from aurora_operator.api import names
-from aurora_operator.api.repository import Repository
-from aurora_operator.planning.model import Raw
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.repository import Repository
+from aurora_operator.planning.model.plan_model import Raw
 
 Mount = tuple[dict[str, Any], dict[str, Any]]
 """A volume and where it is mounted."""

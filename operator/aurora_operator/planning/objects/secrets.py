@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from aurora_operator.api import names
-from aurora_operator.planning.certificates import Certificates
+from aurora_operator.api.base import names
+from aurora_operator.planning.certificates.certificates import Certificates
 from aurora_operator.planning.objects.common import Identity, encode_data
 
 

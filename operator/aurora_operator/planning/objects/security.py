@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 
 
 def restricted_pod() -> dict[str, Any]:

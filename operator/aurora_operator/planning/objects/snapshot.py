@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.quantity import to_bytes
-from aurora_operator.planning.model import Raw, SnapshotClass
+from aurora_operator.api.base import names
+from aurora_operator.api.base.quantity import to_bytes
+from aurora_operator.planning.model.plan_model import Raw, SnapshotClass
 from aurora_operator.planning.objects.common import Identity, annotation, label
 
 API_GROUP: Final = "snapshot.storage.k8s.io"

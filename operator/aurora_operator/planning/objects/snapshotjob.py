@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from aurora_operator.api import names
-from aurora_operator.api.repository import Repository
+from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import LABEL_SNAPSHOT_UID, SNAPSHOT_KIND
-from aurora_operator.planning.model import Raw
+from aurora_operator.api.spec.repository import Repository
+from aurora_operator.planning.model.plan_model import Raw
 from aurora_operator.planning.objects.job import build_job, ended, pods_of
 from aurora_operator.planning.objects.repositories import BACKUP, RESTORE, mounts
 

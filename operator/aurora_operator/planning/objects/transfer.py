@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aurora_operator.api import names
-from aurora_operator.api.repository import Repository
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.repository import Repository
 from aurora_operator.planning.objects.job import build_job
 from aurora_operator.planning.objects.repositories import BACKUP, Mount, mounts
 from aurora_operator.planning.objects.volume import claim_spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from aurora_operator.api import names
+from aurora_operator.api.base import names
 from aurora_operator.planning.objects.common import Identity
 
 ANNOTATION_RETIRED: Final = f"{names.GROUP}/retired"

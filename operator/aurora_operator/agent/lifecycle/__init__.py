@@ -1,0 +1,1 @@
+"""PostgreSQL's life on an instance: first data, start, repair, end."""

@@ -1,0 +1,1 @@
+"""Talking to other copies' agents: consensus messages, their HTTP API, the certificates for both."""

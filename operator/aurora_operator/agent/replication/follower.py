@@ -1,0 +1,223 @@
+"""A standby's side: stop receiving, follow the leader, fetch what a candidate lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.replication.leader_history import leader_history
+from aurora_operator.agent.replication.log_fetch import LogFetch, MustRestart
+from aurora_operator.agent.replication.repair import Repair
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.types import CopyId, Position, name_of
+from aurora_operator.net.http_client import ClientError
+from aurora_operator.postgres.config.conf import Runtime, Source, slot_name
+from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.replication.base_backup import drop_replaced
+from aurora_operator.postgres.sql import queries
+from aurora_operator.postgres.wal import pg_wal
+from aurora_operator.postgres.wal.staging import NotThere
+from aurora_operator.postgres.wal.timeline import how_to_follow
+
+log = logging.getLogger(__name__)
+
+CONNECT_POLL_SECONDS = 0.05
+WATCH_SECONDS = 0.5
+IDLE_SECONDS = 1.0
+"""While nothing comes."""
+JUDGE_AFTER_SECONDS = 0.5
+JUDGE_SELDOM_SECONDS = 8.0
+FETCH_SECONDS = 10.0
+FETCHED_AT_ONCE = 3
+"""So many timelines' histories PostgreSQL fetches faster than we could ask which of them matter."""
+WAL_GONE = "has already been removed"
+
+
+class Patience:
+    """When a standby that has not come into its leader's epoch is to be asked why. Times are of one clock, in seconds.
+
+    That it streams at a moment says nothing yet: where recovery refuses the leader's timeline, the receiver streams
+    the end of the old one again and again, for ever (walreceiver.c). One that streams and has much to catch up is
+    asked ever more seldom.
+    """
+
+    def __init__(self, now: float) -> None:
+        """Begin to wait now."""
+        self.arrived(now)
+
+    def arrived(self, now: float) -> None:
+        """It streams in the leader's epoch."""
+        self._since, self._bears = now, JUDGE_AFTER_SECONDS
+
+    def is_over(self, now: float, *, streaming: bool) -> bool:
+        """Whether to ask now; if so, the wait for the next question begins."""
+        if not streaming:
+            self._bears = JUDGE_AFTER_SECONDS
+        if now - self._since <= self._bears:
+            return False
+        self._since, self._bears = now, min(2 * self._bears, JUDGE_SELDOM_SECONDS)
+        return True
+
+
+class Replication:
+    """Jobs that run one at a time while PostgreSQL is a standby."""
+
+    def __init__(self, copy: Copy, repair: Callable[[Repair], None]) -> None:
+        """`repair` has PostgreSQL stopped and its data brought in order before it starts again."""
+        self._copy = copy
+        self._repair = repair
+
+    async def stop_receiver(self, epoch: int) -> None:
+        """See `events.StopReceiver`."""
+        copy = self._copy
+        copy.say("Electing", f"promised epoch {epoch}")
+        while True:
+            try:
+                position = await copy.standby.stop_receiving()
+                break
+            except PostgresError as error:
+                log.warning("cannot stop receiving WAL yet: %s", error)
+                await asyncio.sleep(CONNECT_POLL_SECONDS)
+        copy.driver.post(ev.ReceiverStopped(epoch, Position(*position)))
+
+    async def follow(self, leader: CopyId, epoch: int) -> None:
+        """See `events.Follow`. Runs until another job takes over."""
+        copy = self._copy
+        copy.say("Following", f"connecting to {name_of(leader)}")
+        patience = Patience(time.monotonic())
+        pointed: Source | None = None
+        tidied = False
+        while True:
+            streaming = arrived = False
+            before = copy.position_lsn
+            try:
+                source = copy.source(leader)
+                if source != pointed and source is not None:
+                    told = copy.peers.history_of(leader, epoch)
+                    history = told or await leader_history(copy.layout, source, epoch)
+                    here = await copy.standby.fits(history)
+                    if here is None:
+                        copy.say("Following", f"has WAL that {name_of(leader)} never had")
+                        self._repair("rewind")
+                        return
+                    if epoch - here.timeline > FETCHED_AT_ONCE:
+                        # Spare PostgreSQL the fetching of what only fills numbers.
+                        await asyncio.to_thread(pg_wal.adopt_placeholders, copy.layout.pgdata, here.timeline, history)
+                    await copy.standby.apply(Runtime(source, slot_name(copy.id), epoch))
+                    pointed = source
+                streaming = await self._look(source)
+                arrived = streaming and self._is_in(epoch)
+                if arrived:
+                    patience.arrived(time.monotonic())
+                elif patience.is_over(time.monotonic(), streaming=streaming):
+                    await self._judge(leader, epoch, streaming=streaming)
+            except PostgresError as error:
+                copy.say("Following", f"cannot stream from {name_of(leader)} yet: {error}")
+            if streaming:
+                if not arrived:
+                    # Its end of an earlier history may yet prove not to be the leader's.
+                    copy.say("Following", f"not yet in epoch {epoch} of {name_of(leader)}")
+                    await asyncio.sleep(CONNECT_POLL_SECONDS)
+                    continue
+                copy.say("Following")
+                if not tidied:
+                    # The replacement is complete and follows: what a clone replaced is not needed any more.
+                    await asyncio.to_thread(drop_replaced, copy.layout)
+                    await self._keep_slots_ready()
+                    tidied = True
+            calm = IDLE_SECONDS if copy.position_lsn == before else WATCH_SECONDS
+            await asyncio.sleep(calm if streaming else CONNECT_POLL_SECONDS)
+
+    def _is_in(self, epoch: int) -> bool:
+        reached = self._copy.driver.state.position
+        return reached is not None and reached.epoch >= epoch
+
+    async def _keep_slots_ready(self) -> None:
+        """Have a slot for each voter that would follow this copy, so that a failover need not make them.
+
+        They keep no WAL until somebody uses them. Those that do are of an earlier leadership, and are made anew.
+        """
+        copy = self._copy
+        voters = copy.driver.state.durable.config.voters
+        wanted = {slot_name(c) for c in voters - {copy.id}}
+        slots = {s.name: s for s in await queries.slots(copy.session)}
+        for name, slot in slots.items():
+            if not slot.active and (slot.restart_lsn is not None or name not in wanted):
+                await queries.drop_slot(copy.session, name)
+        for name in sorted(wanted - {s.name for s in slots.values() if s.restart_lsn is None}):
+            await queries.create_slot(copy.session, name, reserve=False)
+
+    async def _look(self, source: Source | None) -> bool:
+        """Whether this copy streams from there; the position goes to the consensus on the way."""
+        copy = self._copy
+        now = await queries.status(copy.session)
+        copy.note_standby(now)
+        known = copy.driver.state.position
+        if known is None or known.lsn != now.lsn:
+            timeline = await asyncio.to_thread(pg_wal.local_timeline, copy.layout.pgdata, now.lsn)
+            copy.driver.post(ev.LocalPosition(Position(timeline, now.lsn)))
+        receiver = now.receiver
+        return (
+            receiver is not None
+            and receiver.status == "streaming"
+            and source is not None
+            and receiver.sender in (source.host, source.address)
+        )
+
+    async def _judge(self, leader: CopyId, epoch: int, *, streaming: bool) -> None:
+        """Not where it should be: wait on, or have the histories brought together. Only the leader is believed."""
+        copy = self._copy
+        source = copy.source(leader)
+        if source is None:
+            return
+        if not streaming and any(WAL_GONE in line for line in copy.server.last_words[-10:]):
+            copy.say("Following", f"{name_of(leader)} no longer has the WAL that this copy needs; cloning it again")
+            self._repair("clone")
+            return
+        history = await leader_history(copy.layout, source, epoch)
+        now = await queries.status(copy.session)
+        timeline = await asyncio.to_thread(pg_wal.local_timeline, copy.layout.pgdata, now.replay_lsn)
+        local = await asyncio.to_thread(pg_wal.read_histories, copy.layout.pgdata)
+        verdict = how_to_follow(history, timeline, now.replay_lsn, local)
+        log.info("not yet in the epoch of %s; at timeline %d, LSN %d: %s", leader, timeline, now.replay_lsn, verdict)
+        if verdict != "stream":
+            self._repair(verdict)
+
+    async def fetch(self, epoch: int, source: CopyId, target: Position) -> None:
+        """See `events.Fetch`."""
+        copy = self._copy
+        copy.say("Electing", f"fetching from {name_of(source)} up to {target.epoch}/{target.lsn:X}")
+        position: Position | None = None
+        member = copy.settings.member(name_of(source))
+        where = copy.source(source)
+        if where is not None and member is not None and member.kind == "log":
+            position = await self._fetch_from_log(where, target)
+        elif where is not None:
+            position = await self._fetch_by_streaming(where, target)
+        copy.driver.post(ev.Fetched(epoch, position))
+
+    async def _fetch_from_log(self, source: Source, target: Position) -> Position | None:
+        copy = self._copy
+        try:
+            return await LogFetch(copy.standby, copy.certificates.client, source, target).run()
+        except MustRestart:
+            log.warning("starting again to fetch from %s: recovery aims at another timeline", source.host)
+            self._repair("restart")
+        except (PostgresError, NotThere, ClientError, OSError) as error:
+            log.warning("could not fetch from %s: %s", source.host, error)
+        return None
+
+    async def _fetch_by_streaming(self, source: Source, target: Position) -> Position | None:
+        copy = self._copy
+        try:
+            await copy.standby.receive_until(Runtime(source), target.lsn, FETCH_SECONDS)
+        except PostgresError as error:
+            log.warning("could not fetch from %s: %s", source.host, error)
+        try:
+            return Position(*await copy.standby.stop_receiving())
+        except PostgresError as error:
+            log.warning("cannot tell how much came from %s: %s", source.host, error)
+        return None

@@ -1,0 +1,306 @@
+"""The writer's side: promotion, opening, the sync rule, slots, and what only a writer may change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+
+from aurora_operator.agent.member.configuration import Configuration
+from aurora_operator.agent.member.driver import clock
+from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.kubeapi import Conflict, KubeError, config_of, config_status, until_done
+from aurora_operator.api.agent.messages import ReplicaStatus
+from aurora_operator.api.agent.record import Record
+from aurora_operator.consensus import events as ev
+from aurora_operator.consensus.membership import is_settled, record_allows
+from aurora_operator.consensus.shrink import hears_write_quorum
+from aurora_operator.consensus.state import Role
+from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
+from aurora_operator.postgres.config import configure
+from aurora_operator.postgres.config.conf import Runtime, follower_name, parse_follower, slot_name
+from aurora_operator.postgres.errors import PostgresError
+from aurora_operator.postgres.replication.base_backup import drop_replaced
+from aurora_operator.postgres.sql import queries
+from aurora_operator.postgres.wal.timeline import render_history
+
+log = logging.getLogger(__name__)
+
+OPENING_POLL_SECONDS = 0.015
+LEADING_POLL_SECONDS = 0.25
+SETTLED_POLL_SECONDS = 0.5
+"""While no change of membership waits for what is seen."""
+HOUSEKEEPING_SECONDS = 2.0
+RECORD_SECONDS = 10.0
+PROMOTE_SECONDS = 30.0
+TELL_SECONDS = 10.0
+"""For so long a new leader tells its history with each heartbeat: its followers need not ask for it."""
+TELL_BYTES = 1 << 16
+
+
+def _followers(rule: SyncRule, epoch: int) -> tuple[str, ...]:
+    return tuple(follower_name(copy, epoch) for copy in rule.names)
+
+
+class Leading:
+    """Jobs of an elected copy. `duties` runs from the promotion to the end of the leadership."""
+
+    def __init__(self, copy: Copy, configuration: Configuration, stop_at_once: Callable[[], None]) -> None:
+        self._copy = copy
+        self._stop_at_once = stop_at_once
+        self._configuration = configuration
+        self._chores: set[asyncio.Task[None]] = set()
+
+    async def promote(self, epoch: int, rule: SyncRule) -> None:
+        """See `events.Promote`; then the duties of a leader, until cancelled."""
+        copy = self._copy
+        copy.say("Promoting", f"epoch {epoch}")
+        started = time.monotonic()
+        try:
+            start = await self._promote(epoch, rule)
+        except PostgresError as error:
+            log.error("promotion to epoch %d failed: %s", epoch, error)
+            copy.driver.post(ev.Promoted(epoch, None))
+            self._stop_at_once()
+            return
+        log.info("promoted onto timeline %d in %.0f ms", epoch, (time.monotonic() - started) * 1000)
+        copy.driver.post(ev.Promoted(epoch, start))
+        try:
+            await self._duties(epoch)
+        finally:
+            copy.peers.history = None
+
+    async def _promote(self, epoch: int, rule: SyncRule) -> int:
+        copy = self._copy
+        copy.role = "none"
+        configure.write_hba(copy.layout, "closed")
+        # Elected: nobody else can acknowledge a commit. Clients who come early are turned away until we open, while
+        # kube-proxy, which takes up to a second, follows.
+        self._chore("publish the writer's endpoint", self._publish(epoch))
+        await copy.standby.apply(Runtime(sync=(rule.need, _followers(rule, epoch))))
+        await queries.terminate_clients(copy.session)
+        promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)
+        text = render_history(promotion.history)
+        copy.peers.history = (epoch, text) if len(text) <= TELL_BYTES else None
+        await self._keep_slots(reserved=False)
+        return promotion.start
+
+    async def _duties(self, epoch: int) -> None:
+        copy = self._copy
+        began = tidy = recorded = time.monotonic()
+        known: set[CopyId] = set()
+        while True:
+            try:
+                await self._report_replication(epoch)
+                peers = self._peers()
+                if peers != known or time.monotonic() - tidy > HOUSEKEEPING_SECONDS:
+                    tidy, known = time.monotonic(), peers
+                    await self._keep_slots(reserved=tidy - began > HOUSEKEEPING_SECONDS)
+                if copy.driver.state.role == Role.LEADING and time.monotonic() - recorded > RECORD_SECONDS:
+                    recorded = time.monotonic()
+                    self._chore("keep the record", self._keep_record(epoch))
+            except PostgresError as error:
+                if copy.server.state() == "ready":
+                    log.warning("leading: %s", error)
+            if time.monotonic() - began > TELL_SECONDS:
+                copy.peers.history = None
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        state = self._copy.driver.state
+        if state.role in (Role.PROMOTING, Role.OPENING):
+            return OPENING_POLL_SECONDS
+        return SETTLED_POLL_SECONDS if is_settled(state) else LEADING_POLL_SECONDS
+
+    def _peers(self) -> set[CopyId]:
+        led = self._copy.driver.state.leadership
+        return set() if led is None else set(led.peers)
+
+    async def _report_replication(self, epoch: int) -> None:
+        copy = self._copy
+        lsn, rows = await queries.replication(copy.session)
+        copy.position_lsn = copy.leader_lsn = lsn
+        voters = copy.driver.state.durable.config.voters
+        followers = [(*parse_follower(r.application_name), r) for r in rows]
+        flushed = {name: r.flush_lsn for name, of, r in followers if r.state == "streaming" and of == epoch}
+        copy.replicas = tuple(
+            ReplicaStatus(
+                name=name_of(name),
+                incarnation=name.partition("/")[2],
+                state=r.state,
+                flush_lsn=r.flush_lsn,
+                replay_lsn=r.replay_lsn or r.flush_lsn,  # A log copy replays nothing.
+                lag_bytes=max(lsn - (r.replay_lsn or r.flush_lsn), 0),
+                lag_seconds=r.replay_lag,
+                voting=name in voters,
+            )
+            for name, _, r in followers
+            if "/" in name
+        )
+        copy.driver.post(ev.Replication(epoch, flushed, lsn))
+
+    async def _keep_slots(self, *, reserved: bool) -> None:
+        """A slot for each member that is there, none for anybody else. `reserved`: its WAL waits for it even if it
+        has not come yet, and one whose WAL is gone can come back by cloning."""
+        copy = self._copy
+        voters = copy.driver.state.durable.config.voters
+        wanted = {slot_name(c) for c in (self._peers() | voters) - {copy.id} if copy.settings.member(name_of(c))}
+        slots = {s.name: s for s in await queries.slots(copy.session)}
+        for name, slot in list(slots.items()):
+            unused = reserved and (slot.restart_lsn is None or slot.wal_status == "lost")
+            if not slot.active and (unused or name not in wanted):
+                log.info("dropping the replication slot %s: no member uses it", name)
+                if await queries.drop_slot(copy.session, name):
+                    del slots[name]
+        for name in sorted(wanted - slots.keys()):
+            await queries.create_slot(copy.session, name)
+
+    def open(self, epoch: int) -> None:
+        """See `events.Open`: clients first, then the rest of the world, each retried until done."""
+        self._chore("open for clients", self._open(epoch))
+
+    async def _open(self, epoch: int) -> None:
+        copy = self._copy
+        with contextlib.suppress(PostgresError):
+            # Who was in the middle of logging in when the door closed is no reader's client any more.
+            await queries.terminate_clients(copy.session, 0.5)
+        if copy.settings.origin is not None:
+            # The passwords in the data are those of where they came from.
+            await self._create_roles()
+        configure.write_hba(copy.layout, "open")
+        copy.server.reload()
+        copy.role = "writer"
+        copy.say("Leading")
+        log.info("open for clients as the writer of epoch %d", epoch)
+        self._chore("publish the writer's endpoint", self._publish(epoch))
+        self._chore("create the master user", self._create_roles())
+        self._chore("write the record", self._write_leader(epoch))
+        try:
+            # Of a copy that was cloned without a leader, and has followed nobody since.
+            await asyncio.to_thread(drop_replaced, copy.layout)
+        except OSError as error:
+            log.warning("removing what a clone has replaced: %s", error)
+
+    def _chore(self, what: str, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine, name=what)
+        self._chores.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._chores.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("could not %s: %s", task.get_name(), error)
+            self._copy.fail(error)
+
+    def end_chores(self) -> None:
+        """The leadership is over."""
+        for task in self._chores:
+            task.cancel()
+
+    async def _publish(self, epoch: int) -> None:
+        copy = self._copy
+        copy.endpoint_mark.touch()
+        await until_done("publishing the writer's endpoint", lambda: copy.kube.publish_writer(epoch))
+
+    async def _create_roles(self) -> None:
+        """Idempotent; also takes over a changed password. Retried, since commits may wait for their quorum."""
+        while True:
+            try:
+                await self._configuration.ensure_roles()
+                return
+            except PostgresError as error:
+                log.warning("creating roles: %s", error)
+                await asyncio.sleep(1)
+
+    async def _keep_record(self, epoch: int) -> None:
+        """Somebody may have deleted the record, and the operator made a bare one."""
+        if not hears_write_quorum(self._copy.driver.state, clock()):
+            return  # others may have written there what was lost with it
+        try:
+            record, _ = await self._copy.kube.read_record()
+        except (KubeError, ValueError) as error:
+            log.info("cannot look at the record: %s", error)
+            return
+        if record.epoch <= epoch and (record.leader != self._copy.id or record.config is None):
+            await self._write_leader(epoch)
+
+    async def _write_leader(self, epoch: int) -> None:
+        copy = self._copy
+
+        async def attempt() -> None:
+            record, version = await copy.kube.read_record()
+            if record.epoch > epoch:
+                return
+            # A membership that no copy knows of yet stays: see `events.WriteRecord`.
+            config = copy.driver.state.durable.config
+            if record.config is not None:
+                config = max(config, config_of(record.config), key=lambda c: c.key)
+            await copy.kube.write_record(self._record(epoch, config, record), version)
+
+        await until_done("writing the record", attempt)
+
+    def _record(self, epoch: int, config: Config, before: Record) -> Record:
+        copy = self._copy
+        return Record(
+            state="initialised",
+            owner=before.owner,
+            system_identifier=copy.system_identifier,
+            epoch=epoch,
+            leader=copy.id,
+            config=config_status(config),
+        )
+
+    def set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
+        """See `events.SetSync`."""
+        led = self._copy.driver.state.leadership
+        if led is not None:
+            self._chore("put the sync rule in force", self._set_sync(key, rule, led.epoch))
+
+    async def _set_sync(self, key: ConfigKey, rule: SyncRule, epoch: int) -> None:
+        copy = self._copy
+        while True:
+            try:
+                lsn = await copy.standby.set_sync(rule.need, _followers(rule, epoch))
+                break
+            except PostgresError as error:
+                log.warning("putting the sync rule in force: %s", error)
+                await asyncio.sleep(1)
+        copy.driver.post(ev.SyncInForce(key, lsn))
+
+    def read_record(self, asked: int) -> None:
+        """See `events.ReadRecord`."""
+        self._chore("look at the record", self._read_record(asked))
+
+    async def _read_record(self, asked: int) -> None:
+        copy = self._copy
+        try:
+            record, _ = await copy.kube.read_record()
+            held = config_of(record.config) if record.config is not None else None
+        except (KubeError, ValueError) as error:
+            log.warning("a write quorum is missing, and the record cannot be read: %s", error)
+            return
+        copy.driver.post(ev.RecordSeen(asked, record.epoch, held))
+
+    def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
+        """See `events.WriteRecord`."""
+        wish = ev.WriteRecord(epoch, before, after)
+        self._chore("write the membership into the record", self._write_record(wish))
+
+    async def _write_record(self, wish: ev.WriteRecord) -> None:
+        copy = self._copy
+        done, held = False, None
+        try:
+            record, version = await copy.kube.read_record()
+            held = config_of(record.config) if record.config is not None else None
+            if record_allows(wish, record.epoch, held.key if held is not None else None):
+                await copy.kube.write_record(self._record(wish.epoch, wish.after, record), version)
+                done, held = True, None
+            else:
+                log.warning("the record holds %s of epoch %d, not what was known", held, record.epoch)
+        except Conflict as error:
+            log.info("%s; the membership change is tried again", error)
+        except KubeError as error:
+            log.warning("membership changes wait for the Kubernetes API: %s", error)
+        copy.driver.post(ev.RecordWritten(wish.after.key, done, held))

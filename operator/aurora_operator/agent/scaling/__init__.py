@@ -1,0 +1,1 @@
+"""How busy an instance is, and how large it should be; resizing its pod."""

@@ -1,0 +1,1 @@
+"""`spec` of an AuroraCluster, one module a field or group of fields; `cluster_spec` puts them together."""

@@ -1,0 +1,1 @@
+"""Readers that come and go with the load."""

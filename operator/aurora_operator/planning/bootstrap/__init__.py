@@ -1,0 +1,1 @@
+"""Where a cluster's, or a copy's, first data come from."""

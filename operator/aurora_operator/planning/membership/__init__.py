@@ -1,0 +1,1 @@
+"""Which copies there should be, in which zones, and which of them vote."""

@@ -1,0 +1,63 @@
+"""Whether an object that is there has all that we want of it.
+
+Server-side apply would be harmless to repeat, but not free: a plan names only what differs. Fields that others added
+(defaults of the API server, what an admission controller injected, status) are theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aurora_operator.api.base.quantity import is_quantity, parse_quantity
+from aurora_operator.planning.model.plan_model import Raw
+
+_ATOMIC: Final = frozenset(
+    {
+        "rules",
+        "subjects",
+        "endpoints",
+        "ingress",
+        "egress",
+        "from",
+        "to",
+        "tolerations",
+        "selector",
+        "matchLabels",
+        "nodeSelector",
+    }
+)
+"""Fields that a single owner holds as a whole: there, more than we want is wrong too."""
+
+
+def covers(there: Any, wanted: Any, field: str = "") -> bool:
+    """Whether `there` holds `wanted`: equal but for additions by others, and for how quantities are written."""
+    if isinstance(wanted, Mapping):
+        if not isinstance(there, Mapping):
+            return not wanted and there is None
+        if field in _ATOMIC and not there.keys() <= wanted.keys():
+            return False
+        return all(covers(there.get(key), value, key) for key, value in wanted.items())
+    if isinstance(wanted, (list, tuple)):
+        return _covers_list(there or [], wanted, field)
+    if isinstance(wanted, str) and isinstance(there, (str, int)) and wanted != str(there):
+        return is_quantity(wanted) and is_quantity(str(there)) and parse_quantity(wanted) == parse_quantity(str(there))
+    return bool(there == wanted) or str(there) == wanted
+
+
+def _covers_list(there: Any, wanted: Any, field: str) -> bool:
+    if not isinstance(there, (list, tuple)):
+        return False
+    if not all(isinstance(item, Mapping) for item in wanted):
+        return list(there) == list(wanted)
+    if field in _ATOMIC and len(there) != len(wanted):
+        return False
+    return all(any(covers(candidate, item) for candidate in there) for item in wanted)
+
+
+def matches(there: Raw | None, wanted: Raw) -> bool:
+    """Whether the object `wanted` need not be applied."""
+    if there is None:
+        return False
+    metadata = {key: value for key, value in wanted["metadata"].items() if key != "resourceVersion"}
+    return covers(there, {**wanted, "metadata": metadata})

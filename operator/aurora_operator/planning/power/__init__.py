@@ -1,0 +1,1 @@
+"""Whether a cluster runs, sleeps or is stopped, and what wakes it."""

@@ -1,0 +1,1 @@
+"""Copies that are lost, and a quorum that is lost for good."""

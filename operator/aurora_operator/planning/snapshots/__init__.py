@@ -1,0 +1,1 @@
+"""AuroraSnapshots: the next step of each, by volume or by backup."""

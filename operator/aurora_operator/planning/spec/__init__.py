@@ -1,0 +1,1 @@
+"""Whether a spec can be carried out here."""

@@ -1,0 +1,1 @@
+"""Backups taken by us: the archive of a writer, snapshots, copies of them."""

@@ -1,0 +1,1 @@
+"""PostgreSQL's configuration: computed, checked against the installed server, written."""

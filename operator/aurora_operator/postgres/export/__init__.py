@@ -1,0 +1,1 @@
+"""Logical export and import of one database, and how it lies in a destination."""

@@ -1,0 +1,1 @@
+"""pgBackRest: its commands, its configuration, its repositories' files."""

@@ -1,0 +1,1 @@
+"""A copy among copies: following, cloning, rewinding, what is put aside first."""

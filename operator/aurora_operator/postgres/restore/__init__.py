@@ -1,0 +1,1 @@
+"""Backups read by us: what can be restored, restoring it, rehearsing that."""

@@ -1,0 +1,1 @@
+"""WAL as files and bytes: segments, timelines, where it ends, receiving it."""
