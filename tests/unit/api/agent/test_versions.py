@@ -83,7 +83,7 @@ DOCUMENTS: dict[str, tuple[type[WireModel], dict[str, Any]]] = {
                     "flushLsn": 7,
                     "replayLsn": 7,
                     "lagBytes": 0,
-                    "lagSeconds": None,
+                    "lagSeconds": 0.5,
                     "voting": True,
                 }
             ],
