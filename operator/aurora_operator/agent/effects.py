@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 
 from aurora_operator.agent.lifecycle.lifecycle import Lifecycle
-from aurora_operator.agent.member.instance import Copy
-from aurora_operator.agent.replication.leader import Leading
+from aurora_operator.agent.member.instance import Instance
+from aurora_operator.agent.replication.leader import Leader
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
 
 
-class PostgresHands:
-    """See `driver.Hands`. What excludes what (`StopReceiver` cancels `Follow`, and so on) shares one job slot."""
+class PostgresEffects:
+    """See `driver.Effects`. What excludes what (`StopReceiver` cancels `Follow`, and so on) shares one job slot."""
 
-    def __init__(self, copy: Copy, lifecycle: Lifecycle, leading: Leading) -> None:
+    def __init__(self, copy: Instance, lifecycle: Lifecycle, leading: Leader) -> None:
         self._jobs = copy.jobs
         self._lifecycle = lifecycle
         self._replication = lifecycle.replication

@@ -12,7 +12,7 @@ from pathlib import Path
 from aurora_operator.agent import effects
 from aurora_operator.agent.backup.backups import Backups
 from aurora_operator.agent.errors import Refused
-from aurora_operator.agent.lifecycle.hang_detector import pulse_of
+from aurora_operator.agent.lifecycle.hang_detector import detector_of
 from aurora_operator.agent.lifecycle.lifecycle import PROXY_SECONDS, Lifecycle
 from aurora_operator.agent.member import dataloss, status
 from aurora_operator.agent.member.accept_settings import keep_newer
@@ -20,22 +20,22 @@ from aurora_operator.agent.member.configuration import Configuration
 from aurora_operator.agent.member.driver import Driver, clock
 from aurora_operator.agent.member.durable_state import Store, Taken
 from aurora_operator.agent.member.environment import Environment
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeApi
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
 from aurora_operator.agent.power.idle_meter import IdleMeter
-from aurora_operator.agent.power.shutdown import Halt
+from aurora_operator.agent.power.shutdown import Shutdown
 from aurora_operator.agent.process import memory
 from aurora_operator.agent.process.reaper import Reaper
 from aurora_operator.agent.process.watchdog import Watchdog
-from aurora_operator.agent.replication.leader import Leading
+from aurora_operator.agent.replication.leader import Leader
 from aurora_operator.agent.replication.role_label import RoleLabel
 from aurora_operator.agent.scaling.load_meter import LoadMeter
 from aurora_operator.agent.scaling.scaler import Scaler
 from aurora_operator.agent.server import serving
-from aurora_operator.agent.storage.checksum_monitor import DamageWatch
-from aurora_operator.agent.storage.disk_monitor import Space
+from aurora_operator.agent.storage.checksum_monitor import ChecksumMonitor
+from aurora_operator.agent.storage.disk_monitor import DiskMonitor
 from aurora_operator.api.agent.messages import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.consensus import events as ev
@@ -81,7 +81,7 @@ class Agent:
         if kept is not None and kept.revision > settings.revision:
             settings = kept
         certificates = Certificates(layout)
-        self.copy = copy = Copy(
+        self.copy = copy = Instance(
             environment=environment,
             layout=layout,
             tools=tools,
@@ -104,9 +104,9 @@ class Agent:
         )
         self._configuration = Configuration(copy)
         self._backups = Backups(copy)
-        self._space = Space(copy, lambda: self._lifecycle.stop("fast"))
+        self._space = DiskMonitor(copy, lambda: self._lifecycle.stop("fast"))
         self._lifecycle = Lifecycle(copy, self._configuration, self._space)
-        self._leading = Leading(copy, self._configuration, lambda: self._lifecycle.stop("immediate"))
+        self._leading = Leader(copy, self._configuration, lambda: self._lifecycle.stop("immediate"))
         member = settings.member(environment.instance)
         timings = settings.timings
         durable = store.durable()
@@ -125,10 +125,10 @@ class Agent:
             state,
             store,
             copy.peers,
-            effects.PostgresHands(copy, self._lifecycle, self._leading),
+            effects.PostgresEffects(copy, self._lifecycle, self._leading),
             self._watchdog.tell,
         )
-        self._halt = Halt(copy, self._lifecycle)
+        self._halt = Shutdown(copy, self._lifecycle)
         self._handed_over = False
 
     def _received(self, sender: CopyId, message: Message) -> None:
@@ -152,13 +152,15 @@ class Agent:
             asyncio.create_task(serving.serve(self, copy), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(RoleLabel(copy).run(), name="label"),
-            asyncio.create_task(pulse_of(copy, lambda: self._lifecycle.stop("immediate")).run(), name="pulse"),
+            asyncio.create_task(detector_of(copy, lambda: self._lifecycle.stop("immediate")).run(), name="hang"),
             asyncio.create_task(self._watchdog.run(), name="watchdog"),
             asyncio.create_task(LoadMeter(copy, scaler.measured).run(), name="load"),
             asyncio.create_task(self._space.run(), name="space"),
             asyncio.create_task(self._backups.run(), name="backup"),
             asyncio.create_task(scaler.run(), name="capacity"),
-            asyncio.create_task(DamageWatch(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"),
+            asyncio.create_task(
+                ChecksumMonitor(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"
+            ),
             asyncio.create_task(IdleMeter(copy).run(), name="idle"),
             asyncio.create_task(self._halt.run(), name="halt"),
             asyncio.create_task(memory.give_back(), name="memory"),

@@ -14,7 +14,7 @@ from tests.integration.backup.database import Database, beside, fill_segment, id
 from tests.integration.copies import Copy
 
 from aurora_operator.agent.backup.backups import Backups
-from aurora_operator.agent.member.instance import Copy as AgentCopy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.api.agent.messages import BackupReport, BackupRequest, BackupRun, SnapshotRequest
 from aurora_operator.api.agent.settings import BackupSettings
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
@@ -48,7 +48,7 @@ class Agent:
             driver=SimpleNamespace(state=SimpleNamespace(leadership=SimpleNamespace(epoch=self.epoch))),
             leader_id=lambda: copy.name, leader_epoch=lambda: self.epoch, progress=lambda *_: None,
         )  # fmt: skip
-        self.backups = OnLoopback(cast(AgentCopy, self.state))
+        self.backups = OnLoopback(cast(Instance, self.state))
 
     async def report(self, that: Callable[[BackupReport], bool], timeout: float = 60) -> BackupReport:  # noqa: ASYNC109
         """Wait for a report."""

@@ -9,9 +9,9 @@ from typing import cast
 import pytest
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.agent.member.instance import Copy as AgentsCopy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.storage import checksum_monitor
-from aurora_operator.agent.storage.checksum_monitor import DamageWatch
+from aurora_operator.agent.storage.checksum_monitor import ChecksumMonitor
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import Role
 from aurora_operator.postgres.errors import PostgresError, ServerError
@@ -75,7 +75,7 @@ async def _watch(stand: _Stand, monkeypatch: pytest.MonkeyPatch) -> list[object]
 
     monkeypatch.setattr(stand, "post", act)
     with contextlib.suppress(_Enough):
-        await DamageWatch(cast(AgentsCopy, stand), lambda: act("clone")).run()
+        await ChecksumMonitor(cast(Instance, stand), lambda: act("clone")).run()
     return done
 
 

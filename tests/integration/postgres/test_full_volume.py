@@ -17,7 +17,7 @@ import pytest
 from tests.integration.certificates import Authority
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.agent.storage.disk_monitor import Space
+from aurora_operator.agent.storage.disk_monitor import DiskMonitor
 from aurora_operator.agent.storage.disk_policy import MIB, marks
 from aurora_operator.consensus.state import Role
 from aurora_operator.postgres import disk
@@ -64,7 +64,7 @@ class Watched:
             volume=None,
         )
         self.copy = fake
-        self.space = Space(cast(Any, fake), self._stop)
+        self.space = DiskMonitor(cast(Any, fake), self._stop)
 
     def _stop(self) -> None:
         self.stopped += 1

@@ -9,7 +9,7 @@ from typing import Any, cast
 import psycopg
 from tests.integration.copies import SIZES, Cluster
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.power.idle_meter import IdleMeter, sessions
 from aurora_operator.api.agent.settings import AutoPause
 from aurora_operator.postgres.config import configure, parameters
@@ -40,11 +40,11 @@ async def test_who_counts(cluster: Cluster) -> None:
         idle_since=None,
         pause_refused=None,
     )
-    meter = IdleMeter(cast(Copy, copy))
+    meter = IdleMeter(cast(Instance, copy))
     exporter = await connect(cluster, writer, "exporter")
-    assert await sessions(cast(Copy, copy)) == 0
+    assert await sessions(cast(Instance, copy)) == 0
     user = await connect(cluster, writer, "shop")
-    assert await sessions(cast(Copy, copy)) == 1
+    assert await sessions(cast(Instance, copy)) == 1
     await user.close()
     await exporter.close()
 

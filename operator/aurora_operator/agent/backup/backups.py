@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from aurora_operator.agent.backup import snapshot
 from aurora_operator.agent.backup.repository import repository_of
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.api.agent.messages import BackupEntry, BackupReport, BackupRequest, BackupRun, SnapshotRequest
 from aurora_operator.api.agent.settings import BackupSettings
 from aurora_operator.api.base import names
@@ -45,7 +45,7 @@ SHOWN = 20
 class Backups:
     """What `spec.backup` asks of this copy."""
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: Instance) -> None:
         self._copy = copy
         self._settings: BackupSettings | None = None
         self._archiver: Archiver | None = None

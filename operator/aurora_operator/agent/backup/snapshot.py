@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.api.agent.messages import SnapshotRequest, SnapshotRun
 from aurora_operator.api.agent.settings import BackupSettings
 from aurora_operator.api.base.base import to_second
@@ -33,7 +33,7 @@ def refusal(wanted: BackupSettings, request: SnapshotRequest) -> str | None:
 
 
 async def take(
-    copy: Copy, main: PgBackRest, request: SnapshotRequest, peer: Callable[[], Awaitable[Peer | None]]
+    copy: Instance, main: PgBackRest, request: SnapshotRequest, peer: Callable[[], Awaitable[Peer | None]]
 ) -> None:
     """Take it, and leave what came of it in the status. `peer` finds the leader, where that is another copy."""
     begun = SnapshotRun(

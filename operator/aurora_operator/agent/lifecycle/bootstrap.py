@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aurora_operator.agent.lifecycle.restore import restore
 from aurora_operator.agent.member.configuration import Configuration
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import Conflict
 from aurora_operator.agent.replication.leader_history import resolve
 from aurora_operator.api.agent.origin import CloneOrigin, Origin
@@ -35,10 +35,10 @@ IDLE_LOOKS = 20
 """Looks in a row that find nothing left to replay, until that is believed."""
 
 
-class Beginning:
+class Bootstrap:
     """Done once in a cluster's life, by its bootstrap instance."""
 
-    def __init__(self, copy: Copy, configuration: Configuration, pause: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, copy: Instance, configuration: Configuration, pause: Callable[[float], Awaitable[None]]) -> None:
         self._copy = copy
         self._configuration = configuration
         self._pause = pause
@@ -145,7 +145,7 @@ class Beginning:
         await copy_over(copy, source, origin.source, name=f"clone {copy.settings.cluster}"[: conf.MAX_NAME])
 
 
-async def copy_over(copy: Copy, source: conf.Source, what: str, *, name: str) -> None:
+async def copy_over(copy: Instance, source: conf.Source, what: str, *, name: str) -> None:
     """pg_basebackup with its progress in the status; `what` is the source for people, `name` what we are called
     there. Raises ToolError, OSError."""
     started = time.monotonic()

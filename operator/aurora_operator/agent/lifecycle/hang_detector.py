@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.consensus.state import PROMOTED
 from aurora_operator.postgres.errors import PostgresError, Unavailable
 from aurora_operator.postgres.sql.session import Session
@@ -20,7 +20,7 @@ READER_PATIENCE_SECONDS = 15.0
 """Of a reader: nobody waits for it, and starting again costs its clients their sessions."""
 
 
-class Pulse:
+class HangDetector:
     """Asks the server of this pod again and again, on a connection of its own, on which nothing else waits."""
 
     def __init__(
@@ -83,14 +83,14 @@ class Pulse:
         return time.monotonic()
 
 
-def pulse_of(copy: Copy, stop: Callable[[], None]) -> Pulse:
+def detector_of(copy: Instance, stop: Callable[[], None]) -> HangDetector:
     """Of a copy's server: a leader's silence is borne for a lease, since nobody else leads before it ends."""
 
     def patience() -> float:
         leading = copy.driver.state.role in PROMOTED
         return copy.settings.timings.lease_ms / 1000 if leading else READER_PATIENCE_SECONDS
 
-    return Pulse(
+    return HangDetector(
         Session(copy.layout.run, timeout=1),
         heard=lambda: max(copy.session.answered, copy.watching.answered),
         serving=lambda: copy.server.state() == "ready",

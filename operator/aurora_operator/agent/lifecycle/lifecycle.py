@@ -7,15 +7,15 @@ import contextlib
 import logging
 import time
 
-from aurora_operator.agent.lifecycle.bootstrap import Beginning, copy_over
+from aurora_operator.agent.lifecycle.bootstrap import Bootstrap, copy_over
 from aurora_operator.agent.member.configuration import Configuration
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeError
 from aurora_operator.agent.replication.clone_source import choose_holder, choose_source
-from aurora_operator.agent.replication.follower import Replication
+from aurora_operator.agent.replication.follower import Follower
 from aurora_operator.agent.replication.leader_history import leader_history
 from aurora_operator.agent.replication.repair import Repair, next_step
-from aurora_operator.agent.storage.disk_monitor import Space
+from aurora_operator.agent.storage.disk_monitor import DiskMonitor
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import ELECTED
 from aurora_operator.consensus.types import CopyId, Position, is_epoch_of, name_of
@@ -44,7 +44,7 @@ PROXY_SECONDS = 2.0
 class Lifecycle:
     """Runs for the whole life of the agent; everything that stops PostgreSQL ends up here."""
 
-    def __init__(self, copy: Copy, configuration: Configuration, space: Space) -> None:
+    def __init__(self, copy: Instance, configuration: Configuration, space: DiskMonitor) -> None:
         self._copy = copy
         self._space = space
         self._configuration = configuration
@@ -53,8 +53,8 @@ class Lifecycle:
         self._had_data = copy.layout.initialised()
         self._stopping: asyncio.Task[object] | None = None
         self._led = False
-        self._beginning = Beginning(copy, configuration, self._pause)
-        self.replication = Replication(copy, self.ask_repair)
+        self._beginning = Bootstrap(copy, configuration, self._pause)
+        self.replication = Follower(copy, self.ask_repair)
 
     def ask_repair(self, repair: Repair) -> None:
         """Stop, bring the data directory in order, and start again."""

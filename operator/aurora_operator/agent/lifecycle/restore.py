@@ -9,7 +9,7 @@ import time
 
 from aurora_operator.agent.backup.repository import repository_of
 from aurora_operator.agent.member.configuration import Configuration
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.api.agent.origin import RestoreOrigin
 from aurora_operator.api.base import names
 from aurora_operator.api.spec.repository import Repository
@@ -21,7 +21,7 @@ from aurora_operator.postgres.restore.restoring import Restore, restoring
 log = logging.getLogger(__name__)
 
 
-async def restore(copy: Copy, configuration: Configuration, origin: RestoreOrigin) -> None:
+async def restore(copy: Instance, configuration: Configuration, origin: RestoreOrigin) -> None:
     """Fill the empty volume; complete when this returns. Raises PostgresError, OSError."""
     doing = f"{origin.source}, to {origin.target.describe()}"
     if copy.phase != "Failed":
@@ -58,7 +58,7 @@ async def restore(copy: Copy, configuration: Configuration, origin: RestoreOrigi
     )  # fmt: skip
 
 
-async def _resolved(copy: Copy, repository: Repository) -> Repository:
+async def _resolved(copy: Instance, repository: Repository) -> Repository:
     """With the stanza's own name, where it was named by its cluster's."""
     work = restoring(copy.layout)
     make_directory(work.data)

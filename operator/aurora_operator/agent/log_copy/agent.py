@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aurora_operator.agent.errors import Refused
-from aurora_operator.agent.log_copy.effects import LogHands
+from aurora_operator.agent.log_copy.effects import LogEffects
 from aurora_operator.agent.log_copy.receiving import Receiving
 from aurora_operator.agent.log_copy.volume import Volume
 from aurora_operator.agent.member import status
@@ -19,7 +19,7 @@ from aurora_operator.agent.member.driver import Driver, clock
 from aurora_operator.agent.member.durable_state import Store
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.member.kubeapi import KubeApi, until_done
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
 from aurora_operator.agent.process.reaper import Reaper
@@ -66,7 +66,7 @@ class LogAgent:
         taken = store.take(owner, has_data=self._volume.ever_used(), purge=self._volume.disown)
         kept = store.settings()
         certificates = Certificates(layout)
-        self.copy = copy = Basis(
+        self.copy = copy = Member(
             environment=environment,
             layout=layout,
             tools=tools,
@@ -97,7 +97,7 @@ class LogAgent:
             instance=False,
             rested=store.take_rested() == durable.promised,
         )
-        copy.driver = Driver(state, store, copy.peers, LogHands(copy, self._receiving))
+        copy.driver = Driver(state, store, copy.peers, LogEffects(copy, self._receiving))
 
     def _received(self, sender: CopyId, message: Message) -> None:
         if isinstance(message, Heartbeat):

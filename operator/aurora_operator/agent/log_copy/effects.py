@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from aurora_operator.agent.log_copy.receiving import Receiving
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
 
 
@@ -13,10 +13,10 @@ class NotForLogCopies(Exception):
     """The consensus has asked a log copy to lead, or to prepare for it."""
 
 
-class LogHands:
-    """See `driver.Hands`."""
+class LogEffects:
+    """See `driver.Effects`."""
 
-    def __init__(self, copy: Basis, receiving: Receiving) -> None:
+    def __init__(self, copy: Member, receiving: Receiving) -> None:
         self._jobs = copy.jobs
         self._receiving = receiving
 

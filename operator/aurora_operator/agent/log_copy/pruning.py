@@ -6,7 +6,7 @@ import logging
 import time
 
 from aurora_operator.agent.log_copy.volume import Volume
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 from aurora_operator.agent.peers.agent_client import status_of
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.agent.settings import Settings
@@ -36,7 +36,7 @@ def needed(leader: AgentStatus, settings: Settings, *, tight: bool) -> int:
 class Pruning:
     """Asks the leader how far each instance is, now and then."""
 
-    def __init__(self, copy: Basis, volume: Volume) -> None:
+    def __init__(self, copy: Member, volume: Volume) -> None:
         self._copy = copy
         self._volume = volume
         self._last = time.monotonic()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from aurora_operator.agent.log_copy.pruning import Pruning
 from aurora_operator.agent.log_copy.volume import Volume
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 from aurora_operator.agent.peers.agent_client import history_of
 from aurora_operator.api.agent.messages import Ailment
 from aurora_operator.consensus import events as ev
@@ -41,7 +41,7 @@ SENTENCES: dict[Ailment, str] = {
 class Receiving:
     """Jobs that exclude each other. The receiver runs only within `follow`."""
 
-    def __init__(self, copy: Basis, volume: Volume, inherit_fds: Sequence[int]) -> None:
+    def __init__(self, copy: Member, volume: Volume, inherit_fds: Sequence[int]) -> None:
         self._copy = copy
         self._volume = volume
         self._receiver = Receiver(

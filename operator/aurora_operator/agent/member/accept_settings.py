@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from aurora_operator.agent.errors import Refused
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 from aurora_operator.api.agent.settings import Settings
 
 
-async def keep_newer(copy: Basis, settings: Settings) -> bool:
+async def keep_newer(copy: Member, settings: Settings) -> bool:
     """Keep settings on the volume if they are newer than those in use; False where they are those in use.
 
     Raises Refused for older or foreign ones, OSError.

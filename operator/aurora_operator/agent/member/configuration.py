@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from aurora_operator.agent.member.instance import Copy, Size
+from aurora_operator.agent.member.instance import Instance, Size
 from aurora_operator.api.spec.capacity import ACU_BYTES
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.config import conf, configure, parameters
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Configuration:
     """Writes the files. Nothing that PostgreSQL refuses gets into them: the last good parameters stay."""
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: Instance) -> None:
         self._copy = copy
         self._minimums: Mapping[str, int] = {}
 

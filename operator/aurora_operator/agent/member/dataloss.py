@@ -6,7 +6,7 @@ import logging
 
 from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.member.driver import clock
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeError, config_of
 from aurora_operator.api.agent.messages import AcceptDataLoss
 from aurora_operator.consensus import forced
@@ -16,7 +16,7 @@ from aurora_operator.consensus.types import NO_CONFIG, ConfigKey
 log = logging.getLogger(__name__)
 
 
-async def accept(copy: Copy, request: AcceptDataLoss) -> None:
+async def accept(copy: Instance, request: AcceptDataLoss) -> None:
     """Take the survivors' membership. Raises Refused where that cannot be, or is not what was stated."""
     try:
         record, _ = await copy.kube.read_record()

@@ -32,7 +32,7 @@ class Network(Protocol):
         """Send to all, perhaps in vain."""
 
 
-class Hands(Protocol):
+class Effects(Protocol):
     """How effects reach this copy's PostgreSQL and the record. Each call only starts the work; events tell its end."""
 
     def stop_receiver(self, epoch: int) -> None:
@@ -76,7 +76,7 @@ class Driver:
         state: State,
         store: Store,
         network: Network,
-        hands: Hands,
+        hands: Effects,
         lease_moved: Callable[[], None] = lambda: None,
     ) -> None:
         """`lease_moved` is called whenever the time by which sessions must have ended is another."""

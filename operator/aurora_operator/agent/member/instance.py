@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 from aurora_operator.api.base.volume import Brake
 from aurora_operator.consensus.types import CopyId
 from aurora_operator.postgres.config.conf import Source
@@ -24,7 +24,7 @@ class Size(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class Copy(Basis):
+class Instance(Member):
     """An instance."""
 
     server: Server

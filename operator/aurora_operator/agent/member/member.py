@@ -11,7 +11,7 @@ from aurora_operator.agent.member.driver import Driver, clock
 from aurora_operator.agent.member.durable_state import Store
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.member.kubeapi import KubeApi
-from aurora_operator.agent.member.task_slot import JobSlot
+from aurora_operator.agent.member.task_slot import TaskSlot
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
 from aurora_operator.api.agent.messages import Ailment, BackupReport, BackupRun, Phase, ReplicaStatus, SnapshotRun, Task
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
-class Basis:
+class Member:
     """One copy, an instance or a log copy.
 
     `settings`, `phase` and the like are written by the part that they belong to, and read by all.
@@ -41,7 +41,7 @@ class Basis:
     kube: KubeApi
     incarnation: str
     settings: Settings
-    jobs: JobSlot = field(init=False)
+    jobs: TaskSlot = field(init=False)
     phase: Phase = "Starting"
     message: str = ""
     ailment: Ailment | None = None
@@ -82,7 +82,7 @@ class Basis:
     driver: Driver = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jobs = JobSlot("postgres", self.fail)
+        self.jobs = TaskSlot("postgres", self.fail)
 
     @property
     def role(self) -> str:

@@ -6,14 +6,14 @@ import time
 from typing import Literal, cast
 
 from aurora_operator.agent.member.kubeapi import config_status
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.consensus.state import PROMOTED
 from aurora_operator.consensus.types import Position, name_of
 from aurora_operator.postgres import disk
 
 
-def build(copy: Basis) -> AgentStatus:
+def build(copy: Member) -> AgentStatus:
     """The status as of now."""
     state = copy.driver.state
     leading = state.role in PROMOTED

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 Job = Callable[[], Awaitable[None]]
 
 
-class JobSlot:
+class TaskSlot:
     """Runs the newest job given to it. Jobs are cancelled at their awaits; they clean up before they end."""
 
     def __init__(self, name: str, on_error: Callable[[BaseException], None]) -> None:

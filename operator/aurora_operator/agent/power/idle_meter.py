@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Final
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.sql.session import APPLICATION, Session
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS: Final = 1.0
 
 
-async def sessions(copy: Copy, session: Session | None = None) -> int:
+async def sessions(copy: Instance, session: Session | None = None) -> int:
     """Sessions of clients that count. Raises PostgresError."""
     pause = copy.settings.auto_pause
     users = list(pause.ignore_users) if pause is not None else []
@@ -52,7 +52,7 @@ async def _refused(session: Session) -> str | None:
 class IdleMeter:
     """Keeps `copy.idle_since`, where the cluster may pause."""
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: Instance) -> None:
         self._copy = copy
         self._session = Session(copy.layout.run)
         self._begun: int | None = None

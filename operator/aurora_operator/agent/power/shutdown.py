@@ -14,7 +14,7 @@ from typing import Final
 from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.lifecycle.lifecycle import Lifecycle
 from aurora_operator.agent.member.driver import clock
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.power.idle_meter import sessions
 from aurora_operator.consensus.state import ELECTED, Role
 from aurora_operator.consensus.step import relied_upon
@@ -27,10 +27,10 @@ POLL_SECONDS: Final = 0.1
 RELOAD_SECONDS: Final = 0.3
 
 
-class Halt:
+class Shutdown:
     """Keeps PostgreSQL down while the settings say so."""
 
-    def __init__(self, copy: Copy, lifecycle: Lifecycle) -> None:
+    def __init__(self, copy: Instance, lifecycle: Lifecycle) -> None:
         self._copy = copy
         self._lifecycle = lifecycle
         self._changed = asyncio.Event()

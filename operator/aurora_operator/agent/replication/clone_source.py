@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.base.names import API_PORT
 from aurora_operator.consensus.types import CopyId, name_of
@@ -40,23 +40,23 @@ def holder(statuses: Iterable[AgentStatus], epoch: int) -> CopyId | None:
     return None if furthest is None else furthest.copy_id
 
 
-async def choose_source(copy: Copy, leader: CopyId) -> CopyId:
+async def choose_source(copy: Instance, leader: CopyId) -> CopyId:
     """Ask the members how they are, and choose."""
     return nearest(await _ask_all(copy), leader, copy.environment.zone)
 
 
-async def choose_holder(copy: Copy, epoch: int) -> CopyId | None:
+async def choose_holder(copy: Instance, epoch: int) -> CopyId | None:
     """Ask the other members, whether one has what was committed before `epoch`."""
     return holder(await _ask_all(copy), epoch)
 
 
-async def _ask_all(copy: Copy) -> list[AgentStatus]:
+async def _ask_all(copy: Instance) -> list[AgentStatus]:
     others = [m for m in copy.settings.members if m.name != copy.environment.instance and m.kind == "instance"]
     answers = await asyncio.gather(*(_ask(copy, m.host) for m in others))
     return [a for a in answers if a is not None]
 
 
-async def _ask(copy: Copy, host: str) -> AgentStatus | None:
+async def _ask(copy: Instance, host: str) -> AgentStatus | None:
     try:
         async with Client(host, API_PORT, copy.certificates.client, timeout=ASK_SECONDS) as client:
             answer = await client.request("GET", "/v1/status")

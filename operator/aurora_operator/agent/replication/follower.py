@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.replication.leader_history import leader_history
 from aurora_operator.agent.replication.log_fetch import LogFetch, MustRestart
 from aurora_operator.agent.replication.repair import Repair
@@ -62,10 +62,10 @@ class Patience:
         return True
 
 
-class Replication:
+class Follower:
     """Jobs that run one at a time while PostgreSQL is a standby."""
 
-    def __init__(self, copy: Copy, repair: Callable[[Repair], None]) -> None:
+    def __init__(self, copy: Instance, repair: Callable[[Repair], None]) -> None:
         """`repair` has PostgreSQL stopped and its data brought in order before it starts again."""
         self._copy = copy
         self._repair = repair

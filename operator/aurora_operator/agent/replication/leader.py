@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 
 from aurora_operator.agent.member.configuration import Configuration
 from aurora_operator.agent.member.driver import clock
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import Conflict, KubeError, config_of, config_status, until_done
 from aurora_operator.api.agent.messages import ReplicaStatus
 from aurora_operator.api.agent.record import Record
@@ -44,10 +44,10 @@ def _followers(rule: SyncRule, epoch: int) -> tuple[str, ...]:
     return tuple(follower_name(copy, epoch) for copy in rule.names)
 
 
-class Leading:
+class Leader:
     """Jobs of an elected copy. `duties` runs from the promotion to the end of the leadership."""
 
-    def __init__(self, copy: Copy, configuration: Configuration, stop_at_once: Callable[[], None]) -> None:
+    def __init__(self, copy: Instance, configuration: Configuration, stop_at_once: Callable[[], None]) -> None:
         self._copy = copy
         self._stop_at_once = stop_at_once
         self._configuration = configuration

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeError
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class RoleLabel:
     writer's endpoint would wait behind this one.
     """
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, copy: Instance) -> None:
         self._copy = copy
         self._labelled: str | None = "unknown"
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.scaling.cgroup import Reading, reader
 from aurora_operator.api.base.load import Load
 from aurora_operator.postgres.errors import PostgresError
@@ -89,7 +89,7 @@ def advance(load: Load | None, before: Sample, now: Sample, *, cpu_millis: int, 
 class LoadMeter:
     """Keeps `copy.load` up to date."""
 
-    def __init__(self, copy: Copy, measured: Callable[[], None], read: Callable[[], Reading] | None = None) -> None:
+    def __init__(self, copy: Instance, measured: Callable[[], None], read: Callable[[], Reading] | None = None) -> None:
         """`measured` is called after each measurement."""
         self._copy = copy
         self._measured = measured

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aurora_operator.agent.member.configuration import Configuration
-from aurora_operator.agent.member.instance import Copy, Size
+from aurora_operator.agent.member.instance import Instance, Size
 from aurora_operator.agent.member.kubeapi import KubeError
 from aurora_operator.agent.scaling import page_cache
 from aurora_operator.agent.scaling.cgroup import reader
@@ -54,7 +54,7 @@ class Scaler:
     """Keeps the pod's size as the load asks."""
 
     def __init__(
-        self, copy: Copy, configuration: Configuration, *, clock: Callable[[], float] = time.monotonic
+        self, copy: Instance, configuration: Configuration, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
         self._copy = copy

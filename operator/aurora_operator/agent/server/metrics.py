@@ -9,13 +9,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aurora_operator.agent.member import status
-from aurora_operator.agent.member.member import Basis
+from aurora_operator.agent.member.member import Member
 
 
 class Metrics(Collector):
     """A view of the status."""
 
-    def __init__(self, copy: Basis) -> None:
+    def __init__(self, copy: Member) -> None:
         self._copy = copy
 
     def collect(self) -> Iterable[Metric]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from aurora_operator.agent.member.member import Basis
+    from aurora_operator.agent.member.member import Member
     from aurora_operator.agent.server.http import Service
 
 LATEST_SECONDS: Final = 3.0
@@ -18,7 +18,7 @@ SETTLE_SECONDS: Final = 0.3
 """After it is at work: an opening leader writes the endpoint and the record first."""
 
 
-async def serve(service: Service, copy: Basis, host: str = "") -> None:
+async def serve(service: Service, copy: Member, host: str = "") -> None:
     """Serve until cancelled, from when the copy is at work on, on every address or on one."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LATEST_SECONDS):
@@ -28,13 +28,13 @@ async def serve(service: Service, copy: Basis, host: str = "") -> None:
     await serve_all(service, copy, host)
 
 
-def _load() -> Callable[[Service, Basis, str], Awaitable[None]]:
+def _load() -> Callable[[Service, Member, str], Awaitable[None]]:
     from prometheus_client import CollectorRegistry
 
     from aurora_operator.agent.server import http
     from aurora_operator.agent.server.metrics import Metrics
 
-    async def serve_all(service: Service, copy: Basis, host: str) -> None:
+    async def serve_all(service: Service, copy: Member, host: str) -> None:
         registry = CollectorRegistry()
         registry.register(Metrics(copy))
         await http.serve_all(service, registry, copy.certificates.server, host)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.leader import switchover_refusal
 from aurora_operator.consensus.state import Role
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS = 5.0
 
 
-class DamageWatch:
+class ChecksumMonitor:
     """Runs for the whole life of an instance's agent."""
 
-    def __init__(self, copy: Copy, clone: Callable[[], None]) -> None:
+    def __init__(self, copy: Instance, clone: Callable[[], None]) -> None:
         """`clone` has this copy cloned again, its data kept until that is complete."""
         self._copy = copy
         self._clone = clone

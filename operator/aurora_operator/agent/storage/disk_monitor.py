@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.scaling.load_meter import average
 from aurora_operator.agent.storage.disk_policy import judge, marks
 from aurora_operator.api.base.volume import SlotUse, VolumeUse
@@ -48,10 +48,10 @@ class Temporary:
     pids: tuple[int, ...] = ()
 
 
-class Space:
+class DiskMonitor:
     """Keeps `copy.volume` up to date. The copy's lifecycle asks `may_start` before each start."""
 
-    def __init__(self, copy: Copy, stop: Callable[[], None]) -> None:
+    def __init__(self, copy: Instance, stop: Callable[[], None]) -> None:
         """`stop` stops PostgreSQL, which comes back when `may_start` allows it."""
         self._copy = copy
         self._stop = stop

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aurora_operator.agent.lifecycle import hang_detector as module
-from aurora_operator.agent.lifecycle.hang_detector import Pulse
+from aurora_operator.agent.lifecycle.hang_detector import HangDetector
 from aurora_operator.postgres.errors import QueryError, Unavailable
 from aurora_operator.postgres.sql.session import Session
 
@@ -48,7 +48,7 @@ async def _stops(
 ) -> int:
     session, stops = FakeSession(), []
     session.mood = mood
-    pulse = Pulse(
+    pulse = HangDetector(
         session, heard=heard, serving=lambda: serving, patience=lambda: patience, stop=lambda: stops.append(1)
     )
     task = asyncio.create_task(pulse.run())

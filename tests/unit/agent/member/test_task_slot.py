@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aurora_operator.agent.member.task_slot import JobSlot
+from aurora_operator.agent.member.task_slot import TaskSlot
 
 
 def unexpected(error: BaseException) -> None:
@@ -12,7 +12,7 @@ def unexpected(error: BaseException) -> None:
 
 
 async def test_a_new_job_begins_only_when_the_old_one_has_cleaned_up() -> None:
-    slot, order = JobSlot("test", unexpected), []
+    slot, order = TaskSlot("test", unexpected), []
     started = asyncio.Event()
 
     async def first() -> None:
@@ -38,7 +38,7 @@ async def test_a_new_job_begins_only_when_the_old_one_has_cleaned_up() -> None:
 
 
 async def test_of_two_quick_successors_only_the_last_runs() -> None:
-    slot, ran = JobSlot("test", unexpected), []
+    slot, ran = TaskSlot("test", unexpected), []
     done = asyncio.Event()
 
     async def forever() -> None:
@@ -62,7 +62,7 @@ async def test_of_two_quick_successors_only_the_last_runs() -> None:
 
 async def test_an_error_is_told_and_the_next_job_runs(caplog: pytest.LogCaptureFixture) -> None:
     errors: list[BaseException] = []
-    slot = JobSlot("test", errors.append)
+    slot = TaskSlot("test", errors.append)
     done = asyncio.Event()
 
     async def broken() -> None:

@@ -14,9 +14,9 @@ from tests.unit.consensus.bench import LSN, A, B, C, config
 from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.lifecycle.lifecycle import Lifecycle
 from aurora_operator.agent.member.driver import clock
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.power import shutdown as module
-from aurora_operator.agent.power.shutdown import Halt
+from aurora_operator.agent.power.shutdown import Shutdown
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.messages import Heartbeat, Resigned
 from aurora_operator.consensus.state import Role, Timing
@@ -44,7 +44,7 @@ class Pod:
         )
         self.happen(ev.PostgresUp(Position(1, LSN)))
         lifecycle: Any = SimpleNamespace(stopping=False, stop=self._stop)
-        self.halt = Halt(cast(Copy, self.copy), cast(Lifecycle, lifecycle))
+        self.halt = Shutdown(cast(Instance, self.copy), cast(Lifecycle, lifecycle))
 
     def happen(self, event: ev.Event) -> None:
         self.copy.driver.state, _ = step(self.copy.driver.state, clock(), event)

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.replication import follower as module
-from aurora_operator.agent.replication.follower import Replication
+from aurora_operator.agent.replication.follower import Follower
 from aurora_operator.postgres.config.conf import Source
 from aurora_operator.postgres.wal.timeline import History, Switch
 
@@ -39,5 +39,5 @@ async def test_the_leader_is_asked_only_for_what_it_has_not_told(
         peers=SimpleNamespace(history_of=lambda *_: told),
         standby=SimpleNamespace(fits=fits),
     )
-    await Replication(cast(Copy, copy), repairs.append).follow("demo-2/00000001", 35)
+    await Follower(cast(Instance, copy), repairs.append).follow("demo-2/00000001", 35)
     assert fitted == [compared] and repairs == ["rewind"], "what does not fit is never streamed"

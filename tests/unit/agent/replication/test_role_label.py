@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from aurora_operator.agent.member.instance import Copy
+from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeError
 from aurora_operator.agent.replication import role_label as module
 from aurora_operator.agent.replication.role_label import RoleLabel
@@ -39,7 +39,7 @@ class Pod:
 
 @asynccontextmanager
 async def labelled(pod: Pod) -> AsyncIterator[None]:
-    task = asyncio.create_task(RoleLabel(cast(Copy, pod.copy)).run())
+    task = asyncio.create_task(RoleLabel(cast(Instance, pod.copy)).run())
     try:
         yield
     finally:

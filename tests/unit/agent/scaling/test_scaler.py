@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from aurora_operator.agent.member.instance import Copy, Size
+from aurora_operator.agent.member.instance import Instance, Size
 from aurora_operator.agent.scaling import page_cache
 from aurora_operator.agent.scaling import scaler as module
 from aurora_operator.agent.scaling.scaler import Scaler
@@ -62,7 +62,7 @@ class Pod:
         monkeypatch.setattr(module, "reader", lambda: lambda: SimpleNamespace(memory=self.memory))
         monkeypatch.setattr(page_cache, "drop", self._drop)
         monkeypatch.setattr(module, "obstacle", self._obstacle)
-        self.scaler = Scaler(cast(Copy, self.copy), cast(Any, self.configuration), clock=lambda: self.clock)
+        self.scaler = Scaler(cast(Instance, self.copy), cast(Any, self.configuration), clock=lambda: self.clock)
 
     async def _obstacle(self, *_: object) -> str | None:
         self.looks += 1
