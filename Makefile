@@ -8,7 +8,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ lint: setup ## Check style, types, the direction of imports, and that the CRDs a
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m aurora_operator.api.crd --check
+
+fmt: setup ## Format the code, and mend what ruff can mend by itself
+	@.venv/bin/ruff check --fix --quiet . || true
+	@.venv/bin/ruff format .
 
 unit: setup ## Run the unit tests
 	@.venv/bin/pytest tests/unit --numprocesses 2
