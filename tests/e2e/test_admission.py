@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.e2e import kube
 from tests.kind.cache import REPO
 from tests.kind.context import kubectl, require_own_context
@@ -22,7 +23,7 @@ from tests.unit.api.changes import BAD_CHANGES, GOOD_CHANGES
 
 from aurora_operator.api.base import reasons
 from aurora_operator.api.base.conditions import READY, set_condition
-from aurora_operator.api.crd.generate import NAME, PLAIN
+from aurora_operator.api.crd.generate import RESOURCES
 from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
 
 NAMESPACE = "e2e-admission"
@@ -32,15 +33,15 @@ NOWHERE = {"scheduling": {"nodeSelector": {"aurorapg.io/nowhere": "true"}}}
 @pytest.fixture(scope="module", autouse=True)
 def namespace() -> Iterator[None]:
     require_own_context()
-    ours = kube.get("customresourcedefinition", NAME, "default") is None
-    if ours:
-        kubectl("apply", "--server-side", "--filename", str(REPO / PLAIN))
-        kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{NAME}", "--timeout=60s")
+    ours = [one for one in RESOURCES if kube.get("customresourcedefinition", one.name, "default") is None]
+    for one in ours:
+        kubectl("apply", "--server-side", "--filename", str(REPO / one.plain))
+        kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{one.name}", "--timeout=60s")
     kube.make_namespace(NAMESPACE)
     yield
     kube.delete_namespace(NAMESPACE, wait=True)
-    if ours:
-        kube.delete("customresourcedefinition", NAME, "default")
+    for one in ours:
+        kube.delete("customresourcedefinition", one.name, "default")
 
 
 def send(verb: str, resource: dict[str, Any], *, dry_run: bool = True) -> dict[str, Any]:
@@ -91,9 +92,18 @@ def test_good_resources_are_taken(spec: dict[str, Any]) -> None:
     send("create", manifest(spec, namespace=NAMESPACE))
 
 
-@pytest.mark.parametrize("path", sorted(Path(REPO, "examples").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(REPO.glob("examples/*")), ids=lambda path: path.stem)
 def test_examples_are_taken(path: Path) -> None:
-    kubectl("apply", "--namespace", NAMESPACE, "--dry-run=server", "--filename", str(path), timeout=60)
+    """By the server's schema and rules, as people apply them by hand and as GitOps does."""
+    wanted = {
+        (document["kind"].lower(), document["metadata"]["name"])
+        for document in yaml.safe_load_all(path.read_text())
+        if document is not None
+    }
+    words = ["--namespace", NAMESPACE, "apply", "--dry-run=server", "--validate=strict", "--filename", str(path)]
+    for options in ([], ["--server-side"]):
+        taken = kubectl(*words, "--output=name", *options, timeout=60).split()
+        assert {(kind.partition(".")[0], name) for kind, name in (line.split("/") for line in taken)} == wanted
 
 
 def test_scaling_is_checked_too() -> None:

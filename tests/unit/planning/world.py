@@ -64,7 +64,9 @@ class World(Agents):
         self.snapshot_classes: tuple[SnapshotClass, ...] = ()
         self.source: World | None = None
         self.held: Held | None = None
-        self.classes = (StorageClass("standard", default=True, expandable=True, provisioner="csi.test"),)
+        self.classes: tuple[StorageClass, ...] = (
+            StorageClass("standard", default=True, expandable=True, provisioner="csi.test"),
+        )
         self.image = "aurora-instance:dev"
         self.broken_images: set[str] = set()
         self.now = START

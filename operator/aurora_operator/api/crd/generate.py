@@ -100,9 +100,6 @@ CLUSTER: Final = Resource(
 )
 SNAPSHOT: Final = Resource(SNAPSHOT_KIND, SNAPSHOT_PLURAL, "asnap", AuroraSnapshot, _SNAPSHOT_COLUMNS)
 RESOURCES: Final = (CLUSTER, SNAPSHOT)
-NAME: Final = CLUSTER.name
-PLAIN: Final = CLUSTER.plain
-TEMPLATE: Final = CLUSTER.template
 
 
 def definition(resource: Resource = CLUSTER) -> dict[str, Any]:

@@ -161,12 +161,12 @@ def test_what_a_user_sees_first_and_scale() -> None:
 
 
 def test_the_chart_keeps_it() -> None:
-    text = generate.files()[generate.TEMPLATE]
+    text = generate.files()[generate.CLUSTER.template]
     lines = [line for line in text.splitlines() if not line.startswith("{{")]
     assert not any("{{" in line for line in lines)
     chart = yaml.safe_load("\n".join(lines))
     assert chart["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    assert chart == yaml.safe_load(generate.files()[generate.PLAIN])
+    assert chart == yaml.safe_load(generate.files()[generate.CLUSTER.plain])
 
 
 def test_writing_and_checking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +175,7 @@ def test_writing_and_checking(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "run `python -m aurora_operator.api.crd`" in capsys.readouterr().err
     assert generate.main(root) == 0
     assert generate.main(["--check", *root]) == 0
-    (tmp_path / generate.PLAIN).write_text("something else")
+    (tmp_path / generate.CLUSTER.plain).write_text("something else")
     assert generate.main(["--check", *root]) == 1
 
 
