@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.unit.planning.backup.test_backup_flow import BACKUP, REPORT
+from tests.unit.planning.recording import plan
 from tests.unit.planning.stories import ready
 from tests.unit.planning.world import some_supplies
 
@@ -14,7 +15,6 @@ from aurora_operator.api.agent.messages import AgentStatus, BackupEntry
 from aurora_operator.api.agent.rehearsal import RehearsalReport
 from aurora_operator.api.base import names
 from aurora_operator.planning.model.plan_model import Plan
-from aurora_operator.planning.plan import plan
 
 Object = dict[str, Any]
 WEEKLY = {"schedule": "0 4 * * SUN"}

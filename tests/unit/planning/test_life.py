@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.unit.planning.recording import plan
 from tests.unit.planning.safety import disruptions
 from tests.unit.planning.stories import calls, ready, reasons
 from tests.unit.planning.world import START, World, cluster, some_supplies
@@ -13,7 +14,6 @@ from tests.unit.planning.world import START, World, cluster, some_supplies
 from aurora_operator.planning.deletion import FINALIZER
 from aurora_operator.planning.model.plan_model import SnapshotClass, Switchover
 from aurora_operator.planning.objects.volume import ANNOTATION_RETIRED
-from aurora_operator.planning.plan import plan
 
 BACKUP = {"destination": {"volume": {"claimName": "backups"}}}
 

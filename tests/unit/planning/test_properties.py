@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.planning.recording import plan
 from tests.unit.planning.safety import disruptions
 from tests.unit.planning.world import World, cluster, some_supplies
 
@@ -15,7 +16,6 @@ from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.planning.membership.placement import place
 from aurora_operator.planning.model.plan_model import Unreachable
 from aurora_operator.planning.objects.compare import covers
-from aurora_operator.planning.plan import plan
 
 quiet = settings(max_examples=25)
 

@@ -12,6 +12,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.unit.planning.recording import plan
 from tests.unit.planning.safety import check_safety
 from tests.unit.planning.world_agents import Agent, Agents, Disk
 
@@ -22,7 +25,7 @@ from aurora_operator.api.base.volume import VolumeUse
 from aurora_operator.controller.failures import with_failure
 from aurora_operator.planning.bootstrap.clone import source_wanted
 from aurora_operator.planning.bootstrap.from_snapshot import snapshot_wanted
-from aurora_operator.planning.certificates import entropy
+from aurora_operator.planning.certificates import pki
 from aurora_operator.planning.model.plan_model import (
     Held,
     Node,
@@ -36,15 +39,16 @@ from aurora_operator.planning.model.plan_model import (
     Supplies,
     Unreachable,
 )
-from aurora_operator.planning.plan import plan
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @cache
 def some_supplies() -> Supplies:
-    """Supplies to reuse where it does not matter: making keys takes longer than planning."""
-    return entropy.fresh()
+    """Supplies to reuse where it does not matter. They are the same in every run, so that plans can be recorded."""
+    keys = (ec.derive_private_key(number, ec.SECP256R1()) for number in range(1, pki.KEYS_NEEDED + 1))
+    pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return Supplies("a-password-for-tests", tuple(key.private_bytes(pem, pkcs8, plain).decode() for key in keys))
 
 
 def cluster(name: str = "demo", **spec: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.unit.planning.recording import plan
 from tests.unit.planning.stories import ready
 from tests.unit.planning.world import World, cluster, some_supplies
 
@@ -15,7 +16,6 @@ from aurora_operator.api.agent.origin import RestoreOrigin
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base import names
 from aurora_operator.planning.model.plan_model import Plan, TakeBackup
-from aurora_operator.planning.plan import plan
 
 S3 = {"bucket": "backups", "endpoint": "s3.test", "credentials": {"name": "keys"}, "caSecret": {"name": "authority"}}
 BACKUP = {"destination": {"s3": S3}, "encryption": {"secret": {"name": "phrase"}}}

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.unit.planning.recording import plan
 from tests.unit.planning.stories import calls, ready
 from tests.unit.planning.world import World, some_supplies
 
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.base import names
 from aurora_operator.planning.model.plan_model import Observed, Plan, Restart, Switchover, Unreachable
-from aurora_operator.planning.plan import plan
 
 
 def removal_of(world: World, seen: Observed) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.unit.planning.backup.test_backup_flow import BACKUP, REPORT, S3, planned, taken
+from tests.unit.planning.recording import plan
 from tests.unit.planning.stories import ready
 from tests.unit.planning.world import START, World
 
@@ -237,8 +238,6 @@ def test_no_scheduled_backup_begins_meanwhile() -> None:
     agents = world.observe().agents
     assert isinstance(agents[call.instance], AgentStatus)
     from tests.unit.planning.world import some_supplies
-
-    from aurora_operator.planning.plan import plan
 
     told = {
         name: agent.model_copy(

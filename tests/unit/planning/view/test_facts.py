@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.unit.planning.recording import plan
 from tests.unit.planning.world import World, cluster, some_supplies
 
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.planning.model.plan_model import ObjectRef, Observed, PushSettings, Unreachable
-from aurora_operator.planning.plan import plan
 from aurora_operator.planning.view.facts import Facts
 
 

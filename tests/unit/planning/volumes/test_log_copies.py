@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as settings_of_tests
 from hypothesis import strategies as st
+from tests.unit.planning.recording import plan
 from tests.unit.planning.safety import disruptions
 from tests.unit.planning.world import World, cluster, some_supplies
 
@@ -16,7 +17,6 @@ from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base import names
 from aurora_operator.planning.model.plan_model import Node
 from aurora_operator.planning.objects.config import SETTINGS_KEY
-from aurora_operator.planning.plan import plan
 
 
 def whole(instances: int = 3, zones: tuple[str, ...] = ("a", "b", "c"), **durability: object) -> World:

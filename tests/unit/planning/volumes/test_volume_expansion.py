@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.unit.planning.recording import plan
 from tests.unit.planning.stories import ready, reasons
 from tests.unit.planning.world import World, some_supplies
 
 from aurora_operator.api.base.quantity import to_bytes
 from aurora_operator.api.base.volume import SlotUse, VolumeUse
 from aurora_operator.planning.model.plan_model import StorageClass
-from aurora_operator.planning.plan import plan
 from aurora_operator.planning.volumes.volume_expansion import POKE
 
 GIB = 1 << 30
