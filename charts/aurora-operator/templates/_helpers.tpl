@@ -12,6 +12,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Of what belongs to no namespace: releases of the same name in two namespaces share nothing. */}}
+{{- define "aurora.clusterwide" -}}
+{{- printf "%s-%s" (include "aurora.fullname" .) .Release.Namespace -}}
+{{- end -}}
+
 {{- define "aurora.serviceAccount" -}}
 {{- default (include "aurora.fullname" .) .Values.serviceAccount.name -}}
 {{- end -}}
