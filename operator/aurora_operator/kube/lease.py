@@ -5,6 +5,8 @@ active) and it judges by the wall clock. Here:
 
 - another's lease has run out when its record has not changed for its whole duration, by *our* monotonic clock: clocks
   of different machines are never compared;
+- it has run out at once where its holder is a pod that does not exist any more: what a pod leaves behind when its
+  right to write the Lease went before it did, as in `helm uninstall`;
 - ours counts as held for `deadline` from the *start* of the last renewal that succeeded, which is shorter than the
   duration that others wait for. After that we have lost it, whatever we hear.
 
@@ -24,7 +26,7 @@ from typing import Any, Final
 from aurora_operator.kube import observe
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
-from aurora_operator.kube.resources import LEASE
+from aurora_operator.kube.resources import LEASE, resource_of
 from aurora_operator.planning.model.plan_model import Raw
 
 log = logging.getLogger(__name__)
@@ -131,7 +133,7 @@ class Election:
             return await self._create(now)
         spec = lease.get("spec") or {}
         mine = spec.get("holderIdentity") == self._identity
-        if not mine and not self._has_run_out(spec):
+        if not mine and not self._has_run_out(spec) and not await self._is_gone(str(spec.get("holderIdentity"))):
             return False
         transitions = int(spec.get("leaseTransitions") or 0)
         await self._put(
@@ -153,6 +155,18 @@ class Election:
         if record != self._seen:
             self._seen, self._seen_at = record, self._clock()
         return self._clock() - self._seen_at >= float(spec.get("leaseDurationSeconds") or DURATION)
+
+    async def _is_gone(self, holder: str) -> bool:
+        """Whether the holder's pod, `NAME_UID`, is not there. Where that cannot be told, it is."""
+        name, found, uid = holder.rpartition("_")
+        if not found:
+            return False
+        try:
+            pod = await observe.get(self._api, resource_of("Pod"), self._namespace, name)
+        except KubeError as error:
+            log.debug("Cannot see whether the holder of the Lease %s is there: %s", self._name, error)
+            return False
+        return pod is None or pod["metadata"].get("uid") != uid
 
     async def _create(self, now: str) -> bool:
         body = {

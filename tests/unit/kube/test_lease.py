@@ -115,3 +115,31 @@ async def test_two_at_once_only_one_wins() -> None:
     elections = [world.election(name) for name in "abcd"]
     won = await asyncio.gather(*(e._attempt() for e in elections))
     assert sum(won) == 1
+
+
+POD = "/api/v1/namespaces/sys/pods/op-1"
+
+
+async def test_a_lease_of_a_pod_that_is_gone_is_taken_at_once() -> None:
+    world = World()
+    a, b = world.election("op-1_first"), world.election("op-2_second")
+    world.api.put(POD, metadata={"uid": "first"})
+    await a.acquire()
+    assert not await b._attempt(), "the holder's pod is there"
+    del world.api.objects[POD]
+    assert await b._attempt()
+    assert world.holder == "op-2_second"
+
+
+async def test_a_pod_of_the_same_name_is_not_the_holder() -> None:
+    world = World()
+    await world.election("op-1_first").acquire()
+    world.api.put(POD, metadata={"uid": "another"})
+    assert await world.election("op-2_second")._attempt()
+
+
+async def test_where_pods_cannot_be_seen_the_holder_counts_as_there() -> None:
+    world = World()
+    await world.election("op-1_first").acquire()
+    world.api.fail["GET", "/pods/"] = NoAnswer("down")
+    assert not await world.election("op-2_second")._attempt()
