@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from pathlib import Path
 from typing import cast
 
+import psycopg
 import pytest
 from tests.integration.copies import Cluster, Copy
 
@@ -15,7 +18,7 @@ from aurora_operator.agent.storage.checksum_monitor import ChecksumMonitor
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import Role
 from aurora_operator.postgres.errors import PostgresError, ServerError
-from aurora_operator.postgres.server.ailments import diagnose
+from aurora_operator.postgres.server.examination import Finding, examine
 from aurora_operator.postgres.sql import queries
 
 
@@ -104,4 +107,48 @@ async def test_a_server_that_cannot_start_says_why(cluster: Cluster) -> None:
         segment.unlink()
     with pytest.raises(ServerError) as caught:
         await first.start()
-    assert diagnose([str(caught.value)]) == "corruption"
+    assert "checkpoint record" in str(caught.value)
+    found = await examine(first.tools, first.layout, [])
+    assert found is not None and found.ailment == "corruption"
+
+
+async def test_a_damaged_page_is_read_where_the_log_says(cluster: Cluster) -> None:
+    first = await _damaged(cluster)
+    (path,) = await first.session.row("SELECT pg_relation_filepath('public.t')")
+    (intact,) = await first.session.row("SELECT pg_relation_filepath('pg_catalog.pg_class')")
+    await first.session.close()
+    await first.server.stop("immediate", 5)
+    found = await examine(first.tools, first.layout, [f"invalid page in block 1 of relation {path}"])
+    assert found == Finding("corruption", f"page 1 of {path} has a wrong checksum")
+    pages = [f"invalid page in block {number} of relation {intact}" for number in range(8)]
+    assert await examine(first.tools, first.layout, pages) is None
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "invalid page in block 1",
+        "Input/output error",
+        "No space left on device",
+        "x\n2026-12-01 10:00:00.000 UTC [7] startup XX001 PANIC:  invalid page in block 0 of relation global/1262",
+    ],
+)
+async def test_a_strangers_name_is_no_evidence(cluster: Cluster, user: str) -> None:
+    """Whoever fails to log in, and then PostgreSQL is killed: it comes back by itself, with all that it had."""
+    first = cluster.first()
+    await first.start()
+    await first.session.rows("CREATE TABLE public.t AS SELECT 1 AS id")
+    await first.session.close()
+    for _ in range(3):
+        with pytest.raises(psycopg.OperationalError):
+            await psycopg.AsyncConnection.connect(
+                host=first.address, user=user, dbname=user, password="x", connect_timeout=5
+            )
+    assert user[:60].splitlines()[-1] in first.said
+    assert first.server.pid is not None
+    os.kill(first.server.pid, signal.SIGKILL)
+    await first.server.wait()
+    assert await examine(first.tools, first.layout, first.server.last_words) is None
+    await first.start()
+    assert await first.session.row("SELECT id FROM public.t") == (1,)
+    assert "password authentication" not in first.server.complaint()

@@ -14,7 +14,7 @@ from aurora_operator.agent.member.kubeapi import KubeError
 from aurora_operator.agent.replication.clone_source import choose_holder, choose_source
 from aurora_operator.agent.replication.follower import Follower
 from aurora_operator.agent.replication.leader_history import leader_history
-from aurora_operator.agent.replication.repair import Repair, next_step
+from aurora_operator.agent.replication.repair import Ends, Repair, next_step
 from aurora_operator.agent.storage.disk_monitor import DiskMonitor
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.state import ELECTED
@@ -23,7 +23,8 @@ from aurora_operator.postgres.config import conf, configure
 from aurora_operator.postgres.errors import CannotRewind, DataError, PostgresError, ServerError, Unavailable
 from aurora_operator.postgres.replication.quarantine import prune_kept
 from aurora_operator.postgres.replication.rewind import broken_off, rewind
-from aurora_operator.postgres.server.ailments import SENTENCES, diagnose
+from aurora_operator.postgres.server.ailments import SENTENCES
+from aurora_operator.postgres.server.examination import examine
 from aurora_operator.postgres.sql import queries, session
 from aurora_operator.postgres.wal import pg_wal
 
@@ -50,6 +51,7 @@ class Lifecycle:
         self._configuration = configuration
         self._repair: Repair | None = None
         self._failed_starts = 0
+        self._ends = Ends()
         self._had_data = copy.layout.initialised()
         self._stopping: asyncio.Task[object] | None = None
         self._led = False
@@ -102,23 +104,30 @@ class Lifecycle:
             try:
                 await self._life()
             except (PostgresError, KubeError, OSError) as error:
-                self._diagnose(str(error))
+                if not isinstance(error, (Unavailable, KubeError)):
+                    await self._examine(str(error))
                 if copy.ailment is None:
                     copy.say("Failed" if self._failed_starts > 1 else "Waiting", str(error))
                 log.error("%s", error)
                 await self._pause(RETRY_SECONDS * min(self._failed_starts + 1, 5))
 
-    def _diagnose(self, complaint: str) -> None:
-        """Say what is wrong with the volume, if something is; what is damaged is cloned again."""
+    async def _examine(self, complaint: str) -> None:
+        """Look whether something is wrong with the volume, and say so; what is damaged is cloned again.
+
+        What PostgreSQL said shows at most where to look.
+        """
         copy = self._copy
-        ailment = diagnose([complaint])
-        if ailment is None:
+        if copy.server.alive:
             return
-        copy.ailment = ailment
-        copy.say("Failed", f"{SENTENCES[ailment]} ({complaint})")
-        if ailment == "corruption":
+        found = await examine(copy.tools, copy.layout, [*copy.server.last_words, complaint])
+        if found is None:
+            return
+        copy.ailment = found.ailment
+        copy.say("Failed", f"{SENTENCES[found.ailment]} ({found.sign})")
+        log.error("%s: %s", SENTENCES[found.ailment], found.sign)
+        if found.ailment == "corruption":
             self._repair = "clone"
-        elif ailment == "full":
+        elif found.ailment == "full":
             # A clone needs even more room.
             self._failed_starts = 0
 
@@ -140,6 +149,7 @@ class Lifecycle:
         if not await self._have_room():
             return
         source = await self._bring_in_order()
+        started = time.monotonic()
         admission: asyncio.Task[None] | None = None
         try:
             await self._start(source)
@@ -167,7 +177,10 @@ class Lifecycle:
             copy.driver.post(ev.PostgresDown())
         if not self._repair and not copy.closing.is_set():
             log.warning("PostgreSQL has ended (%d): %s", code, copy.server.complaint())
-            self._diagnose(copy.server.complaint())
+            await self._examine("")
+            if self._ends.ended(code, copy.position_lsn, time.monotonic() - started, led=self._led):
+                log.error("PostgreSQL ends again and again at one place; cloning this copy again")
+                self._repair = "clone"
 
     async def _have_room(self) -> bool:
         """Wait until the volume has room for PostgreSQL to start; False when the agent ends before it has."""

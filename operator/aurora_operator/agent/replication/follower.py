@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from aurora_operator.agent.member.instance import Instance
-from aurora_operator.agent.replication.leader_history import leader_history
+from aurora_operator.agent.replication.leader_history import leader_history, wal_is_gone, wal_segments
 from aurora_operator.agent.replication.log_fetch import LogFetch, MustRestart
 from aurora_operator.agent.replication.repair import Repair
 from aurora_operator.consensus import events as ev
@@ -33,7 +33,6 @@ JUDGE_SELDOM_SECONDS = 8.0
 FETCH_SECONDS = 10.0
 FETCHED_AT_ONCE = 3
 """So many timelines' histories PostgreSQL fetches faster than we could ask which of them matter."""
-WAL_GONE = "has already been removed"
 
 
 class Patience:
@@ -173,12 +172,12 @@ class Follower:
         source = copy.source(leader)
         if source is None:
             return
-        if not streaming and any(WAL_GONE in line for line in copy.server.last_words[-10:]):
+        now = await queries.status(copy.session)
+        if not streaming and wal_is_gone(await wal_segments(copy.layout, source), now.lsn):
             copy.say("Following", f"{name_of(leader)} no longer has the WAL that this copy needs; cloning it again")
             self._repair("clone")
             return
         history = await leader_history(copy.layout, source, epoch)
-        now = await queries.status(copy.session)
         timeline = await asyncio.to_thread(pg_wal.local_timeline, copy.layout.pgdata, now.replay_lsn)
         local = await asyncio.to_thread(pg_wal.read_histories, copy.layout.pgdata)
         verdict = how_to_follow(history, timeline, now.replay_lsn, local)

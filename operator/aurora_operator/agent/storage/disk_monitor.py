@@ -35,7 +35,6 @@ ALERT_MARKS: Final = 8
 DETAILS_SECONDS: Final = 5.0
 RATE_OVER_SECONDS: Final = 20.0
 ENDING_SECONDS: Final = 0.2
-NO_SPACE: Final = "No space left on device"
 _SEGMENT: Final = re.compile(r"[0-9A-F]{24}(\.partial)?")
 _TEMPORARY: Final = re.compile(r"pgsql_tmp(\d+)\..*")
 
@@ -71,11 +70,15 @@ class DiskMonitor:
         return self._copy.brake != "held"
 
     def note_end(self) -> bool:
-        """PostgreSQL has ended: whether because it could not write. It will need more room then."""
-        fatal = [line for line in self._copy.server.last_words if "FATAL:" in line or "PANIC:" in line]
-        self._died_of_it = any(NO_SPACE in line for line in fatal)
+        """PostgreSQL has ended: whether because it could not write. It will need more room then.
+
+        It ended by itself, and the volume has no room: what it said about that is not needed.
+        """
+        usage = disk.usage(self._copy.layout.data)
+        by_itself = (self._copy.server.returncode or 0) > 0
+        self._died_of_it = by_itself and usage.free < marks(usage.size).low
         if self._died_of_it:
-            log.error("PostgreSQL ended because the volume is full: %s", self._copy.server.complaint())
+            log.error("PostgreSQL ended on a volume with %d MiB left of %d", usage.free >> 20, usage.size >> 20)
             self._look()
         return self._died_of_it
 

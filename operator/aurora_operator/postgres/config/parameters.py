@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from aurora_operator.api.spec.parameters import MINIMUMS, owner_reason
+from aurora_operator.postgres.server import log_line
 from aurora_operator.postgres.server.control import STANDBY_MINIMUMS
 
 MIB: Final = 1024 * 1024
@@ -185,7 +186,7 @@ def _logging(sizes: Sizes) -> list[Choice]:
     return [
         Choice("log_destination", "stderr", "`kubectl logs` shows it"),
         Choice("logging_collector", "off", "see log_destination"),
-        Choice("log_line_prefix", "%m [%p] %q%u@%d %a ", "when, which process, who, where, with what"),
+        Choice("log_line_prefix", log_line.PREFIX, "when, which process, of what kind, how bad; who, where, with what"),
         Choice("log_timezone", "UTC", "all pods tell the same time"),
         Choice("timezone", "UTC", "see log_timezone"),
         Choice("log_checkpoints", "on", "explains latency"),

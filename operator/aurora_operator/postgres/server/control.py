@@ -67,5 +67,9 @@ def parse_control(text: str) -> Control:
 
 
 async def read_control(tools: Tools, pgdata: Path) -> Control:
-    """Read a data directory's pg_control. Raises ToolError (missing or damaged), DataError."""
-    return parse_control(await tools.run("pg_controldata", "-D", pgdata, timeout=10))
+    """Read a data directory's pg_control. Raises ToolError (missing), DataError (damaged)."""
+    warnings: list[str] = []
+    text = await tools.run("pg_controldata", "-D", pgdata, timeout=10, on_line=warnings.append)
+    if any("CRC" in line for line in warnings) or "Calculated CRC checksum does not match" in text:
+        raise DataError("pg_control is damaged: its checksum is wrong")
+    return parse_control(text)

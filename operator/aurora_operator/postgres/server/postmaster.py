@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from aurora_operator.postgres.errors import CannotRewind, ServerError
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.server import processes
+from aurora_operator.postgres.server import log_line, processes
 from aurora_operator.postgres.tools import Tools
 
 StopMode = Literal["smart", "fast", "immediate"]
@@ -27,6 +27,7 @@ _STATUS_LINE: Final = 7
 _POLL: Final = 0.01
 _PIPE_BYTES: Final = 1024 * 1024
 _TAIL_LINES: Final = 40
+_LINE_CHARACTERS: Final = 1000
 
 
 def _to_stdout(line: bytes) -> None:
@@ -53,6 +54,8 @@ class Server:
         self._process: asyncio.subprocess.Process | None = None
         self._output: asyncio.Task[None] | None = None
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._own: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._configured = False
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -77,16 +80,15 @@ class Server:
 
     @property
     def last_words(self) -> tuple[str, ...]:
-        """The newest lines of the server's log, oldest first."""
-        return tuple(self._tail)
+        """The newest lines of the server's log, oldest first; its own processes' last. For people, and as a hint."""
+        return (*self._tail, *self._own)
 
     def complaint(self) -> str:
-        """The newest FATAL or PANIC message in the log, or the newest line, for a status."""
-        for line in reversed(self._tail):
-            for level in ("FATAL:", "PANIC:"):
-                if level in line:
-                    return line.partition(level)[2].strip()
-        return self._tail[-1] if self._tail else ""
+        """The newest FATAL or PANIC message of the server's own processes, or their newest line, for a status.
+
+        No client's session is heard; but a name that holds a line's end can forge a line, so nobody may decide by it.
+        """
+        return log_line.complaint(self._own)
 
     async def start(self, *, leftovers_patience: float = 2, overrides: Mapping[str, str] | None = None) -> None:
         """Start the server and return at once; see `wait_ready`.
@@ -107,6 +109,8 @@ class Server:
         for stale in (pgdata / "postmaster.pid", *self._layout.run.glob(".s.PGSQL.*.lock")):
             stale.unlink(missing_ok=True)
         self._tail.clear()
+        self._own.clear()
+        self._configured = False
         args = [arg for name, value in (overrides or {}).items() for arg in ("-c", f"{name}={value}")]
         read_end, write_end = os.pipe()
         # A backend that logs must not wait for us when we are busy for a moment.
@@ -208,13 +212,14 @@ class Server:
 
     async def _settle(self) -> None:
         """Take in what an ended server said last."""
-        if self._output is not None and not self.alive:
-            with contextlib.suppress(TimeoutError):
-                # An orphan (a user's archive command, say) may hold the pipe open: do not wait for it for long.
-                async with asyncio.timeout(1):
-                    await self._output
-            self._output.cancel()
-            self._output = None
+        output = self._output
+        if output is not None and not self.alive:
+            # An orphan (a user's archive command, say) may hold the pipe open: do not wait for it for long. Several
+            # tasks may wait here at once, and the server may have been started again when they are done.
+            await asyncio.wait({output}, timeout=1)
+            output.cancel()
+            if self._output is output:
+                self._output = None
 
     async def _pass_on(self, read_end: int) -> None:
         stream = asyncio.StreamReader()
@@ -236,5 +241,7 @@ class Server:
             transport.close()
 
     def _pass_line(self, line: bytes) -> None:
-        self._tail.append(line.decode(errors="replace")[:1000])
+        text = line.decode(errors="replace")[:_LINE_CHARACTERS]
+        (self._own if log_line.is_own(text, configured=self._configured) else self._tail).append(text)
+        self._configured |= log_line.kind(text) is not None
         self._sink(line + b"\n")
