@@ -12,13 +12,15 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from aurora_operator.gateway.login import AT_A_TIME, Login
 from aurora_operator.gateway.pace import Pace
-from aurora_operator.gateway.packets import MOST, First, classify, error
+from aurora_operator.gateway.packets import ALPN, MOST, First, classify, error
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 FIRST_SECONDS: Final = 10.0
 """A client that has not said what it wants by then wants nothing."""
@@ -158,7 +160,7 @@ class Gateway:
         if not first.wakes:
             return
         if self._refusal is not None:
-            await _refuse(self._refusal, first, reader, writer)
+            await _refuse(self._refusal, first, held, reader, writer)
             return
         self._waiting += 1
         self._changed.set()
@@ -268,9 +270,15 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, spoke:
         sink.write_eof()
 
 
-async def _refuse(refusal: Refusal, first: First, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _refuse(
+    refusal: Refusal, first: First, held: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Say why there is no session, in the way that the client has asked for: libpq believes errors only inside TLS."""
+    said = error("57P03", refusal.message, refusal.hint)
     async with asyncio.timeout(FIRST_SECONDS):
+        if first is First.DIRECT:
+            await _refuse_in_tls(refusal.tls(), said, held, reader, writer)
+            return
         while first is not First.STARTUP:
             if first is First.SSL:
                 writer.write(b"S")
@@ -282,5 +290,47 @@ async def _refuse(refusal: Refusal, first: First, reader: asyncio.StreamReader, 
             else:
                 return
             first, _ = await _first_packet(reader)
-        writer.write(error("57P03", refusal.message, refusal.hint))
+        writer.write(said)
+        await writer.drain()
+
+
+async def _refuse_in_tls(
+    context: ssl.SSLContext, said: bytes, held: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """The same inside TLS whose hello has been read already: `start_tls` cannot be given bytes."""
+    context.set_alpn_protocols([ALPN.decode()])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    incoming.write(held)
+
+    async def done(step: Callable[[], T]) -> T | None:
+        """What the step gives once it has all that it needs; None if the client has gone."""
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                await writer.drain()
+                more = await reader.read(CHUNK)
+                if not more:
+                    return None
+                incoming.write(more)
+            finally:
+                writer.write(outgoing.read())
+
+    def shake_hands() -> bool:
+        tls.do_handshake()
+        return True
+
+    if not await done(shake_hands):
+        return
+    packet = b""
+    while classify(packet) is First.INCOMPLETE:
+        more = await done(lambda: tls.read(MOST))
+        if not more:
+            return
+        packet += more
+    if classify(packet) is First.STARTUP:
+        tls.write(said)
+        writer.write(outgoing.read())
         await writer.drain()

@@ -13,9 +13,10 @@ from typing import Final
 from aurora_operator.gateway.packets import First
 
 AT_A_TIME: Final = 64
-ANSWERS: Final = {First.STARTUP: 3, First.SSL: 5, First.GSS: 6}
+ANSWERS: Final = {First.STARTUP: 3, First.DIRECT: 4, First.SSL: 5, First.GSS: 6}
 """Of the server's until a session is there, by SCRAM-SHA-256: the challenge, the next, the end; before these, with TLS,
-its consent and its part of the handshake; before these, that it has no GSSAPI. Other ways take fewer."""
+its part of the handshake, and its consent where that was asked for; before these, that it has no GSSAPI. Other ways
+take fewer."""
 SILENT_SECONDS: Final = 0.25
 """A client that has been answered and says nothing is there, or is in no hurry."""
 MOST_SECONDS: Final = 5.0

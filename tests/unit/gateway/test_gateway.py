@@ -210,6 +210,44 @@ async def test_clients_of_a_stopped_cluster_hear_why(server_tls: ssl.SSLContext,
         assert world.told == ["none"]
 
 
+def direct() -> ssl.SSLContext:
+    """What a client with sslnegotiation=direct uses; whom it talks to is not this test's matter."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["postgresql"])
+    return context
+
+
+async def test_tls_from_the_first_byte_hears_of_a_stopped_cluster_too(server_tls: ssl.SSLContext) -> None:
+    world = World()
+    refusal = Refusal("the database cluster a/demo is stopped", "start it", lambda: server_tls)
+    world.gateway = Gateway(world.find, world.tell, refusal=refusal)
+    async with running(world):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port, ssl=direct(), server_hostname="demo")
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "postgresql"
+        writer.write(STARTUP)
+        answer = await reader.readuntil(b"start it")
+        assert answer[:1] == b"E" and b"a/demo is stopped" in answer and b"C57P03" in answer
+        writer.close()
+
+
+async def test_tls_from_the_first_byte_wakes_and_goes_through_untouched(server_tls: ssl.SSLContext) -> None:
+    world = World()
+    server_tls.set_alpn_protocols(["postgresql"])
+    async with running(world):
+        joining = asyncio.create_task(
+            asyncio.open_connection("127.0.0.1", world.port, ssl=direct(), server_hostname="demo")
+        )
+        await until(lambda: "waiting" in world.told)
+        server = await asyncio.start_server(world._echo, "127.0.0.1", 0, ssl=server_tls)
+        world.servers.append(server)
+        world.writer = server.sockets[0].getsockname()[:2]
+        reader, writer = await joining
+        writer.write(STARTUP)
+        assert await reader.readexactly(len(STARTUP) + 2) == b"<" + STARTUP + b">"
+        writer.close()
+
+
 @pytest.mark.parametrize(("line", "expected"), [(b"HTTP/1.1 200 OK", True), (b"HTTP/1.1 503 Unavailable", False)])
 async def test_a_writer_counts_once_it_says_that_it_serves(line: bytes, expected: bool) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -30,7 +30,9 @@ SSL = packet(80877103)
         (packet(196608, b"database\0app\0\0"), First.FOREIGN),
         (packet(196608, b"user\0app"), First.FOREIGN),
         (b"GET / HTTP/1.1\r\n\r\n", First.FOREIGN),
-        (b"\x16\x03\x01\x02\x00\x01\x00\x01", First.FOREIGN),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", First.INCOMPLETE),
+        (b"\x16\x03\x01\xff\xff\x01\x00\x01", First.FOREIGN),
+        (b"\x16\x03\x01\x00\x04\x02\x00\x00\x00", First.FOREIGN),
         (b"SSH-2.0-OpenSSH", First.FOREIGN),
         (struct.pack("!II", MOST + 1, 196608), First.FOREIGN),
         (struct.pack("!II", 4, 196608), First.FOREIGN),
@@ -46,20 +48,43 @@ def test_a_packet_that_comes_in_parts_is_waited_for(length: int) -> None:
     assert classify(STARTUP[:length]) is First.INCOMPLETE
 
 
-def test_a_plain_tls_hello_is_foreign() -> None:
+def hello(*protocols: str) -> bytes:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="demo")
+    context = ssl.create_default_context()
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="demo")
     with pytest.raises(ssl.SSLWantReadError):
         tls.do_handshake()
-    hello = outgoing.read()
-    assert classify(hello) is First.FOREIGN
-    assert classify(hello[:2]) is First.FOREIGN
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("protocols", [("postgresql",), ("h2", "postgresql")])
+def test_tls_from_the_first_byte_wakes_where_it_is_for_postgresql(protocols: tuple[str, ...]) -> None:
+    whole = hello(*protocols)
+    assert classify(whole) is First.DIRECT and First.DIRECT.wakes
+    for length in range(1, len(whole)):
+        assert classify(whole[:length]) is First.INCOMPLETE
+    assert classify(whole + b"more") is First.DIRECT
+
+
+@pytest.mark.parametrize("protocols", [(), ("h2", "http/1.1"), ("postgresql2",)])
+def test_tls_for_another_protocol_is_foreign(protocols: tuple[str, ...]) -> None:
+    assert classify(hello(*protocols)) is First.FOREIGN
+
+
+@given(st.data())
+def test_a_damaged_hello_never_raises(data: st.DataObject) -> None:
+    whole = bytearray(hello("postgresql"))
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    classify(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
 
 
 @given(st.binary(max_size=200))
 def test_garbage_never_raises_and_hardly_wakes(data: bytes) -> None:
     found = classify(data)
-    if found.wakes:
+    if found.wakes:  # a TLS hello of so few bytes names no protocol
         assert struct.unpack("!I", data[:4])[0] <= len(data)
 
 
