@@ -117,6 +117,7 @@ def _gateway(facts: Facts, decided: Decided) -> list[dict[str, Any]]:
             image=spec.image.name or facts.observed.operator.default_image,
             image_settings=spec.image,
             scheduling=spec.scheduling,
+            pod_metadata=spec.pod_metadata,
             refuses=power.mode == "stopped",
         ),
     ]

@@ -191,6 +191,7 @@ def _instance(
         scales=capacity is not None,
         image_settings=spec.image,
         scheduling=spec.scheduling,
+        pod_metadata=spec.pod_metadata,
         has_origin=spec.clone_from is not None,
         mounts=_mounts(facts, spec, ordinal, origin),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.unit.api.bad_metadata import BAD_METADATA
 from tests.unit.api.bad_sizes import BAD_SIZES
 from tests.unit.api.bad_texts import BAD_TEXTS
 from tests.unit.api.case import Bad, Spec
@@ -203,6 +204,7 @@ BAD_SPECS: Final = (
         {"storage": {"autoscaling": {"thresholdPercent": 99}}},
         "storage.autoscaling.thresholdPercent must be 50 to 95: the used part of a volume at which it grows.",
     ),
+    *BAD_METADATA,
     *BAD_SIZES,
     *BAD_TEXTS,
 )
@@ -235,6 +237,12 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"readerAutoscaling": {"target": {"metric": "DatabaseConnections", "value": 500}, "disableScaleIn": True}},
     {"storage": {"size": "5Gi", "autoscaling": {"thresholdPercent": 90, "step": "5Gi", "max": "20Gi"}}},
     {"databaseName": "shop_2", "masterUsername": "owner"},
+    {
+        "podMetadata": {
+            "labels": {"team": "shop", "example.com/cost-center": "", "app.kubernetes.io/part-of": "shop_1.0"},
+            "annotations": {"sidecar.istio.io/inject": "false", "a/b": "any text, {even} this\nand this"},
+        }
+    },
     {
         "parameters": {
             "work_mem": "4MB",

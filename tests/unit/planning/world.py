@@ -87,6 +87,7 @@ class World(Agents):
         self.resizer_broken = False
         """Claims that ask for more get nothing."""
         self._serial = 0
+        self._applied: dict[tuple[str, str], dict[str, Any]] = {}
 
     # --- observing -------------------------------------------------------------------------------------------
 
@@ -201,7 +202,7 @@ class World(Agents):
         else:
             version = wanted["metadata"].get("resourceVersion")
             assert version in (None, before["metadata"]["resourceVersion"]), "conflict"
-            obj = merge(before, obj)
+            obj = merge(before, obj, self._applied.get((kind, name)))
             obj["metadata"]["generation"] = before["metadata"]["generation"] + 1
         obj["metadata"]["resourceVersion"] = str(self._serial)
         if kind == "PersistentVolumeClaim":
@@ -210,6 +211,7 @@ class World(Agents):
             obj["spec"].setdefault("clusterIP", "10.1.1.1")
             obj["spec"].setdefault("sessionAffinity", "None")
         kinds[name] = obj
+        self._applied[kind, name] = copy.deepcopy(wanted)
 
     def _delete(self, ref: ObjectRef) -> None:
         there = self.objects.get(ref.kind, {}).get(ref.name)
@@ -341,12 +343,14 @@ class World(Agents):
         raise AssertionError(f"never came: {self.resource['status']}")
 
 
-def merge(there: Any, wanted: Any) -> Any:
-    """Server-side apply, roughly: maps are merged, all else is replaced."""
+def merge(there: Any, wanted: Any, before: Any = None) -> Any:
+    """Server-side apply, roughly: maps are merged, all else is replaced. What we applied `before` and want no more
+    goes; what others added stays."""
     if isinstance(there, dict) and isinstance(wanted, dict):
+        ours = before if isinstance(before, dict) else {}
         keys = {"selector", "matchLabels", "nodeSelector"}
         return {
-            **there,
-            **{k: v if k in keys or k not in there else merge(there[k], v) for k, v in wanted.items()},
+            **{k: v for k, v in there.items() if k in wanted or k not in ours},
+            **{k: v if k in keys or k not in there else merge(there[k], v, ours.get(k)) for k, v in wanted.items()},
         }
     return wanted

@@ -31,6 +31,7 @@ from aurora_operator.api.spec.instances import (
 )
 from aurora_operator.api.spec.parameters import Parameters
 from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.pod_metadata import PodMetadata
 from aurora_operator.api.spec.reserved import DatabaseName, MasterUsername
 from aurora_operator.api.spec.resources import InstanceClassName, Resources, class_resources
 from aurora_operator.api.spec.restore import RestoreFrom
@@ -156,6 +157,11 @@ class AuroraClusterSpec(RuledModel):
     )
     image: Image = Field(default=Image(), description="The image of the instances.")
     scheduling: Scheduling = Field(default=Scheduling(), description="Which nodes the pods may run on.")
+    pod_metadata: PodMetadata = Field(
+        default=PodMetadata(),
+        description="Labels and annotations of your own on the pods of instances, log copies and the gateway. A change "
+        "replaces the pods one at a time.",
+    )
 
     RULES: ClassVar = (
         Rule(

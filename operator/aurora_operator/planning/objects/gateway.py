@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aurora_operator.api.base import names
 from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.pod_metadata import PodMetadata
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 
@@ -43,7 +44,13 @@ def build_gateway_access(identity: Identity) -> list[dict[str, Any]]:
 
 
 def build_gateway(
-    identity: Identity, *, image: str, image_settings: Image, scheduling: Scheduling, refuses: bool
+    identity: Identity,
+    *,
+    image: str,
+    image_settings: Image,
+    scheduling: Scheduling,
+    pod_metadata: PodMetadata,
+    refuses: bool,
 ) -> dict[str, Any]:
     """Its StatefulSet of one pod, of the instances' image, which the nodes have. With `refuses` it wakes nobody."""
     name, selector = names.gateway(identity.name), gateway_selector(identity)
@@ -83,6 +90,9 @@ def build_gateway(
         spec["nodeSelector"] = dict(scheduling.node_selector)
     if image_settings.pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret.name} for secret in image_settings.pull_secrets]
+    metadata: dict[str, Any] = {"labels": {**pod_metadata.labels, **identity.labels, names.LABEL_COMPONENT: COMPONENT}}
+    if pod_metadata.annotations:
+        metadata["annotations"] = dict(pod_metadata.annotations)
     return identity.object(
         "StatefulSet",
         name,
@@ -91,6 +101,6 @@ def build_gateway(
             "replicas": 1,
             "serviceName": names.pods_service(identity.name),
             "selector": {"matchLabels": selector},
-            "template": {"metadata": {"labels": {**identity.labels, names.LABEL_COMPONENT: COMPONENT}}, "spec": spec},
+            "template": {"metadata": metadata, "spec": spec},
         },
     )

@@ -11,6 +11,7 @@ from aurora_operator.api.base import names
 from aurora_operator.api.base.quantity import is_quantity, to_bytes
 from aurora_operator.api.spec.capacity import ACU_BYTES
 from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.pod_metadata import PodMetadata
 from aurora_operator.api.spec.resources import Resources
 from aurora_operator.planning.model.plan_model import Raw
 from aurora_operator.planning.objects.common import Identity, digest
@@ -35,6 +36,7 @@ class Instance:
     scales: bool = False
     image_settings: Image = field(default_factory=Image)
     scheduling: Scheduling = field(default_factory=Scheduling)
+    pod_metadata: PodMetadata = field(default_factory=PodMetadata)
     has_origin: bool = False
     """Whether its cluster is a clone."""
     mounts: tuple[Mount, ...] = ()
@@ -64,7 +66,9 @@ def build_statefulset(identity: Identity, instance: Instance) -> dict[str, Any]:
         spec["containers"][0]["resizePolicy"] = [
             {"resourceName": resource, "restartPolicy": "NotRequired"} for resource in ("cpu", "memory")
         ]
-    return statefulset_of(identity, name, instance.zone, INSTANCE, spec, scales=instance.scales)
+    return statefulset_of(
+        identity, name, instance.zone, INSTANCE, spec, pod_metadata=instance.pod_metadata, scales=instance.scales
+    )
 
 
 def statefulset_of(
@@ -75,6 +79,7 @@ def statefulset_of(
     spec: dict[str, Any],
     labels_of_pod: Mapping[str, str] | None = None,
     *,
+    pod_metadata: PodMetadata,
     scales: bool = False,
 ) -> dict[str, Any]:
     """The StatefulSet of copy `name` around the `spec` of its pod."""
@@ -82,8 +87,12 @@ def statefulset_of(
     labels = {names.LABEL_INSTANCE: name, names.LABEL_COMPONENT: kind.component}
     if zone is not None:
         labels[names.LABEL_ZONE] = zone
-    template = {"metadata": {"labels": {**identity.labels, **labels, **(labels_of_pod or {})}}, "spec": spec}
+    own = {**identity.labels, **labels, **(labels_of_pod or {})}
+    template: dict[str, Any] = {"metadata": {"labels": {**pod_metadata.labels, **own}}, "spec": spec}
+    if pod_metadata.annotations:
+        template["metadata"]["annotations"] = dict(pod_metadata.annotations)
     template["metadata"]["annotations"] = {
+        **pod_metadata.annotations,
         ANNOTATION_TEMPLATE: fingerprint(template, scales=scales),
         "kubectl.kubernetes.io/default-container": names.CONTAINER,
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aurora_operator.api.base import names
 from aurora_operator.api.spec.placement import Image, Scheduling
+from aurora_operator.api.spec.pod_metadata import PodMetadata
 from aurora_operator.api.spec.resources import ComputeAmounts, Resources
 from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.instance import statefulset_of
@@ -27,6 +28,7 @@ class LogCopy:
     zone: str | None = None
     image_settings: Image = field(default_factory=Image)
     scheduling: Scheduling = field(default_factory=Scheduling)
+    pod_metadata: PodMetadata = field(default_factory=PodMetadata)
 
 
 def build_log_statefulset(identity: Identity, copy: LogCopy) -> dict[str, Any]:
@@ -42,4 +44,6 @@ def build_log_statefulset(identity: Identity, copy: LogCopy) -> dict[str, Any]:
         image_settings=copy.image_settings,
         scheduling=copy.scheduling,
     )
-    return statefulset_of(identity, name, copy.zone, LOG, spec, {names.LABEL_ROLE: "log"})
+    return statefulset_of(
+        identity, name, copy.zone, LOG, spec, {names.LABEL_ROLE: "log"}, pod_metadata=copy.pod_metadata
+    )

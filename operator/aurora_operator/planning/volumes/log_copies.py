@@ -89,6 +89,7 @@ def _log_copy(facts: Facts, spec: AuroraClusterSpec, number: int, zone: str | No
         zone=zone,
         image_settings=spec.image,
         scheduling=spec.scheduling,
+        pod_metadata=spec.pod_metadata,
     )
 
 
