@@ -8,7 +8,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,11 @@ bench-backup: setup ## Run the benchmark of backups, which needs no cluster: ben
 
 bench-%: operator ## Run one benchmark: make bench-failover runs bench/failover.py
 	@$(PYTHON) -m bench.$*
+
+# ---- publishing --------------------------------------------------------------------------------------------
+
+release: setup ## Make all that a release publishes, as far as it can be made here, into dist/ (PARTS="wheel chart": only these)
+	@$(PYTHON) -m hack.release $(PARTS)
 
 # ---- looking and leaving -----------------------------------------------------------------------------------
 

@@ -63,6 +63,14 @@ def build_and_load(context: Context, wanted: Iterable[Image] = IMAGES) -> None:
             say(f"{image.tag}: no {image.dockerfile.relative_to(REPO)} yet")
 
 
+def build_as(image: Image, tag: str, *, can_pull: bool) -> None:
+    """Build an image under another name, for a release. Raises HarnessError."""
+    for name in bases(image.dockerfile.read_text()):
+        _base(name, Context(registry=can_pull))
+    _install_packages(image, _packages_key(image))
+    docker.build(tag, REPO, dockerfile=image.dockerfile)
+
+
 def sources(dockerfile: str) -> list[str]:
     """The paths that a Dockerfile copies from its build context, as written."""
     found = []
