@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -94,3 +95,23 @@ async def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     assert await server.stop("fast", 1)
     with pytest.raises(ServerError, match="does not run"):
         server.reload()
+
+
+@pytest.mark.parametrize("orphan", ["", "sleep 30 & echo $! >orphan"])
+async def test_several_may_wait_for_its_end_at_once(tmp_path: Path, orphan: str) -> None:
+    """Who stops it and who watches it; an orphan may hold its output open."""
+    layout = Layout(data=tmp_path)
+    layout.pgdata.mkdir()
+    script = tmp_path / "postgres"
+    script.write_text(f"#!/bin/sh\n{orphan}\necho 'LOG:  bye'\nexit 3\n")
+    script.chmod(0o755)
+    lines: list[bytes] = []
+    server = Server(Tools(tmp_path), layout, sink=lines.append)
+    try:
+        await server.start()
+        assert set(await asyncio.gather(server.wait(), server.wait(), server.wait())) == {3}
+        assert lines == [b"LOG:  bye\n"]
+        assert await server.wait() == 3
+    finally:
+        if (layout.pgdata / "orphan").exists():
+            os.kill(int((layout.pgdata / "orphan").read_text()), signal.SIGKILL)
