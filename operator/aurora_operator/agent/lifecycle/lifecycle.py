@@ -143,6 +143,7 @@ class Lifecycle:
             if not copy.layout.initialised():
                 return
         self._had_data = True
+        await asyncio.to_thread(copy.store.note_data)
         if self._beginning.begins() and not await self._beginning.begin():
             return
         await self._give_way()

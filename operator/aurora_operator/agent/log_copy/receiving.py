@@ -117,6 +117,7 @@ class Receiving:
         await self._look(epoch)
         slot = None if self._slot_is_behind and self._volume.empty() else slot_name(copy.id)
         started = time.monotonic()
+        await asyncio.to_thread(copy.store.note_data)
         await self._receiver.start(self._volume.folder, source, slot, epoch)
         try:
             await self._watch(leader, epoch, slot)

@@ -7,7 +7,7 @@ import errno
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -80,6 +80,15 @@ class Store:
         mine = origin or (kept.origin if kept is not None else "")
         self._write("identity.json", asdict(_Identity(incarnation, has_data, owner, mine)))
         return Taken(incarnation, former)
+
+    def note_data(self) -> None:
+        """Data are there, before anything of them is acknowledged: who loses them from now on is another copy.
+
+        Raises StoreError, OSError.
+        """
+        kept = self._read("identity.json", TypeAdapter(_Identity))
+        if kept is not None and not kept.has_data:
+            self._write("identity.json", asdict(replace(kept, has_data=True)))
 
     def durable(self) -> Durable:
         """The promise and membership last persisted. Raises StoreError when the file is damaged."""

@@ -42,6 +42,20 @@ def test_the_incarnation_stays_as_long_as_the_data_does(tmp_path: Path) -> None:
     assert len(again.incarnation) == 8
 
 
+def test_data_that_come_and_go_within_one_life_make_another_copy(tmp_path: Path) -> None:
+    first = _take(tmp_path, has_data=False)
+    Store(tmp_path).note_data()
+    assert _take(tmp_path, has_data=False).incarnation != first.incarnation
+
+
+def test_noting_data_changes_nothing_else(tmp_path: Path) -> None:
+    Store(tmp_path).note_data()
+    first = _take(tmp_path, has_data=False, origin="uid-2")
+    Store(tmp_path).note_data()
+    Store(tmp_path).note_data()
+    assert _take(tmp_path, origin="uid-2") == first
+
+
 def _lived(folder: Path) -> Taken:
     taken = _take(folder)
     Store(folder).save_durable(Durable(35, Config(ConfigKey(34, 5), Quorum(frozenset({"demo-1/1"}), 1))))
