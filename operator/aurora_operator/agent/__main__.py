@@ -11,9 +11,11 @@ def main() -> None:
     # Clients may wait for it. Importing makes objects that stay: to look for garbage among them takes a tenth of the
     # time. `program.run` turns it on again.
     gc.disable()
+    from aurora_operator.agent.member.environment import from_environ
+    from aurora_operator.agent.ports import Ports
     from aurora_operator.agent.program import run
 
-    asyncio.run(run())
+    asyncio.run(run(from_environ(), Ports()))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeApi
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
+from aurora_operator.agent.ports import Ports
 from aurora_operator.agent.power.idle_meter import IdleMeter
 from aurora_operator.agent.power.shutdown import Shutdown
 from aurora_operator.agent.process import memory
@@ -52,7 +53,6 @@ from aurora_operator.postgres.server.lock import VolumeLock
 from aurora_operator.postgres.server.postmaster import Server
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.sql.session import Session
-from aurora_operator.postgres.tools import Tools
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,10 @@ LINGER_SECONDS = 5.0
 class Agent:
     """The agent of one pod."""
 
-    def __init__(self, environment: Environment, settings: Settings) -> None:
-        layout = Layout()
-        tools = Tools()
+    def __init__(self, environment: Environment, settings: Settings, ports: Ports | None = None) -> None:
+        """`ports` are a pod's if None. Raises VolumeInUse, StoreError, OSError."""
+        self._ports = ports = ports or Ports()
+        layout, tools = ports.layout, ports.tools
         store = Store(layout.state)
         self._lock = VolumeLock(layout.lock)
         self._lock.acquire()
@@ -102,7 +103,7 @@ class Agent:
             self._received,
             lambda peer: copy.driver.post(ev.PeerDead(peer)),
         )
-        self._configuration = Configuration(copy)
+        self._configuration = Configuration(copy, ports)
         self._backups = Backups(copy)
         self._space = DiskMonitor(copy, lambda: self._lifecycle.stop("fast"))
         self._lifecycle = Lifecycle(copy, self._configuration, self._space)
@@ -148,8 +149,8 @@ class Agent:
         self._living = lifecycle = asyncio.create_task(self._lifecycle.run(), name="lifecycle")
         others = [
             asyncio.create_task(copy.driver.run(), name="driver"),
-            asyncio.create_task(copy.peers.serve(), name="peers"),
-            asyncio.create_task(serving.serve(self, copy), name="http"),
+            asyncio.create_task(copy.peers.serve(self._ports.listen or ""), name="peers"),
+            asyncio.create_task(serving.serve(self, copy, self._ports.listen or ""), name="http"),
             asyncio.create_task(self._refresh(), name="refresh"),
             asyncio.create_task(RoleLabel(copy).run(), name="label"),
             asyncio.create_task(detector_of(copy, lambda: self._lifecycle.stop("immediate")).run(), name="hang"),

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from pythonjsonlogger.json import JsonFormatter
 
-from aurora_operator.agent.member.environment import Environment, from_environ
+from aurora_operator.agent.member.environment import Environment
+from aurora_operator.agent.ports import Ports
 from aurora_operator.agent.process.memory import use_small_tls_buffers
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.postgres.errors import VolumeInUse
@@ -26,7 +27,7 @@ class _Agent(Protocol):
     async def run(self) -> None: ...
 
 
-def _kind(environment: Environment) -> Callable[[Environment, Settings], _Agent]:
+def _kind(environment: Environment) -> Callable[[Environment, Settings, Ports], _Agent]:
     """The agent of this kind of copy; only its own modules are imported: memory is counted."""
     if environment.kind == "log":
         from aurora_operator.agent.log_copy.agent import LogAgent
@@ -58,14 +59,13 @@ def _log_to_stdout() -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
-async def run() -> None:
+async def run(environment: Environment, ports: Ports) -> None:
     """Until SIGTERM."""
     _log_to_stdout()
-    environment = from_environ()
     settings = Settings.model_validate(json.loads((environment.settings / "settings.json").read_text()))
     use_small_tls_buffers()
     kind = _kind(environment)
-    agent = await _once_free(lambda: kind(environment, settings))
+    agent = await _once_free(lambda: kind(environment, settings, ports))
     gc.freeze()
     gc.enable()
     await agent.run()

@@ -24,6 +24,7 @@ from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.peers import agent_client, peers
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
+from aurora_operator.agent.ports import Ports
 from aurora_operator.agent.server import http
 from aurora_operator.agent.server.http import Service, api, serve
 from aurora_operator.api.agent.messages import AgentStatus, ReplicaStatus
@@ -134,6 +135,7 @@ class World:
             memory_bytes=1 << 27,
             kind="log",
         )
+        self.ports = Ports(layout=self.blank.layout, tools=self.blank.tools, listen=self.blank.address)
         self.agent: LogAgent | None = None
         self.running: asyncio.Task[None] | None = None
 
@@ -169,7 +171,7 @@ class World:
         return made
 
     async def start(self, settings: Settings) -> LogAgent:
-        self.agent = LogAgent(self.environment, settings, self.blank.layout, self.blank.tools, self.blank.address)
+        self.agent = LogAgent(self.environment, settings, self.ports)
         self.running = asyncio.create_task(self.agent.run())
         return self.agent
 

@@ -22,6 +22,7 @@ from aurora_operator.agent.member.kubeapi import KubeApi, until_done
 from aurora_operator.agent.member.member import Member
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
+from aurora_operator.agent.ports import Ports
 from aurora_operator.agent.process.reaper import Reaper
 from aurora_operator.agent.server import serving
 from aurora_operator.api.agent.messages import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
@@ -32,9 +33,7 @@ from aurora_operator.consensus.state import Role, Timing
 from aurora_operator.consensus.step import relied_upon, start
 from aurora_operator.consensus.types import CopyId
 from aurora_operator.postgres.errors import PostgresError
-from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.server.lock import VolumeLock
-from aurora_operator.postgres.tools import Tools
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +46,11 @@ NO_POSTGRESQL = "this is a log copy: it has no PostgreSQL"
 class LogAgent:
     """The agent of one log copy's pod."""
 
-    def __init__(
-        self,
-        environment: Environment,
-        settings: Settings,
-        layout: Layout | None = None,
-        tools: Tools | None = None,
-        listen: str = "",
-    ) -> None:
-        """`listen` is one address of several on a host. Raises VolumeInUse, StoreError, OSError."""
-        layout, tools = layout or Layout(), tools or Tools()
-        self._listen = listen
+    def __init__(self, environment: Environment, settings: Settings, ports: Ports | None = None) -> None:
+        """`ports` are a pod's if None. Raises VolumeInUse, StoreError, OSError."""
+        ports = ports or Ports()
+        layout, tools = ports.layout, ports.tools
+        self._listen = ports.listen or ""
         store = Store(layout.state)
         self._lock = VolumeLock(layout.lock)
         self._lock.acquire()

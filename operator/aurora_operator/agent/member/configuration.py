@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from aurora_operator.agent.member.instance import Instance, Size
+from aurora_operator.agent.ports import Ports
 from aurora_operator.api.spec.capacity import ACU_BYTES
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.config import conf, configure, parameters
@@ -20,8 +21,9 @@ log = logging.getLogger(__name__)
 class Configuration:
     """Writes the files. Nothing that PostgreSQL refuses gets into them: the last good parameters stay."""
 
-    def __init__(self, copy: Instance) -> None:
+    def __init__(self, copy: Instance, ports: Ports) -> None:
         self._copy = copy
+        self._ports = ports
         self._minimums: Mapping[str, int] = {}
 
     async def prepare_start(self, source: conf.Source | None, access: conf.Access) -> None:
@@ -59,6 +61,8 @@ class Configuration:
             copy.layout,
             self._choices(good),
             cluster_name=f"{copy.settings.cluster}: {copy.environment.instance}",
+            os_users=self._ports.os_users,
+            listen=self._ports.listen or "*",
         )
         if changed and copy.server.alive:
             copy.server.reload()
