@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from aurora_operator.api.base.names import AGENT_CN, OPERATOR_CN
+
 HOST = "demo-pods.test"
 
 
@@ -52,16 +54,17 @@ class Authority:
         cert = _builder("test-ca", "test-ca", key).add_extension(basic, critical=True).sign(key, hashes.SHA256())
         return cls(key, cert)
 
-    def fill(self, directory: Path, host: str = HOST) -> None:
-        """Write what the Secret `<cluster>-tls` holds, as far as PostgreSQL uses it, for a server of this name."""
+    def fill(self, directory: Path, host: str = HOST, address: str = "127.0.0.1") -> None:
+        """Write what the Secret `<cluster>-tls` holds for a server of this name and address."""
         (directory / "ca.crt").write_bytes(self.cert.public_bytes(serialization.Encoding.PEM))
         for file, common, usage in (
             ("server", host, ExtendedKeyUsageOID.SERVER_AUTH),
             ("replication", "aurora_replication", ExtendedKeyUsageOID.CLIENT_AUTH),
-            ("agent", "aurora-agent", ExtendedKeyUsageOID.CLIENT_AUTH),
+            ("agent", AGENT_CN, ExtendedKeyUsageOID.CLIENT_AUTH),
+            ("operator", OPERATOR_CN, ExtendedKeyUsageOID.CLIENT_AUTH),
         ):
             key = ec.generate_private_key(ec.SECP256R1())
-            names = [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            names = [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
             cert = (
                 _builder(common, "test-ca", key)
                 .add_extension(x509.SubjectAlternativeName(names), critical=False)
