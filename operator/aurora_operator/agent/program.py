@@ -55,8 +55,6 @@ def _log_to_stdout() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # One line per request of the probes and of the operator would drown the rest.
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 async def run(environment: Environment, ports: Ports) -> None:

@@ -19,8 +19,9 @@ from tests.integration.logcopy.receiving import LogCopy, leader, log_copy, reade
 from aurora_operator.agent.peers import agent_client
 from aurora_operator.agent.peers.tls import Certificates
 from aurora_operator.agent.replication.log_fetch import LogFetch, MustRestart
-from aurora_operator.agent.server.http import Service, api, serve
+from aurora_operator.agent.server.http import Service, api
 from aurora_operator.consensus.types import Position
+from aurora_operator.net.http_server import serve
 from aurora_operator.postgres.config.conf import Runtime, Source, follower_name
 from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.sql import queries

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from aurora_operator.agent.peers.tls import is_agent
 from aurora_operator.agent.peers.wire import MAX_LINE, Envelope, WireError, decode, encode
-from aurora_operator.api.base.names import PEER_PORT, POSTGRES_PORT
+from aurora_operator.api.base.names import AGENT_CN, PEER_PORT, POSTGRES_PORT
 from aurora_operator.consensus.messages import Message
 from aurora_operator.consensus.types import CopyId, name_of
+from aurora_operator.net.listener import Bounds, Connection, Listener
 from aurora_operator.net.resolver import Resolver
 from aurora_operator.postgres.wal.timeline import History, parse_history
 
@@ -33,6 +33,10 @@ JUDGE_SECONDS = 3.0
 JUDGE_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.2
 RETRY_MAX_SECONDS = 2.0
+BOUNDS = Bounds(connections=64, per_address=8, handshake_seconds=3.0)
+"""There are 31 copies at most, of which each has one connection here, and for a moment a former one."""
+LINE_SECONDS = 5.0
+"""A message that has begun is whole by then."""
 YOUNG_SECONDS = 10.0
 """How long a peer that was never reached is tried at the shortest interval: copies that wake together wait for each
 other."""
@@ -68,7 +72,6 @@ class Peers:
     ) -> None:
         self._me = me
         self._my_address = my_address
-        self._server_tls = server_tls
         self._client_tls = client_tls
         self._on_message = on_message
         self._on_dead = on_dead
@@ -76,13 +79,12 @@ class Peers:
         self._links: dict[str, _Link] = {}
         self.history: tuple[int, str] | None = None
         """Of a new leader: its timeline and that one's history, told with each message."""
-        self._incoming: set[asyncio.Task[None]] = set()
+        self._listener = Listener(BOUNDS, self._receive, server_tls)
+        self._incoming = self._listener.tasks
 
     async def serve(self, host: str = "") -> None:
         """Listen, on every address or on one, until cancelled."""
-        server = await asyncio.start_server(self._accept, host, PEER_PORT, ssl=self._server_tls, limit=MAX_LINE)
-        async with server:
-            await server.serve_forever()
+        await self._listener.run(host, PEER_PORT)
 
     def set_members(self, hosts: dict[str, str]) -> None:
         """Connect to these members (host by name), and to no others."""
@@ -223,19 +225,15 @@ class Peers:
             await asyncio.sleep(JUDGE_POLL_SECONDS)
         return 0.0
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._receive(reader, writer))
-        self._incoming.add(task)
-        task.add_done_callback(self._incoming.discard)
-
-    async def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _receive(self, connection: Connection) -> None:
+        channel = connection.channel
         try:
-            if not is_agent(writer.get_extra_info("ssl_object")):
+            if channel.peer != AGENT_CN:
                 log.warning("refused a peer connection without an agent's certificate")
                 return
             for link in self._links.values():
                 link.came.set()
-            while line := await reader.readline():
+            while line := await channel.readline(MAX_LINE, LINE_SECONDS):
                 envelope = decode(line)
                 sender = self._links.get(name_of(envelope.sender))
                 if sender is None:
@@ -245,8 +243,6 @@ class Peers:
                 self._on_message(envelope.sender, envelope.message)
         except (OSError, ValueError, WireError) as error:
             log.info("dropped an incoming peer connection: %s", error)
-        finally:
-            writer.close()
 
 
 def _write(link: _Link, line: bytes) -> None:

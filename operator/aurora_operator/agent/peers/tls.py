@@ -6,7 +6,6 @@ import ssl
 from datetime import UTC, datetime
 from typing import Final
 
-from aurora_operator.api.base import names
 from aurora_operator.postgres.config.configure import install_certificates
 from aurora_operator.postgres.layout import Layout
 
@@ -75,16 +74,3 @@ def _element(der: bytes) -> tuple[int, bytes, bytes]:
         start += size & 0x7F
         size = int.from_bytes(der[2:start])
     return tag, der[start : start + size], der[start + size :]
-
-
-def is_agent(peer: ssl.SSLObject | None) -> bool:
-    """Whether the other end of a connection has shown an agent's certificate."""
-    return common_name(peer) == names.AGENT_CN
-
-
-def common_name(peer: ssl.SSLObject | None) -> str | None:
-    """Of the certificate that the other end of a connection has shown."""
-    subject = (peer.getpeercert() or {}).get("subject", ()) if peer is not None else ()
-    found = dict(pair for part in subject if isinstance(part, tuple) for pair in part if isinstance(pair, tuple))
-    name = found.get("commonName")
-    return str(name) if name else None

@@ -6,24 +6,16 @@ The API is for the operator; an instance's agent asks it for a status, too. WAL 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from aurora_operator.agent.errors import Refused
-from aurora_operator.agent.peers.tls import common_name
 from aurora_operator.agent.server import wal_files
-from aurora_operator.agent.server.asgi import Config, H11Protocol, Server
 from aurora_operator.api.agent.messages import (
     AcceptDataLoss,
     AgentStatus,
@@ -36,9 +28,8 @@ from aurora_operator.api.agent.messages import (
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base.base import WireModel
 from aurora_operator.api.base.names import AGENT_CN, API_PORT, HEALTH_PORT, OPERATOR_CN
+from aurora_operator.net.http_server import Handler, Request, Response, Routes, encoded, say, serve
 from aurora_operator.postgres.lsn import SEGMENT_BYTES
-
-log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=WireModel)
 
@@ -83,154 +74,109 @@ class Service(Protocol):
         """Whether clients are served."""
 
 
-async def _body(request: Request, model: type[M]) -> M:
+def _body(request: Request, model: type[M]) -> M:
     try:
-        return model.model_validate_json(await request.body())
+        return model.model_validate_json(request.body)
     except ValidationError as error:
         raise Refused(f"the body is not a {model.__name__}: {error}") from error
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-
-
 def _guard(handler: Handler, admitted: Collection[str] = (OPERATOR_CN,)) -> Handler:
     async def guarded(request: Request) -> Response:
-        if getattr(request.state, "peer", None) not in admitted:
+        if request.peer not in admitted:
             # The cluster's authority certifies others, too: who may stream from PostgreSQL may not switch over.
-            return JSONResponse({"error": f"not for this certificate, but for {', '.join(admitted)}"}, status_code=403)
+            return say(403, f"not for this certificate, but for {', '.join(admitted)}")
         try:
             return await handler(request)
         except Refused as error:
-            return JSONResponse({"error": str(error)}, status_code=409)
+            return say(409, str(error))
 
     return guarded
 
 
-def api(service: Service) -> Starlette:
-    """The application of `api.agent`'s table."""
+def api(service: Service) -> Routes:
+    """The routes of `api.agent`'s table."""
 
     async def status(_: Request) -> Response:
-        return Response(service.status().model_dump_json(by_alias=True), media_type="application/json")
+        return Response(body=service.status().model_dump_json(by_alias=True).encode())
 
     async def settings(request: Request) -> Response:
-        await service.put_settings(await _body(request, Settings))
-        return Response(status_code=204)
+        await service.put_settings(_body(request, Settings))
+        return Response(204)
 
     async def check(request: Request) -> Response:
-        errors = await service.check_parameters((await _body(request, ParameterCheck)).parameters)
-        return JSONResponse(ParameterCheckResult(errors=errors).model_dump(by_alias=True))
+        errors = await service.check_parameters(_body(request, ParameterCheck).parameters)
+        return encoded(ParameterCheckResult(errors=errors).model_dump(by_alias=True))
 
     async def restart(_: Request) -> Response:
         await service.restart()
-        return Response(status_code=202)
+        return Response(202)
 
     async def stop(_: Request) -> Response:
         await service.stop()
-        return Response(status_code=202)
+        return Response(202)
 
     async def backup(request: Request) -> Response:
-        service.backup(await _body(request, BackupRequest))
-        return Response(status_code=202)
+        service.backup(_body(request, BackupRequest))
+        return Response(202)
 
     async def snapshot(request: Request) -> Response:
-        service.snapshot(await _body(request, SnapshotRequest))
-        return Response(status_code=202)
+        service.snapshot(_body(request, SnapshotRequest))
+        return Response(202)
 
     async def switchover(request: Request) -> Response:
-        service.switchover((await _body(request, SwitchoverRequest)).target)
-        return Response(status_code=202)
+        service.switchover(_body(request, SwitchoverRequest).target)
+        return Response(202)
 
     async def accept_data_loss(request: Request) -> Response:
-        await service.accept_data_loss(await _body(request, AcceptDataLoss))
-        return Response(status_code=202)
+        await service.accept_data_loss(_body(request, AcceptDataLoss))
+        return Response(202)
 
     async def wal(_: Request) -> Response:
         found = await asyncio.to_thread(wal_files.listing, service.wal_folder())
-        return JSONResponse({"files": {file.name: file.size for file in found}})
+        return encoded({"files": {file.name: file.size for file in found}})
 
     async def wal_file(request: Request) -> Response:
-        name = request.path_params["file"]
+        name = request.rest
         file = await asyncio.to_thread(wal_files.open_file, service.wal_folder(), name)
         if file is None:
-            return JSONResponse({"error": "there is no such WAL file"}, status_code=404)
-        size = request.query_params.get("size", "")
-        wanted = int(size) if size.isascii() and size.isdigit() else SEGMENT_BYTES
-        return StreamingResponse(wal_files.stream(file, wanted), media_type="application/octet-stream")
+            return say(404, "there is no such WAL file")
+        size = request.query.get("size", "")
+        wanted = int(size) if size.isascii() and size.isdigit() and len(size) < 10 else SEGMENT_BYTES
+        return Response(body=wal_files.stream(file, wanted), content_type="application/octet-stream")
 
-    return Starlette(
-        routes=[
-            Route("/v1/backup", _guard(backup), methods=["POST"]),
-            Route("/v1/snapshot", _guard(snapshot), methods=["POST"]),
-            Route("/v1/wal", _guard(wal, (AGENT_CN,))),
-            Route("/v1/wal/{file}", _guard(wal_file, (AGENT_CN,))),
-            Route("/v1/status", _guard(status, (OPERATOR_CN, AGENT_CN))),
-            Route("/v1/settings", _guard(settings), methods=["PUT"]),
-            Route("/v1/parameters/check", _guard(check), methods=["POST"]),
-            Route("/v1/restart", _guard(restart), methods=["POST"]),
-            Route("/v1/stop", _guard(stop), methods=["POST"]),
-            Route("/v1/switchover", _guard(switchover), methods=["POST"]),
-            Route("/v1/accept-data-loss", _guard(accept_data_loss), methods=["POST"]),
-        ]
-    )
+    return {
+        "/v1/backup": {"POST": _guard(backup)},
+        "/v1/snapshot": {"POST": _guard(snapshot)},
+        "/v1/wal": {"GET": _guard(wal, (AGENT_CN,))},
+        "/v1/wal/*": {"GET": _guard(wal_file, (AGENT_CN,))},
+        "/v1/status": {"GET": _guard(status, (OPERATOR_CN, AGENT_CN))},
+        "/v1/settings": {"PUT": _guard(settings)},
+        "/v1/parameters/check": {"POST": _guard(check)},
+        "/v1/restart": {"POST": _guard(restart)},
+        "/v1/stop": {"POST": _guard(stop)},
+        "/v1/switchover": {"POST": _guard(switchover)},
+        "/v1/accept-data-loss": {"POST": _guard(accept_data_loss)},
+    }
 
 
-def health(service: Service, metrics: CollectorRegistry) -> Starlette:
+def health(service: Service, metrics: CollectorRegistry) -> Routes:
     """Liveness, readiness and metrics; nothing here changes anything or is secret."""
 
     async def livez(_: Request) -> Response:
-        return PlainTextResponse("ok") if service.alive() else PlainTextResponse("stuck", status_code=503)
+        return _plain("ok") if service.alive() else _plain("stuck", 503)
 
     async def readyz(_: Request) -> Response:
-        return PlainTextResponse("ok") if service.ready() else PlainTextResponse("not serving", status_code=503)
+        return _plain("ok") if service.ready() else _plain("not serving", 503)
 
     async def scrape(_: Request) -> Response:
-        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+        return Response(body=generate_latest(metrics), content_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", scrape)])
-
-
-class _Protocol(H11Protocol):
-    """HTTP over a connection whose other end's common name each request knows as `request.state.peer`."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, "peer": common_name(transport.get_extra_info("ssl_object"))}
+    return {"/livez": {"GET": livez}, "/readyz": {"GET": readyz}, "/metrics": {"GET": scrape}}
 
 
-class _Server(Server):
-    """Uvicorn without its signal handlers: signals are the agent's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    async def main_loop(self) -> None:
-        """Uvicorn's wakes up ten times a second, to look for its signals and to set a Date."""
-        await asyncio.Event().wait()
-
-
-async def serve(app: Starlette, port: int, context: ssl.SSLContext | None, host: str = "") -> None:
-    """Serve until cancelled; with a context, TLS. Rotated certificates reach it through that same context."""
-    config = Config(
-        app,
-        host=host,
-        port=port,
-        http=_Protocol,
-        log_config=None,
-        access_log=False,
-        date_header=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
-    )
-    server = _Server(config)
-    try:
-        await server.serve()
-    finally:
-        # It leaves them open when it is cancelled.
-        for listener in getattr(server, "servers", ()):
-            listener.close()
+def _plain(text: str, status: int = 200) -> Response:
+    return Response(status, text.encode(), "text/plain; charset=utf-8")
 
 
 async def serve_all(service: Service, metrics: CollectorRegistry, tls: ssl.SSLContext, host: str = "") -> None:
