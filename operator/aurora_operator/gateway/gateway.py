@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeVar
 from aurora_operator.gateway.login import AT_A_TIME, Login
 from aurora_operator.gateway.pace import Pace
 from aurora_operator.gateway.packets import ALPN, MOST, First, classify, error
+from aurora_operator.net.kubernetes import KubeError
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Gateway:
                 try:
                     await self._tell(now)
                     told = now
-                except OSError as failure:
+                except (KubeError, OSError) as failure:
                     log.warning("cannot tell that clients are %s: %s", now, failure)
                     await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -123,7 +124,7 @@ class Gateway:
                 continue
             try:
                 self._writer = await self._find()
-            except OSError as failure:
+            except (KubeError, OSError) as failure:
                 log.warning("cannot look for the writer: %s", failure)
                 self._writer = None
             if self._writer is not None:

@@ -21,7 +21,7 @@ OK = range(200, 300)
 
 
 class ClientError(Exception):
-    """No answer: not connected, not in time, or not HTTP. The message says which."""
+    """No answer: not connected, not in time, too large, or not HTTP. The message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,15 @@ class Client:
         *,
         timeout: float,
         server_name: str | None = None,
+        max_body: int = MAX_BODY,
     ) -> None:
-        """`timeout`, in seconds, bounds a whole request, or with a sink, each wait. `server_name` must be certified."""
+        """`timeout`, in seconds, bounds a whole request, or with a sink, each wait. `server_name` must be certified.
+
+        `max_body`: bytes of an answer that is kept in memory.
+        """
         self._host, self._port, self._tls = host, port, tls
         self._timeout = timeout
+        self._max_body = max_body
         self._server_name = server_name or host
         self._idle: list[_Connection] = []
 
@@ -168,7 +173,7 @@ class Client:
                     limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
                 case h11.Data():
                     size += len(event.data)
-                    if size > MAX_BODY:
+                    if size > self._max_body:
                         raise ConnectionError(errno.EMSGSIZE, "the answer is too large")
                     parts.append(bytes(event.data))
                 case h11.EndOfMessage():

@@ -6,13 +6,9 @@ None of them is needed for an election or a commit.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
-import ssl
-from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.api.agent.messages import ConfigStatus
@@ -20,20 +16,15 @@ from aurora_operator.api.agent.record import RECORD_KEY, Record
 from aurora_operator.api.base import names
 from aurora_operator.api.spec.capacity import capacity_resources
 from aurora_operator.consensus.types import Config, ConfigKey, Quorum
-from aurora_operator.net.http_client import Client, ClientError
+from aurora_operator.net.kubernetes import Conflict, KubeError, Kubernetes, at, items
+
+__all__ = ["Conflict", "KubeApi", "KubeError", "config_of", "config_status", "until_done"]
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 2.0
 RETRY_SECONDS = 0.5
-
-
-class KubeError(Exception):
-    """The API could not be reached or refused; the message says what and why."""
-
-
-class Conflict(KubeError):
-    """Somebody else changed the object first."""
+MOST_EPOCH: Final = (1 << 32) - 1
+"""Epochs are timelines, which have 32 bits."""
 
 
 class KubeApi:
@@ -41,23 +32,21 @@ class KubeApi:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
-        self._client = Client(host, int(port), _verify(environment), timeout=TIMEOUT_SECONDS)
+        self._api = Kubernetes(environment.service_account)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._api.close()
 
     async def label_role(self, role: str | None) -> None:
         """Put the role on this pod, for the Services' selectors."""
         body = {"metadata": {"labels": {names.LABEL_ROLE: role}}}
-        await self._call("PATCH", self._pod_path(), body, content_type="application/merge-patch+json")
+        await self._api.patch(self._pod_path(), body)
 
     async def writer_address(self) -> str | None:
         """Where the writer Service points."""
-        live = await self._call("GET", self._slice_path())
-        endpoints = live.get("endpoints") or []
-        return str(endpoints[0]["addresses"][0]) if endpoints else None
+        address = at(await self._api.get(self._slice_path()), "endpoints", 0, "addresses", 0)
+        return address if isinstance(address, str) else None
 
     def _pod_path(self) -> str:
         return f"/api/v1/namespaces/{self._environment.namespace}/pods/{self._environment.pod_name}"
@@ -67,16 +56,17 @@ class KubeApi:
         resources = capacity_resources(acu).to_kubernetes()
         body = {"spec": {"containers": [{"name": names.CONTAINER, "resources": resources}]}}
         path = f"{self._pod_path()}/resize"
-        await self._call("PATCH", path, body, content_type="application/strategic-merge-patch+json")
+        await self._api.patch(path, body, "application/strategic-merge-patch+json")
 
     async def resize_obstacle(self) -> str | None:
         """Why the kubelet has not resized this pod yet, or None if it is about to."""
-        pod = await self._call("GET", self._pod_path())
-        for condition in pod.get("status", {}).get("conditions") or ():
-            pending = condition["type"] == "PodResizePending"
-            failed = condition["type"] == "PodResizeInProgress" and condition.get("reason") == "Error"
-            if condition["status"] == "True" and (pending or failed):
-                return f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+        pod = await self._api.get(self._pod_path())
+        for condition in items(pod, "status", "conditions"):
+            kind, reason = at(condition, "type"), at(condition, "reason")
+            pending = kind == "PodResizePending"
+            failed = kind == "PodResizeInProgress" and reason == "Error"
+            if at(condition, "status") == "True" and (pending or failed):
+                return f"{reason or ''}: {at(condition, 'message') or ''}".strip(": ")
         return None
 
     def _slice_path(self) -> str:
@@ -87,12 +77,15 @@ class KubeApi:
         """Point the writer Service here, unless it does. False when a leader of a higher epoch has done so already."""
         environment = self._environment
         path = self._slice_path()
-        live = await self._call("GET", path)
-        annotations = live["metadata"].setdefault("annotations", {})
-        before = int(annotations.get(names.ANNOTATION_EPOCH, 0))
+        live = await self._api.get(path)
+        metadata = at(live, "metadata")
+        if not isinstance(metadata, dict):
+            raise KubeError(f"GET {path}: the answer has no metadata")
+        annotations = at(metadata, "annotations") or {}
+        before = epoch_in(annotations)
         if before > epoch:
             return False
-        annotations[names.ANNOTATION_EPOCH] = str(epoch)
+        metadata["annotations"] = {**annotations, names.ANNOTATION_EPOCH: str(epoch)}
         endpoint: dict[str, Any] = {
             "addresses": [environment.pod_ip],
             "conditions": {"ready": True, "serving": True, "terminating": False},
@@ -109,47 +102,71 @@ class KubeApi:
         if before == epoch and live.get("endpoints") == [endpoint] and live.get("ports") == ports:
             return True
         live["endpoints"], live["ports"] = [endpoint], ports
-        await self._call("PUT", path, live)
+        await self._api.put(path, live)
         return True
 
     async def read_record(self) -> tuple[Record, str]:
-        """The cluster's record and its resourceVersion."""
-        live = await self._call("GET", self._record_path())
-        return Record.model_validate_json(live["data"][RECORD_KEY]), live["metadata"]["resourceVersion"]
+        """The cluster's record and its resourceVersion. Raises KubeError, for a damaged one, too."""
+        return record_in(await self._api.get(self._record_path()))
 
     async def write_record(self, record: Record, version: str) -> None:
         """Compare-and-swap. Raises Conflict when the record is no longer at `version`."""
         name = names.record_configmap(self._environment.cluster)
-        live = await self._call("GET", self._record_path())
-        if live["metadata"]["resourceVersion"] != version:
+        live = await self._api.get(self._record_path())
+        if at(live, "metadata", "resourceVersion") != version:
             raise Conflict(f"ConfigMap {name} has changed")
         live["data"] = {RECORD_KEY: record.model_dump_json(by_alias=True)}
-        await self._call("PUT", self._record_path(), live)
+        await self._api.put(self._record_path(), live)
 
     def _record_path(self) -> str:
         name = names.record_configmap(self._environment.cluster)
         return f"/api/v1/namespaces/{self._environment.namespace}/configmaps/{name}"
 
-    async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None, content_type: str = "application/json"
-    ) -> dict[str, Any]:
-        token = (self._environment.service_account / "token").read_text()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
-        try:
-            content = b"" if body is None else json.dumps(body).encode()
-            response = await self._client.request(method, path, headers=headers, body=content)
-        except ClientError as error:
-            raise KubeError(f"{method} {path}: {error}") from error
-        if response.status == HTTPStatus.CONFLICT:
-            raise Conflict(f"{method} {path}: somebody else changed it")
-        if not response.ok:
-            raise KubeError(f"{method} {path}: {response.status} {response.text[:200]}")
-        answer: dict[str, Any] = json.loads(response.body)
-        return answer
+
+def epoch_in(annotations: Mapping[str, Any]) -> int:
+    """The epoch of the leader that published an endpoint; 0 where there is none, or none that can be one. Pure.
+
+    A leader then publishes itself, which mends it: the endpoint is told by who leads, and decides nothing.
+    """
+    text = str(at(annotations, names.ANNOTATION_EPOCH) or "")
+    epoch = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_EPOCH)) else 0
+    return epoch if epoch <= MOST_EPOCH else 0
 
 
-def _verify(environment: Environment) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(environment.service_account / "ca.crt"))
+def record_in(live: dict[str, Any]) -> tuple[Record, str]:
+    """The record that a ConfigMap holds, and the resourceVersion. Pure. Raises KubeError.
+
+    What it says is checked as far as it can be wrong by itself: nobody may act on half a record.
+    """
+    name = f"ConfigMap {at(live, 'metadata', 'name')}"
+    text, version = at(live, "data", RECORD_KEY), at(live, "metadata", "resourceVersion")
+    if not isinstance(version, str):
+        raise KubeError(f"{name} has no resourceVersion")
+    if not isinstance(text, str):
+        raise KubeError(f"{name} is damaged: it has no {RECORD_KEY}")
+    try:
+        record = Record.model_validate_json(text)
+    except ValueError as error:
+        raise KubeError(f"{name} is damaged: {RECORD_KEY}: {error}") from error
+    wrong = _wrong_in(record)
+    if wrong is not None:
+        raise KubeError(f"{name} is damaged: {RECORD_KEY}: {wrong}")
+    return record, version
+
+
+def _wrong_in(record: Record) -> str | None:
+    if not 0 <= record.epoch <= MOST_EPOCH:
+        return f"{record.epoch} is no epoch"
+    config = record.config
+    if config is None:
+        return None
+    for epoch, version in ((config.epoch, config.version), (config.floor_epoch, config.floor_version)):
+        if not 0 <= epoch <= MOST_EPOCH or version < 0:
+            return f"{epoch}.{version} is no membership's number"
+    for voters, quorum in ((config.voters, config.write_quorum), (config.next_voters, config.next_write_quorum)):
+        if not min(len(voters), 1) <= quorum <= len(voters):
+            return f"{quorum} of {len(voters)} voters is no write quorum"
+    return None
 
 
 def config_status(config: Config) -> ConfigStatus:
