@@ -8,7 +8,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt release
+.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt release fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ simulation: setup ## Run the consensus simulator's tests
 
 simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5000
 	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
+
+fuzz: setup ## Try any bytes on what reads others' bytes: make fuzz MINUTES=60
+	@$(PYTHON) -m tests.fuzz --minutes $(MINUTES)
 
 integration: setup ## Run the tests against real PostgreSQL processes
 	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 3 --durations 10

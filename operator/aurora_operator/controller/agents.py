@@ -10,6 +10,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import json
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -42,10 +43,16 @@ from aurora_operator.planning.model.plan_model import (
     Unreachable,
 )
 
-TIMEOUT: Final = httpx.Timeout(3.0, connect=1.5)
-"""Seconds. An agent answers from memory; one that does not is treated as one that cannot be reached."""
-CALL_TIMEOUT: Final = httpx.Timeout(10.0, connect=1.5)
+TIMEOUT: Final = 3.0
+"""Seconds for a whole call. An agent answers from memory; one that does not counts as one that cannot be reached."""
+CALL_TIMEOUT: Final = 10.0
 """For calls that make PostgreSQL do something."""
+CONNECT_TIMEOUT: Final = 1.5
+MAX_BODY: Final = 1 << 20
+"""Bytes of an answer. What runs in a database pod may be a user's own image, and one operator is there for all."""
+
+MOST_CHARACTERS: Final = 500
+"""Of an agent's own words in a message."""
 
 Children = Mapping[str, Mapping[str, Raw]]
 T = TypeVar("T", bound=BaseModel)
@@ -135,8 +142,11 @@ class Agents:
 
     async def _status(self, client: httpx.AsyncClient, address: Address) -> AgentStatus | Unreachable:
         try:
-            answer = await self._send(client, address, "GET", "/v1/status", None, timeout=TIMEOUT)
-            return _parse(AgentStatus, answer, address.instance)
+            answer = await self._send(client, address, "GET", "/v1/status", None, within=TIMEOUT)
+            status = _parse(AgentStatus, answer, address.instance)
+            if status.name != address.instance:
+                raise AgentError(f"{address.instance} says that it is {status.name[:63]!r}")
+            return status
         except AgentError as error:
             return Unreachable(str(error))
 
@@ -149,21 +159,37 @@ class Agents:
         body: BaseModel | None,
         *,
         tolerate: tuple[int, ...] = (),
-        timeout: httpx.Timeout = CALL_TIMEOUT,  # noqa: ASYNC109 (httpx's own, for each of its phases)
+        within: float = CALL_TIMEOUT,
     ) -> bytes:
         content = None if body is None else body.model_dump_json(by_alias=True)
-        headers = {"Host": address.host} | ({"Content-Type": "application/json"} if content is not None else {})
-        extensions = {"sni_hostname": address.host}
+        # Nothing that is larger once it is unpacked.
+        headers = {"Host": address.host, "Accept-Encoding": "identity"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        what = f"{method} {path}"
         try:
-            response = await client.request(
-                method, address.url(path), content=content, headers=headers, extensions=extensions, timeout=timeout
-            )
+            async with (
+                asyncio.timeout(within),
+                client.stream(
+                    method,
+                    address.url(path),
+                    content=content,
+                    headers=headers,
+                    extensions={"sni_hostname": address.host},
+                    timeout=httpx.Timeout(within, connect=CONNECT_TIMEOUT),
+                ) as response,
+            ):
+                answer = await _bounded(response)
+        except TimeoutError as error:
+            raise AgentError(f"{address.instance} does not answer {what} within {within:g} s") from error
         except httpx.HTTPError as error:
             why = str(error) or type(error).__name__
-            raise AgentError(f"{address.instance} does not answer {method} {path}: {why}") from error
+            raise AgentError(f"{address.instance} does not answer {what}: {why}") from error
+        if answer is None:
+            raise AgentError(f"{address.instance} answers {what} with more than {MAX_BODY >> 20} MiB, or packed")
         if response.is_success or response.status_code in tolerate:
-            return response.content
-        raise AgentError(f"{address.instance} refuses {method} {path}: {_error_of(response)}")
+            return answer
+        raise AgentError(f"{address.instance} refuses {what}: {_error_of(response, answer)}")
 
     async def _session(self, key: tuple[str, str], children: Children) -> httpx.AsyncClient | None:
         material = certificates_of(key[1], children)
@@ -218,7 +244,7 @@ def tls_context(trusted: str, certificate: str, key: str) -> ssl.SSLContext:
 
 def _client(context: ssl.SSLContext) -> httpx.AsyncClient:
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=60.0)
-    return httpx.AsyncClient(verify=context, timeout=CALL_TIMEOUT, limits=limits, trust_env=False)
+    return httpx.AsyncClient(verify=context, limits=limits, trust_env=False)
 
 
 def _data(secret: Raw | None) -> dict[str, str]:
@@ -231,17 +257,30 @@ def _data(secret: Raw | None) -> dict[str, str]:
     return found
 
 
+async def _bounded(response: httpx.Response) -> bytes | None:
+    """Its body; None for one that is too large, or packed, of which no more is read than that."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return None
+    body = b""
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > MAX_BODY:
+            return None
+    return body
+
+
 def _parse(model: type[T], content: bytes, instance: str) -> T:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        raise AgentError(f"{instance} gives an answer that is not understood: {error.errors()[0]['msg']}") from error
+        why = error.errors()[0]["msg"][:MOST_CHARACTERS]
+        raise AgentError(f"{instance} gives an answer that is not understood: {why}") from error
 
 
-def _error_of(response: httpx.Response) -> str:
+def _error_of(response: httpx.Response, body: bytes) -> str:
     try:
-        answer: Any = response.json()
-    except ValueError:
+        answer: Any = json.loads(body)
+    except (ValueError, RecursionError):
         answer = None
     text = answer.get("error") if isinstance(answer, dict) else None
-    return str(text or response.reason_phrase)[:500] + f" ({response.status_code})"
+    return str(text or response.reason_phrase)[:MOST_CHARACTERS] + f" ({response.status_code})"

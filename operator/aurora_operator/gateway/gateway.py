@@ -32,7 +32,8 @@ RETRY_SECONDS: Final = 0.1
 CHUNK: Final = 1 << 16
 BACKLOG: Final = 4096
 MOST_UNKNOWN: Final = 2000
-"""Connections that have not sent a first packet yet; a scanner's flood does not reach the others."""
+"""Connections that have not sent a first packet yet. The oldest of more than these is ended: a scanner's flood does not
+keep clients out, who send theirs at once."""
 MOST_HELD: Final = 20_000
 
 Address = tuple[str, int]
@@ -67,7 +68,7 @@ class Gateway:
         self._hold_seconds = hold_seconds
         self._waiting = 0
         self._joined = 0
-        self._unknown = 0
+        self._strangers: dict[asyncio.Task[None], None] = {}
         self._writer: Address | None = None
         self._changed = asyncio.Event()
         self._open = asyncio.Event()
@@ -137,7 +138,7 @@ class Gateway:
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if self._closing or self._unknown >= MOST_UNKNOWN or self._waiting >= MOST_HELD:
+            if self._closing or self._waiting >= MOST_HELD:
                 return
             await self._serve_client(reader, writer)
         except (OSError, asyncio.IncompleteReadError, ssl.SSLError):
@@ -150,14 +151,20 @@ class Gateway:
                 await writer.wait_closed()
 
     async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._unknown += 1
+        stranger = asyncio.current_task()
+        assert stranger is not None  # noqa: S101 - each client has one
+        if len(self._strangers) >= MOST_UNKNOWN:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.cancel()
+        self._strangers[stranger] = None
         try:
             async with asyncio.timeout(FIRST_SECONDS):
                 first, held = await _first_packet(reader)
         except TimeoutError:
             return
         finally:
-            self._unknown -= 1
+            self._strangers.pop(stranger, None)
         if not first.wakes:
             return
         if self._refusal is not None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import base64
+import gzip
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -14,7 +16,8 @@ from aiohttp import web
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base import names
-from aurora_operator.controller.agents import AgentError, Agents, addresses_of, certificates_of
+from aurora_operator.controller import agents as module
+from aurora_operator.controller.agents import MAX_BODY, AgentError, Agents, addresses_of, certificates_of
 from aurora_operator.planning.certificates import pki
 from aurora_operator.planning.model.plan_model import CheckParameters, PushSettings, Restart, Switchover, Unreachable
 
@@ -172,3 +175,47 @@ async def test_a_server_of_another_cluster_is_not_believed(tls_server: list[str]
     assert "CERTIFICATE_VERIFY_FAILED" in found["demo-1"].error
     assert tls_server == []
     await agents.close()
+
+
+async def answered(body: Any, **headers: str) -> AgentStatus | Unreachable:
+    """What is made of a status with this body."""
+    agents = mocked(lambda request: httpx.Response(200, content=body, headers=headers))
+    found = await agents.statuses(KEY, children(pod("demo-1", "10.0.0.1")))
+    await agents.close()
+    return found["demo-1"]
+
+
+async def test_of_an_answer_that_is_too_large_no_more_is_read_than_is_kept() -> None:
+    taken = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1 << 16
+            yield b" " * (1 << 16)
+
+    found = await answered(endless())
+    assert found == Unreachable("demo-1 answers GET /v1/status with more than 1 MiB, or packed")
+    assert taken <= MAX_BODY + (1 << 16)
+
+
+async def test_what_is_packed_is_not_unpacked() -> None:
+    found = await answered(gzip.compress(STATUS.model_dump_json().encode()), **{"Content-Encoding": "gzip"})
+    assert isinstance(found, Unreachable)
+
+
+async def test_an_answer_that_never_ends_has_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TIMEOUT", 0.2)
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(10):
+        assert await answered(drip()) == Unreachable("demo-1 does not answer GET /v1/status within 0.2 s")
+
+
+async def test_a_pod_speaks_for_itself_only() -> None:
+    found = await answered(STATUS.model_copy(update={"name": "demo-2"}).model_dump_json(by_alias=True))
+    assert found == Unreachable("demo-1 says that it is 'demo-2'")

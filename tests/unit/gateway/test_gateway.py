@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from aurora_operator.gateway import gateway as module
 from aurora_operator.gateway.gateway import Address, Clients, Gateway, Refusal
 from aurora_operator.gateway.kube import serves
 
@@ -259,3 +260,18 @@ async def test_a_writer_counts_once_it_says_that_it_serves(line: bytes, expected
     async with server:
         assert await serves("127.0.0.1", server.sockets[0].getsockname()[1]) is expected
     assert not await serves("127.0.0.1", free_port())
+
+
+async def test_those_who_say_nothing_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_UNKNOWN", 20)
+    async with running(World()) as world:
+        await world.wake()
+        silent = [await world.connect() for _ in range(50)]
+        reader, writer = await world.connect()
+        writer.write(SSL)
+        assert await reader.readexactly(10) == b"<" + SSL + b">"
+        async with asyncio.timeout(10):
+            assert await silent[0][0].read() == b"", "the oldest are ended"
+        assert len(world.gateway._strangers) <= 20
+        for _, other in [*silent, (reader, writer)]:
+            other.close()

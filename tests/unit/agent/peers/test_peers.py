@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,6 +222,29 @@ async def test_a_peer_that_comes_is_tried_at_once(certificates: Certificates, mo
     await asyncio.sleep(0.01)
     there.set_members({"demo-1": "localhost"})
     await until(lambda: list(there.connected()) == ["demo-1"] and list(here.connected()) == ["demo-2"])
+    await here.close()
+    await there.close()
+    serving.cancel()
+
+
+async def test_half_open_connections_keep_no_peer_out(certificates: Certificates) -> None:
+    got: Got = []
+    there = make("demo-2", certificates, got, [])
+    here = make("demo-1", certificates, [], [])
+    serving = asyncio.create_task(there.serve())
+    there.set_members({"demo-1": "localhost"})
+    here.set_members({"demo-2": "localhost"})
+    await until(lambda: list(here.connected()) == ["demo-2"])
+    with contextlib.ExitStack() as held:
+        for _ in range(100):
+            silent = held.enter_context(socket.socket())
+            silent.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(silent, ("127.0.0.1", vars(module)["PEER_PORT"]))
+        await until(lambda: there._listener.ended >= 90)
+        assert there._listener.connections <= module.BOUNDS.per_address
+        here.send("demo-2/00000001", PreVote(7))
+        await until(lambda: got)
+        assert got == [("demo-1/00000001", PreVote(7))]
     await here.close()
     await there.close()
     serving.cancel()
