@@ -121,9 +121,7 @@ class World:
         self.blank.lock.release()
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
-        monkeypatch.setattr(
-            "aurora_operator.agent.member.kubeapi._verify", lambda _: Certificates(self.blank.layout).client
-        )
+        monkeypatch.setattr("aurora_operator.net.kubernetes.trust", lambda _: Certificates(self.blank.layout).client)
         self.environment = Environment(
             cluster="demo",
             namespace="default",
