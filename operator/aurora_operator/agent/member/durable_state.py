@@ -16,7 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.types import NO_CONFIG
-from aurora_operator.postgres.files import make_spare, remove_durably, replace_with_spare, write_durably
+from aurora_operator.postgres.files import (
+    fsync_directory,
+    make_spare,
+    remove_durably,
+    replace_with_spare,
+    write_durably,
+)
 
 T = TypeVar("T")
 
@@ -55,6 +61,10 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A process that was killed between a rename and its fsync leaves a file that can be read and is not durable.
+        # Whoever reads it answers for it from now on, and does not write what is there already.
+        for each in (folder, folder.parent):
+            fsync_directory(each)
 
     def take(self, owner: str, *, has_data: bool, origin: str = "", purge: Callable[[], None] = lambda: None) -> Taken:
         """Make the volume this copy's own, and say what it is called: 8 hex digits, made on first use.
