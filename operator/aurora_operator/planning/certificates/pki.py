@@ -2,7 +2,8 @@
 
 ECDSA on P-256 everywhere: every TLS client of PostgreSQL knows it, and SCRAM channel binding is defined for its SHA-256
 signatures (RFC 5929, section 4.1). Signing is deterministic (RFC 6979), serial numbers come from the key (a key is
-certified once), so equal arguments give equal certificates.
+certified once), so equal arguments give equal certificates. What was read of the last certificates is remembered,
+since each plan asks the same of the same ones; keys are not.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
@@ -92,6 +94,7 @@ def is_authority(certificate: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=1024)
 def signed_by(certificate: str, authority: str) -> bool:
     """Whether `authority` signed `certificate`."""
     try:
@@ -205,6 +208,7 @@ def _sign(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> 
     return _certificate_pem(builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True))
 
 
+@lru_cache(maxsize=1024)
 def _load(certificate: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate(certificate.encode())
 

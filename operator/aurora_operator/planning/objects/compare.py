@@ -32,23 +32,29 @@ _ATOMIC: Final = frozenset(
 
 def covers(there: Any, wanted: Any, field: str = "") -> bool:
     """Whether `there` holds `wanted`: equal but for additions by others, and for how quantities are written."""
-    if isinstance(wanted, Mapping):
-        if not isinstance(there, Mapping):
+    if there == wanted:  # nearly all of an object: what differs is asked about only where it is
+        return True
+    if isinstance(wanted, str):
+        return str(there) == wanted or (isinstance(there, (str, int)) and _same_quantity(str(there), wanted))
+    if isinstance(wanted, (dict, Mapping)):
+        if not isinstance(there, (dict, Mapping)):
             return not wanted and there is None
         if field in _ATOMIC and not there.keys() <= wanted.keys():
             return False
         return all(covers(there.get(key), value, key) for key, value in wanted.items())
     if isinstance(wanted, (list, tuple)):
         return _covers_list(there or [], wanted, field)
-    if isinstance(wanted, str) and isinstance(there, (str, int)) and wanted != str(there):
-        return is_quantity(wanted) and is_quantity(str(there)) and parse_quantity(wanted) == parse_quantity(str(there))
-    return bool(there == wanted) or str(there) == wanted
+    return str(there) == wanted
+
+
+def _same_quantity(there: str, wanted: str) -> bool:
+    return is_quantity(wanted) and is_quantity(there) and parse_quantity(wanted) == parse_quantity(there)
 
 
 def _covers_list(there: Any, wanted: Any, field: str) -> bool:
     if not isinstance(there, (list, tuple)):
         return False
-    if not all(isinstance(item, Mapping) for item in wanted):
+    if not all(isinstance(item, (dict, Mapping)) for item in wanted):
         return list(there) == list(wanted)
     if field in _ATOMIC and len(there) != len(wanted):
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -116,11 +115,11 @@ def fingerprint(template: dict[str, Any], *, scales: bool) -> str:
     its agent resizes it, and another size in the template must not replace it."""
     if not scales:
         return digest(template)
-    plain = deepcopy(template)
-    for container in plain["spec"]["containers"]:
-        if container["name"] == names.CONTAINER:
-            container["resources"] = "by the load"
-    return digest(plain)
+    containers = [
+        {**container, "resources": "by the load"} if container["name"] == names.CONTAINER else container
+        for container in template["spec"]["containers"]
+    ]
+    return digest({**template, "spec": {**template["spec"], "containers": containers}})
 
 
 def start_of(statefulset: Raw | None) -> float | None:
