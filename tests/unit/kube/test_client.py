@@ -20,6 +20,8 @@ class Server:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, str | None, Any]] = []
         self.url = ""
+        self.over = asyncio.Event()
+        """The test is: nobody waits for an answer any more."""
 
     async def handle(self, request: web.Request) -> web.Response:
         text = await request.text()
@@ -27,7 +29,7 @@ class Server:
         self.seen.append((request.method, request.path_qs, request.headers.get("Content-Type"), body))
         match request.path:
             case "/api/v1/slow":
-                await asyncio.sleep(5)
+                await self.over.wait()
             case "/api/v1/secret":
                 return web.json_response({"kind": "Status", "reason": "Forbidden", "message": "no"}, status=403)
             case "/api/v1/page":
@@ -48,6 +50,7 @@ async def server() -> AsyncIterator[Server]:
     await site.start()
     made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield made
+    made.over.set()
     await runner.cleanup()
 
 

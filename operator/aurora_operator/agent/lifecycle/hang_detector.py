@@ -31,21 +31,23 @@ class HangDetector:
         serving: Callable[[], bool],
         patience: Callable[[], float],
         stop: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`heard`: when it last answered somebody else, who need not be asked again (monotonic clock); `serving`:
-        whether it takes sessions; `patience`: seconds that it may be silent; `stop` ends it."""
+        """`heard`: when it last answered somebody else, who need not be asked again (by `clock`, which is monotonic);
+        `serving`: whether it takes sessions; `patience`: seconds that it may be silent; `stop` ends it."""
         self._session = session
         self._heard = heard
         self._serving = serving
         self._patience = patience
         self._stop = stop
+        self._clock = clock
 
     async def run(self) -> None:
         """Until cancelled."""
-        answered = time.monotonic()
+        answered = self._clock()
         while True:
             answer = await self._answer(answered + self._patience())
-            now = time.monotonic()
+            now = self._clock()
             left = answered + self._patience() - now
             pause = PERIOD_SECONDS
             if answer is not None:
@@ -63,7 +65,7 @@ class HangDetector:
 
         Waited for until the deadline (monotonic clock), but always for a moment.
         """
-        asked = time.monotonic()
+        asked = self._clock()
         if not self._serving():
             await self._session.close()
             return asked
@@ -76,11 +78,11 @@ class HangDetector:
         except TimeoutError:
             return None
         except Unavailable:
-            now = time.monotonic()
+            now = self._clock()
             return None if now - asked > PERIOD_SECONDS else now
         except PostgresError:
             pass
-        return time.monotonic()
+        return self._clock()
 
 
 def detector_of(copy: Instance, stop: Callable[[], None]) -> HangDetector:

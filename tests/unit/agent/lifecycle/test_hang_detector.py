@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit import virtual_time
 
 from aurora_operator.agent.lifecycle import hang_detector as module
 from aurora_operator.agent.lifecycle.hang_detector import HangDetector
@@ -21,10 +21,12 @@ class FakeSession(Session):
     def __init__(self) -> None:
         super().__init__(Path("/nowhere"))
         self.mood = "answers"
+        self.seconds = 1.0
+        """After which a question that is not answered is given up."""
 
     async def row(self, *_: Any, **__: Any) -> tuple[int]:
         if self.mood == "silent":
-            await asyncio.sleep(module.PERIOD_SECONDS * 2)
+            await asyncio.sleep(self.seconds)
             raise Unavailable("no answer")
         if self.mood == "refuses":
             raise Unavailable("too many clients")
@@ -33,59 +35,67 @@ class FakeSession(Session):
         return (1,)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PERIOD_SECONDS", 0.02)
-
-
-async def _stops(
+def _stops(
     mood: str,
     *,
     serving: bool = True,
-    seconds: float = 0.6,
-    patience: float = 0.15,
-    heard: Callable[[], float] = lambda: -math.inf,
-) -> int:
-    session, stops = FakeSession(), []
-    session.mood = mood
-    pulse = HangDetector(
-        session, heard=heard, serving=lambda: serving, patience=lambda: patience, stop=lambda: stops.append(1)
-    )
-    task = asyncio.create_task(pulse.run())
-    await asyncio.sleep(seconds)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    return len(stops)
+    seconds: float = 15,
+    patience: float = 4,
+    gives_up: float = 1.0,
+    heard: Callable[[float], float] = lambda now: -math.inf,
+) -> list[float]:
+    """When it was stopped, within so many seconds; `heard` is told what time it is."""
+
+    async def story(clock: Callable[[], float]) -> list[float]:
+        session, stops = FakeSession(), list[float]()
+        session.mood, session.seconds = mood, gives_up
+        detector = HangDetector(
+            session,
+            heard=lambda: heard(clock()),
+            serving=lambda: serving,
+            patience=lambda: patience,
+            stop=lambda: stops.append(clock()),
+            clock=clock,
+        )
+        task = asyncio.create_task(detector.run())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return stops
+
+    return virtual_time.run(story)
 
 
-async def test_a_silent_server_is_stopped_and_given_time_to_come_back() -> None:
-    assert 1 <= await _stops("silent") <= 3
+def test_a_silent_server_is_stopped_and_given_time_to_come_back() -> None:
+    first, second, third = _stops("silent")
+    assert 4 <= first <= 4 + module.MOMENT_SECONDS
+    assert 4 <= second - first <= 4 + module.MOMENT_SECONDS
+    assert 4 <= third - second <= 4 + module.MOMENT_SECONDS
 
 
 @pytest.mark.parametrize("mood", ["answers", "refuses", "errs"])
-async def test_one_that_answers_whatever_it_says_is_left_alone(mood: str) -> None:
-    assert await _stops(mood) == 0
+def test_one_that_answers_whatever_it_says_is_left_alone(mood: str) -> None:
+    assert _stops(mood) == []
 
 
-async def test_one_that_is_down_or_starting_is_nobodys_pulse() -> None:
-    assert await _stops("silent", serving=False) == 0
+def test_one_that_is_down_or_starting_is_nobodys_pulse() -> None:
+    assert _stops("silent", serving=False) == []
 
 
-async def test_one_that_answers_somebody_else_is_not_asked() -> None:
-    assert await _stops("silent", heard=time.monotonic) == 0
+def test_one_that_answers_somebody_else_is_not_asked() -> None:
+    assert _stops("silent", heard=lambda now: now) == []
 
 
-async def test_what_somebody_else_has_heard_counts_from_then_on() -> None:
-    last = time.monotonic()
-    assert 1 <= await _stops("silent", heard=lambda: last) <= 3
+def test_what_somebody_else_has_heard_counts_from_then_on() -> None:
+    first, *_ = _stops("silent", heard=lambda now: 0.0)
+    assert 4 <= first <= 4 + module.MOMENT_SECONDS + module.PERIOD_SECONDS
 
 
-async def test_patience_is_kept() -> None:
-    assert await _stops("silent", patience=5) == 0
+def test_patience_is_kept() -> None:
+    assert _stops("silent", patience=20) == []
 
 
-async def test_patience_is_exceeded_by_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_is_exceeded_by_a_moment_only() -> None:
     """Though a question that is not answered would take longer than that."""
-    monkeypatch.setattr(module, "PERIOD_SECONDS", 30.0)
-    monkeypatch.setattr(module, "MOMENT_SECONDS", 0.01)
-    assert await _stops("silent", seconds=2, patience=0.2) == 1
+    first, *_ = _stops("silent", patience=1, gives_up=60)
+    assert 1 <= first <= 1 + module.MOMENT_SECONDS
