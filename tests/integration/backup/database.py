@@ -42,6 +42,12 @@ class DatabaseAt(Generic[Place]):
     program: str
     stanza: str = "demo-12345678"
     servers: list[BackupServer] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=lambda: {"job-retry-interval": "0"})
+    """Options of pgBackRest: what is damaged is damaged at once."""
+
+    def lose_patience(self) -> None:
+        """For repositories made from now on: a place that does not answer is given up within two seconds."""
+        self.more["io-timeout"] = "2"
 
     def repository(self, layout: Layout, *, secret_key: str | None = None, bucket: str = BUCKET) -> PgBackRest:
         mount = layout.run.parent / f"secrets-{layout.run.name}"
@@ -50,7 +56,7 @@ class DatabaseAt(Generic[Place]):
         repository = Repository(
             destination=self.store.destination(bucket=bucket), stanza=self.stanza, encryption=ENCRYPTION
         )
-        access = Access(repository, mount, layout, retention_days=7, program=self.program)
+        access = Access(repository, mount, layout, retention_days=7, program=self.program, more=dict(self.more))
         return PgBackRest(self.cluster.tools, access)
 
     async def leader(self, epoch: int = 34) -> Copy:
@@ -101,7 +107,7 @@ class DatabaseAt(Generic[Place]):
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]
         access = archiver.pgbackrest.access
-        more = {"tls-server-address": "127.0.0.1", "tls-server-port": str(port)}
+        more = {**access.more, "tls-server-address": "127.0.0.1", "tls-server-port": str(port)}
         serving = BackupServer(PgBackRest(self.cluster.tools, replace(access, more=more)))
         await serving.start()
         self.servers.append(serving)

@@ -73,6 +73,7 @@ class Agent:
 async def agent(database: Database, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Agent]:
     monkeypatch.setattr("aurora_operator.api.base.names.BACKUP_PORT", unused_tcp_port)
     OnLoopback.database = database
+    database.lose_patience()
     leader = await database.leader()
     repository = database.repository(leader.layout).access.repository
     agent = Agent(leader, 34, BackupSettings(repository=repository, retention_days=7, recovery_point_seconds=0.5))
@@ -106,6 +107,8 @@ async def test_a_leader_archives_and_takes_backups_and_says_how_it_stands(databa
     frozen = report.latest_restorable_at
     assert (await agent.report(lambda r: True)).latest_restorable_at == frozen
     database.store.start()
+    # PostgreSQL tries again each minute, and when there is more.
+    await fill_segment(agent.postgres)
     report = await agent.report(lambda r: r.cause is None and r.waiting_segments == 0)
     await insert(agent.postgres, 4)
     written = now()

@@ -64,37 +64,45 @@ async def test_restores_to_each_kind_of_target(database: Database) -> None:
     await asyncio.sleep(0.2)
     await archiver.store(now())
 
-    for target, expected in (
-        (RestoreTarget(time=text(between)), [1, 2, 3, 4]),
-        (RestoreTarget(lsn=format_lsn(lsn)), [1, 2]),
-        (RestoreTarget(xid=xid), [1, 2, 3]),
-        (RestoreTarget(xid=xid, inclusive=False), [1, 2]),
-        (RestoreTarget(name="before-the-drop"), [1, 2, 3]),
-    ):
+    async def reaches(target: RestoreTarget, expected: list[int]) -> None:
         copy, _ = await database.restore(target)
         assert await ids(copy) == expected, target
         await copy.close()
-    # After the last commit, but covered: the time is met although no transaction proves it.
-    copy, _ = await database.restore(RestoreTarget(time=text(idle)))
-    assert await copy.session.row("SELECT to_regclass('public.t')") == (None,)
-    await copy.close()
 
-    for target, words in (
+    async def ends_without_the_table(target: RestoreTarget) -> None:
+        copy, _ = await database.restore(target)
+        assert await copy.session.row("SELECT to_regclass('public.t')") == (None,)
+        await copy.close()
+
+    async def is_refused(target: RestoreTarget, words: str) -> None:
+        blank = database.cluster.blank()
+        with pytest.raises(NotRestorable, match=words):
+            await database.restorer(blank).run(target)
+        assert not blank.layout.pgdata.exists()
+
+    await asyncio.gather(
+        reaches(RestoreTarget(time=text(between)), [1, 2, 3, 4]),
+        reaches(RestoreTarget(lsn=format_lsn(lsn)), [1, 2]),
+        reaches(RestoreTarget(xid=xid), [1, 2, 3]),
+        reaches(RestoreTarget(xid=xid, inclusive=False), [1, 2]),
+        reaches(RestoreTarget(name="before-the-drop"), [1, 2, 3]),
+        # After the last commit, but covered: the time is met although no transaction proves it.
+        ends_without_the_table(RestoreTarget(time=text(idle))),
+    )
+    refused = (
         (RestoreTarget(time=text(now() + timedelta(hours=1))), "possible is"),
         (RestoreTarget(time=text(earliest.stop - timedelta(minutes=1))), "possible is"),
         (RestoreTarget(lsn="FF/0"), "possible is"),
         (RestoreTarget(lsn="0/1000000"), "possible is"),
         (RestoreTarget(xid="4000000"), "is not in the WAL"),
         (RestoreTarget(name="never-made"), "is not in the WAL"),
-    ):
-        blank = database.cluster.blank()
-        with pytest.raises(NotRestorable, match=words):
-            await database.restorer(blank).run(target)
-        assert not blank.layout.pgdata.exists()
+    )
+    await asyncio.gather(*(is_refused(target, words) for target, words in refused))
 
 
 async def test_a_writer_that_dies_in_mid_segment_leaves_no_gap(database: Database) -> None:
     """Its full segments that were not archived, and what it wrote of the last: from the next writer's hands."""
+    database.lose_patience()
     leader = await database.leader()
     archiver = await database.archiving(leader)
     reader = await database.reader(leader)
@@ -181,6 +189,7 @@ async def test_says_why_it_cannot_archive(database: Database, how: dict[str, str
 
 
 async def test_waits_for_the_store_to_come_back(database: Database) -> None:
+    database.lose_patience()
     leader = await database.leader()
     archiver = await database.archiving(leader)
     await archiver.pgbackrest.backup("full")
@@ -193,6 +202,8 @@ async def test_waits_for_the_store_to_come_back(database: Database) -> None:
     assert (await archiver.state()).waiting
     await insert(leader, 2)
     database.store.start()
+    # PostgreSQL tries again each minute, and when there is more.
+    await fill_segment(leader)
     state = await archived(archiver, 90)
     assert state.error is None and state.failing_since is None
     await archiver.store(now())
