@@ -25,6 +25,7 @@ _SHARED = f"e2e-shared-{os.environ.get('PYTEST_XDIST_WORKER', '')}".rstrip("-")
 
 Measure = Callable[[str, Any], None]
 
+AUTO_PAUSE = "AURORA_AUTO_PAUSE_SECONDS"
 PAUSE_SECONDS = 10
 
 
@@ -40,10 +41,12 @@ def surroundings() -> None:
 
 @pytest.fixture(scope="session")
 def operator(surroundings: None) -> None:
-    """One operator runs, of the newest image that was built; its chart is installed if it is not yet."""
+    """One operator runs, of the newest image that was built; its chart is installed if it is not yet. It pauses idle
+    clusters after `PAUSE_SECONDS` instead of minutes, until all tests have ended."""
     try:
         with cache.lock(cache.root() / "operator.lock", "it installs the operator"):
             chart.install()
+            operating.set_environment(AUTO_PAUSE, str(PAUSE_SECONDS))
             operating.scale(1)
     except (AssertionError, HarnessError) as error:
         pytest.exit(f"The operator does not run: {error}\nRun `make cluster` first, or `make test`.", returncode=2)
@@ -116,14 +119,6 @@ def cluster(shared: Shared) -> AuroraCluster:
 
 
 @pytest.fixture
-def impatient(operator: None) -> Iterator[None]:
-    """An operator that pauses idle clusters after `PAUSE_SECONDS` instead of minutes."""
-    operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", str(PAUSE_SECONDS))
-    yield
-    operating.set_environment("AURORA_AUTO_PAUSE_SECONDS", None)
-
-
-@pytest.fixture
 def healed(surroundings: None) -> Iterator[None]:
     """Faults end with their tests; what an interrupted run left behind ends now."""
     outages.heal()
@@ -174,6 +169,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         folder: Path = diagnosis.dump(item.name, _namespaces)
         report.sections.append(("diagnosis", f"pods, events, statuses and logs are in {folder}"))
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave an operator that is as patient as its chart says, once no process runs tests any more."""
+    if session.testscollected and not session.config.option.collectonly and not hasattr(session.config, "workerinput"):
+        with contextlib.suppress(AssertionError, HarnessError):
+            operating.set_environment(AUTO_PAUSE, None)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

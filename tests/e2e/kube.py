@@ -17,8 +17,8 @@ Object = dict[str, Any]
 T = TypeVar("T")
 
 
-PATIENCE = 2.0 if "PYTEST_XDIST_WORKER" in os.environ else 1.0
-"""Two processes share the machine's cores."""
+PATIENCE = float(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+"""So many processes share the machine's cores."""
 
 
 class NotSo(AssertionError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.e2e.aurora import AuroraCluster
 from tests.e2e.conftest import Measure
-from tests.e2e.kube import until
+from tests.e2e.kube import PATIENCE, until
 from tests.e2e.probe import Probe
 
 from aurora_operator.api.base import names
@@ -17,7 +17,7 @@ from aurora_operator.api.base import names
 LEASE = 3.0
 HOLD = 2 * LEASE + 2
 """Seconds that an outage lasts at least: longer than the lease, however late it begins."""
-LONGEST_GAP = 15.0
+LONGEST_GAP = 15.0 * PATIENCE
 """Seconds without a write beyond which a failover has gone wrong; bench/failover says how long they take."""
 WAKING = 1.0
 """Seconds in which what was frozen notices what it missed."""

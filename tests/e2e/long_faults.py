@@ -1,4 +1,5 @@
-"""More of test_faults.py: too long for every run. `make faults` runs them; pytest finds this file by its name only."""
+"""More of test_faults.py: too long for every run. `make faults` and `make soak` run them; pytest finds this file by
+its name only."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("healed")]
 
 CASES = [
     Case("pod-cut-off", on_pod(outages.cut_off_pod)),
+    Case("pod-cut-off-receiving", on_pod(partial(outages.cut_off_pod, direction="in"))),
     Case("pod-cut-off-sending", on_pod(partial(outages.cut_off_pod, direction="out"))),
     Case("zone-cut-off-sending", on_node(partial(outages.cut_off_zone, direction="out"))),
     Case("zone-cut-off-receiving", on_node(partial(outages.cut_off_zone, direction="in"))),

@@ -38,7 +38,7 @@ def store(namespace: str) -> Iterator[str]:
     yield namespace
 
 
-def test_a_due_backup_wakes_it(store: str, impatient: None, measure: Measure) -> None:
+def test_a_due_backup_wakes_it(store: str, measure: Measure) -> None:
     """Its first backup cannot be taken while it is awake. Hours are not waited for, but written into its status."""
     cluster = AuroraCluster("demo", store)
     cluster.create(SPEC | {"backup": {"destination": objectstore.destination(store)}})
@@ -63,7 +63,7 @@ def test_a_due_backup_wakes_it(store: str, impatient: None, measure: Measure) ->
     assert len(cluster.events("Resuming")) == 1
 
 
-def test_a_snapshot_and_a_clone_wake_it(namespace: str, impatient: None, measure: Measure) -> None:
+def test_a_snapshot_and_a_clone_wake_it(namespace: str, measure: Measure) -> None:
     """And nothing keeps it awake afterwards."""
     source = AuroraCluster("sleeper", namespace)
     source.create(SPEC)

@@ -28,7 +28,13 @@ def without_operator(shared: Shared) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     "fault",
-    [faults.kill_postmaster, faults.kill_agent, faults.delete_by_force, faults.delete_gracefully],
+    [
+        faults.kill_postmaster,
+        faults.kill_agent,
+        faults.delete_gracefully,
+        # To the others it is a killed agent, and its pod is made anew as the deleted one's is.
+        pytest.param(faults.delete_by_force, marks=pytest.mark.soak),
+    ],
     ids=lambda fault: fault.__name__,
 )
 def test_writing_goes_on(

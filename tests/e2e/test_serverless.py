@@ -104,9 +104,7 @@ def wait_paused(cluster: AuroraCluster) -> None:
     assert copies(cluster) == []
 
 
-def test_an_idle_cluster_pauses_and_a_connection_wakes_it(
-    serverless: AuroraCluster, impatient: None, measure: Measure
-) -> None:
+def test_an_idle_cluster_pauses_and_a_connection_wakes_it(serverless: AuroraCluster, measure: Measure) -> None:
     client = Client(serverless)
     client.start()
     target = client.conninfo("demo", connect_timeout="60")

@@ -18,9 +18,6 @@ from tests.e2e.test_serverless import claims, limit, uid, wait_paused
 
 from aurora_operator.api.spec.capacity import ACU_BYTES
 
-# It takes a whole node's memory.
-pytestmark = pytest.mark.alone
-
 SCALING = {"autoPause": False, "secondsBeforeTimeout": 60, "timeoutAction": "ForceApplyCapacityChange"}
 SPEC = {
     "instances": 1,
@@ -121,7 +118,7 @@ def test_a_scaling_point_is_waited_for_and_forced(cluster: AuroraCluster, measur
     assert uid(cluster) == before, "nothing was restarted"
 
 
-def test_it_pauses_and_a_connection_wakes_it(cluster: AuroraCluster, impatient: None, measure: Measure) -> None:
+def test_it_pauses_and_a_connection_wakes_it(cluster: AuroraCluster, measure: Measure) -> None:
     client = Client(cluster)
     client.start()
     target, volumes = client.conninfo("demo", connect_timeout="60"), claims(cluster)

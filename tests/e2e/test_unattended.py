@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import time
 
-import pytest
 from tests.e2e import kube, operating
 from tests.e2e.aurora import SMALL, AuroraCluster
 from tests.e2e.conftest import Measure
 from tests.e2e.kube import until
 
 from aurora_operator.api.base import names
-
-pytestmark = pytest.mark.alone
 
 # In this order: each goes on where the one before ended.
 
