@@ -2,13 +2,12 @@
 
 PYTHON  := .venv/bin/python
 HARNESS := $(PYTHON) -m tests.kind
-SEEDS   ?= 500
-MINUTES ?= 5
+BENCHMARKS := failover commit idle elastic clone backup
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt release fuzz
+.PHONY: help setup cluster images operator demo test soak variants lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt release fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +43,8 @@ demo: cluster ## Show it: the operator and a database cluster in three zones
 
 # ---- checking ----------------------------------------------------------------------------------------------
 
-test: lint unit simulation integration csi e2e ## Run everything that checks
+test: setup ## Run everything that checks, and tell how long each part took
+	@$(PYTHON) -m tests.stages lint unit simulation integration csi operator e2e
 
 lint: setup ## Check style, types, the direction of imports, and that the CRDs are current
 	@.venv/bin/ruff check .
@@ -58,19 +58,22 @@ fmt: setup ## Format the code, and mend what ruff can mend by itself
 	@.venv/bin/ruff format .
 
 unit: setup ## Run the unit tests
-	@.venv/bin/pytest tests/unit --numprocesses 2
+	@.venv/bin/pytest tests/unit --numprocesses 2 --dist worksteal
 
 simulation: setup ## Run the consensus simulator's tests
-	@.venv/bin/pytest tests/simulation --numprocesses 2 --durations 5
+	@.venv/bin/pytest tests/simulation --numprocesses 2 --dist worksteal --durations 5
 
+simulate: SEEDS ?= 500
+simulate: FIRST ?= 0
 simulate: setup ## Run the consensus on many random seeds: make simulate SEEDS=5000
-	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
+	@$(PYTHON) -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
+fuzz: MINUTES ?= 5
 fuzz: setup ## Try any bytes on what reads others' bytes: make fuzz MINUTES=60
 	@$(PYTHON) -m tests.fuzz --minutes $(MINUTES)
 
 integration: setup ## Run the tests against real PostgreSQL processes
-	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 3 --durations 10
+	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 6 --dist worksteal --durations 10
 
 operator: cluster ## Install the operator into the cluster, or upgrade it
 	@$(PYTHON) -m tests.kind.chart
@@ -81,12 +84,23 @@ csi: setup ## Run the test cluster's CSI driver on the real kernel, and the CSI 
 
 e2e: operator ## Run the end-to-end tests on the kind cluster
 	@rm -f build/e2e/measurements.json
-	@.venv/bin/pytest tests/e2e -m "not alone" --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
-	@.venv/bin/pytest tests/e2e -m alone --durations 10
+	@.venv/bin/pytest tests/e2e -m "not alone and not soak" --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 15
+	@.venv/bin/pytest tests/e2e -m "alone and not soak" --durations 10
 
+faults: MINUTES ?= 5
 faults: operator ## Inject every fault, then random ones, into a cluster under load: make faults MINUTES=5 SEED=7
 	@AURORA_FAULT_MINUTES=$(MINUTES) $(if $(SEED),AURORA_FAULT_SEED=$(SEED)) \
-	  .venv/bin/pytest -s tests/e2e/test_faults.py tests/e2e/long_faults.py tests/e2e/test_random_faults.py
+	  .venv/bin/pytest -s tests/e2e/test_faults.py tests/e2e/test_pod_faults.py tests/e2e/long_faults.py \
+	  tests/e2e/long_random_faults.py
+
+variants: operator ## Run the end-to-end tests that vary what others show already
+	@.venv/bin/pytest tests/e2e -m soak --durations 10
+
+soak: SEEDS ?= 100000
+soak: MINUTES ?= 60
+soak: setup ## Hours of it: random schedules and faults, long end-to-end tests, benchmarks: make soak SEEDS=100000 MINUTES=60
+	@SEEDS=$(SEEDS) MINUTES=$(MINUTES) FIRST=$${FIRST:-$$(date +%s)} \
+	  $(PYTHON) -m tests.stages simulate faults serverless variants $(addprefix bench-,$(BENCHMARKS))
 
 serverless: operator ## Wake a paused cluster for a backup, a snapshot and a clone, and move a reader to a larger node
 	@.venv/bin/pytest -s tests/e2e/long_serverless.py

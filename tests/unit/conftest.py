@@ -11,8 +11,11 @@ from tests.unit.certificates import write_certificates
 from aurora_operator.agent.peers.tls import Certificates
 from aurora_operator.postgres.layout import Layout
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is. Nothing is kept between runs, since several processes run at a
+# time: a failure prints what repeats it.
+settings.register_profile(
+    "tests", deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("tests")
 
 
