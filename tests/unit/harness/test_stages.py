@@ -20,7 +20,12 @@ def clock(*seconds: float) -> Callable[[], float]:
 
 def test_all_are_run_and_timed() -> None:
     made: list[str] = []
-    done = run(NAMES, lambda name: made.append(name) or 0, clock(3, 20, 10))
+
+    def make(name: str) -> int:
+        made.append(name)
+        return 0
+
+    done = run(NAMES, make, clock(3, 20, 10))
     assert made == list(NAMES)
     assert done == [Stage("lint", 3, 0), Stage("unit", 20, 0), Stage("e2e", 10, 0)]
 

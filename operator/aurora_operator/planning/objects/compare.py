@@ -44,7 +44,7 @@ def covers(there: Any, wanted: Any, field: str = "") -> bool:
         return all(covers(there.get(key), value, key) for key, value in wanted.items())
     if isinstance(wanted, (list, tuple)):
         return _covers_list(there or [], wanted, field)
-    return str(there) == wanted
+    return bool(str(there) == wanted)
 
 
 def _same_quantity(there: str, wanted: str) -> bool:
