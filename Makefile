@@ -100,7 +100,7 @@ soak: SEEDS ?= 100000
 soak: MINUTES ?= 60
 soak: setup ## Hours of it: random schedules and faults, long end-to-end tests, benchmarks: make soak SEEDS=100000 MINUTES=60
 	@SEEDS=$(SEEDS) MINUTES=$(MINUTES) FIRST=$${FIRST:-$$(date +%s)} \
-	  $(PYTHON) -m tests.stages simulate faults serverless variants $(addprefix bench-,$(BENCHMARKS))
+	  $(PYTHON) -m tests.stages simulate fuzz faults serverless variants $(addprefix bench-,$(BENCHMARKS))
 
 serverless: operator ## Wake a paused cluster for a backup, a snapshot and a clone, and move a reader to a larger node
 	@.venv/bin/pytest -s tests/e2e/long_serverless.py
