@@ -258,6 +258,8 @@ class Agent:
                     copy.server_version = copy.server_version or await queries.server_version(copy.session)
                 if copy.layout.initialised() and self._parameters_are_due():
                     await self._configuration.take_parameters()
+                if copy.role == "writer":
+                    await self._configuration.keep_access()
                 newest = _read(copy.environment.app / "password")
                 if newest != password and copy.role == "writer":
                     await self._configuration.ensure_roles()

@@ -39,6 +39,30 @@ async def test_restores_to_the_latest_with_wal_that_fills_no_segment(database: D
     assert not any("hunter" in name for name in database.store.files())
 
 
+async def test_what_is_set_for_everybody_breaks_no_backup(database: Database) -> None:
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    for name, value in (
+        ("transaction_timeout", "1ms"),
+        ("statement_timeout", "1ms"),
+        ("idle_session_timeout", "1ms"),
+        ("role", "app"),
+        ("default_transaction_isolation", "serializable"),
+        ("default_transaction_read_only", "on"),
+        ("standard_conforming_strings", "off"),
+    ):
+        await leader.session.rows(f"ALTER ROLE ALL SET {name} = '{value}'".encode())  # type: ignore[arg-type]
+    await insert(leader, 1)
+    await archiver.pgbackrest.backup("full")
+    await fill_segment(leader)
+    await archived(archiver)
+    await archiver.store(now())
+    await leader.session.close()
+    await leader.server.stop("immediate", 3)
+    copy, _ = await database.restore()
+    assert await ids(copy) == [1]
+
+
 async def test_restores_to_each_kind_of_target(database: Database) -> None:
     leader = await database.leader()
     archiver = await database.archiving(leader)

@@ -57,7 +57,12 @@ BAD_TEXTS: Final = (
     _parameter(
         "wal_level", "minimal", "wal_level must be replica or logical: the other copies and the backups need the WAL."
     ),
-    _parameter("synchronous_commit", "off", "synchronous_commit must be on or remote_apply: commits wait for"),
+    _parameter("synchronous_commit", "off", "synchronous_commit must be on: commits wait for"),
+    _parameter("synchronous_commit", "remote_apply", "synchronous_commit must be on: commits wait for"),
+    _parameter("transaction_timeout", "99ms", "transaction_timeout must be 0 or a time of at least 100ms: PostgreSQL"),
+    _parameter("wal_sender_timeout", 1, "wal_sender_timeout must be 0 or a time of at least 5s: copies would"),
+    _parameter("wal_receiver_timeout", "4999ms", "wal_receiver_timeout must be 0 or a time of at least 5s: copies"),
+    _parameter("post_auth_delay", 60, "post_auth_delay cannot be set: it is for PostgreSQL's developers"),
     _parameter("huge_pages", "on", "huge_pages must be try or off:"),
     _parameter("max_wal_senders", 5, "max_wal_senders must be a number of at least 40:"),
     _parameter("max_connections", "many", "max_connections must be a number of at least 20:"),

@@ -38,6 +38,8 @@ ADMIT_POLL_SECONDS = 0.5
 ROOM_POLL_SECONDS = 0.1
 IMMEDIATE_SECONDS = 0.1
 GIVE_WAY_SECONDS = 1.0
+REFUSED_SECONDS = 60.0
+"""How long a leader may keep us from rewinding."""
 PROXY_SECONDS = 2.0
 """How long kube-proxy may take to follow the Service's EndpointSlice (its sync period is one second)."""
 
@@ -52,6 +54,7 @@ class Lifecycle:
         self._repair: Repair | None = None
         self._failed_starts = 0
         self._ends = Ends()
+        self._refused_since: float | None = None
         self._had_data = copy.layout.initialised()
         self._stopping: asyncio.Task[object] | None = None
         self._led = False
@@ -264,6 +267,14 @@ class Lifecycle:
             copy.say("Rewinding", f"to the history of {name_of(leader)}")
             try:
                 await self._rewind(leader, source)
+                self._refused_since = None
+            except Unavailable as error:
+                self._refused_since = self._refused_since or time.monotonic()
+                if time.monotonic() - self._refused_since < REFUSED_SECONDS:
+                    raise
+                # To be cloned from, it need not let us into a database.
+                log.warning("%s for %g s: %s; cloning instead", name_of(leader), REFUSED_SECONDS, error)
+                self._repair, self._refused_since, step = "clone", None, "clone"
             except DataError as error:
                 log.warning("cannot rewind: %s; cloning instead", error)
                 self._repair = step = "clone"

@@ -103,6 +103,13 @@ class Configuration:
         """Parameters for data that came from elsewhere and demand these minimums; none of the user's."""
         return self._choices({}, minimums)
 
+    async def keep_access(self) -> None:
+        """On the writer: give the other copies back what somebody has taken from them. Raises PostgresError."""
+        from aurora_operator.postgres.sql.access import ensure_access  # Later than all else: see `session.load`.
+
+        for sentence in await ensure_access(self._copy.session):
+            log.warning("the other copies could not follow, and can again: %s", sentence)
+
     async def ensure_roles(self) -> None:
         """Create what a client needs to connect: our roles, the master user with the Secret's password, its database.
 

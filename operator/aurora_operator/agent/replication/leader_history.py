@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from aurora_operator.net.resolver import Resolver
+from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.config.conf import Source, conninfo
 from aurora_operator.postgres.errors import Unavailable
 from aurora_operator.postgres.layout import Layout
@@ -14,6 +15,7 @@ from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.wal.timeline import History, history_name, parse_history
 
 ASK_SECONDS = 2.0
+_WHERE: Final = {"dbname": "postgres", "replication": "database"}
 
 
 async def resolve(host: str) -> str:
@@ -64,7 +66,7 @@ async def _ask(layout: Layout, source: Source, what: str, noun: str) -> tuple[An
         async with (
             asyncio.timeout(ASK_SECONDS),
             await psycopg.AsyncConnection.connect(
-                conninfo(source, layout, "aurora-agent", dbname="postgres", replication="database"), autocommit=True
+                conninfo(source, layout, "aurora-agent", options=pins.options(), **_WHERE), autocommit=True
             ) as connection,
         ):
             row = await (await connection.execute(f"SELECT {what}".encode())).fetchone()

@@ -81,6 +81,10 @@ OWNED: Final = (
         "default_transaction_read_only session_replication_role role session_authorization",
     ),
     _group(
+        "it is for PostgreSQL's developers, and delays or breaks every session",
+        "pre_auth_delay post_auth_delay debug_io_direct debug_discard_caches allow_in_place_tablespaces",
+    ),
+    _group(
         "it is fixed when PostgreSQL is built or the cluster is created",
         "block_size data_checksums data_directory_mode debug_assertions huge_pages_status in_hot_standby "
         "integer_datetimes is_superuser lc_collate lc_ctype max_function_args max_identifier_length max_index_keys "
@@ -93,9 +97,10 @@ OWNED: Final = (
 ALLOWED_VALUES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "wal_level": (("replica", "logical"), "the other copies and the backups need the WAL"),
     "synchronous_commit": (
-        ("on", "remote_apply"),
-        "commits wait for the write quorum; for work that you can afford to lose, "
-        "set it in the session or with ALTER ROLE",
+        ("on",),
+        "commits wait for the write quorum, and log copies, which vote in it, never apply what they receive: with "
+        "remote_apply they would wait for ever. For work that you can afford to lose, set another value in the session "
+        "or with ALTER ROLE",
     ),
     "ssl_min_protocol_version": (("TLSv1.2", "TLSv1.3"), "older protocols are not safe"),
     "huge_pages": (("try", "off"), "PostgreSQL would not start on a node without huge pages"),
@@ -109,6 +114,22 @@ MINIMUMS: Final[dict[str, tuple[int, str]]] = {
     "superuser_reserved_connections": (3, "the agent must get in when clients hold all the others"),
 }
 """Parameters with a least value, and why."""
+
+
+_HUNDRED_MILLISECONDS: Final = "0|[1-9][0-9]{2,8}( ?ms)?|[1-9][0-9]{0,6} ?(s|min|h|d)"
+_FIVE_SECONDS: Final = (
+    "0|[5-9][0-9]{3}( ?ms)?|[1-9][0-9]{4,8}( ?ms)?|([5-9]|[1-9][0-9]{1,6}) ?s|[1-9][0-9]{0,5} ?(min|h|d)"
+)
+LEAST_TIMES: Final[dict[str, tuple[str, str, str]]] = {
+    "transaction_timeout": (
+        _HUNDRED_MILLISECONDS,
+        "0 or a time of at least 100ms",
+        "PostgreSQL counts the beginning of a session as a transaction, so that nobody would get in",
+    ),
+    "wal_sender_timeout": (_FIVE_SECONDS, "0 or a time of at least 5s", "copies would lose their connections"),
+    "wal_receiver_timeout": (_FIVE_SECONDS, "0 or a time of at least 5s", "copies would lose their connections"),
+}
+"""Parameters with a least time: what their values look like, in words too, and why."""
 
 
 def owner_reason(name: str) -> str | None:
@@ -153,6 +174,14 @@ def _minimum_rule(name: str, least: int, reason: str) -> Rule:
     )
 
 
+def _time_rule(name: str, pattern: str, words: str, reason: str) -> Rule:
+    return Rule(
+        cel=f"!('{name}' in self) || string(self['{name}']).matches('^({pattern})$')",
+        message=f"{name} must be {words}: {reason}.",
+        check=lambda parameters: re.fullmatch(pattern, parameters.get(name, "0"), re.ASCII) is not None,
+    )
+
+
 def _at_least(text: str | None, least: int) -> bool:
     return text is None or (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= least)
 
@@ -163,6 +192,7 @@ def parameter_rules() -> tuple[Rule, ...]:
         *(_owned_rule(group) for group in OWNED),
         *(_values_rule(name, values, reason) for name, (values, reason) in ALLOWED_VALUES.items()),
         *(_minimum_rule(name, least, reason) for name, (least, reason) in MINIMUMS.items()),
+        *(_time_rule(name, pattern, words, reason) for name, (pattern, words, reason) in LEAST_TIMES.items()),
     )
 
 

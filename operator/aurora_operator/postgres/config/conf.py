@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from aurora_operator.api.base import names
+from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.config.parameters import Choice
 from aurora_operator.postgres.layout import Layout
 
@@ -90,6 +91,7 @@ def conninfo(source: Source, layout: Layout, application_name: str, **more: str)
         "keepalives_interval": "2",
         "keepalives_count": "3",
         "tcp_user_timeout": "10000",
+        "options": pins.limits(),
         **more,
     }
     return " ".join(f"{key}={_quote_conninfo(value)}" for key, value in parts.items())

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.errors import DataError, Unavailable
 from aurora_operator.postgres.files import remove_tree, rename_durably
 from aurora_operator.postgres.tools import Tools
@@ -55,6 +56,7 @@ class Server:
             "PGSSLROOTCERT": str(self.ca),
             "PGCONNECT_TIMEOUT": "10",
             "PGAPPNAME": "aurora-transfer",
+            **pins.environment(),
         }
 
 
@@ -162,6 +164,7 @@ async def _connected(server: Server, database: str) -> AsyncIterator[psycopg.Asy
             sslrootcert=str(server.ca),
             connect_timeout=10,
             application_name="aurora-transfer",
+            options=pins.options(),
             autocommit=True,
         )
         async with connection:

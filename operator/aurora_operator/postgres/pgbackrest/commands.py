@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
+from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.errors import Cause, RepositoryError, ToolError
 from aurora_operator.postgres.files import make_directory, write_durably
 from aurora_operator.postgres.pgbackrest.cipher import decrypt
@@ -236,7 +237,9 @@ class PgBackRest:
         if on_progress is not None:
             args.append("--log-level-stderr=detail")
         try:
-            return await self.tools.run_bytes(program, *args, timeout=timeout, on_line=watch, stdin=stdin)
+            return await self.tools.run_bytes(
+                program, *args, timeout=timeout, on_line=watch, stdin=stdin, env=pins.environment(superuser=True)
+            )
         except ToolError as error:
             _raise(error, errors)
         except OSError as error:

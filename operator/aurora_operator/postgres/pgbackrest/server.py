@@ -8,6 +8,7 @@ import os
 import signal
 from dataclasses import dataclass, field
 
+from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.errors import RepositoryError
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 
@@ -38,7 +39,7 @@ class BackupServer:
                 stdin=asyncio.subprocess.DEVNULL,
                 cwd="/",
                 start_new_session=True,
-                **self.pgbackrest.tools.process_options(),
+                **self.pgbackrest.tools.process_options(pins.environment(superuser=True)),
             )
         except OSError as error:
             raise RepositoryError("other", f"pgBackRest's server cannot be started: {error}") from error

@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.config.conf import Source, conninfo
 from aurora_operator.postgres.errors import CannotRewind, ToolError, Unavailable
 from aurora_operator.postgres.files import (
@@ -98,7 +99,7 @@ async def checkpoint_source(source: Source, layout: Layout, *, copy: str, epoch:
     """
     import psycopg
 
-    settings = {"dbname": "postgres", "options": f"-c statement_timeout={int(timeout * 1000)}"}
+    settings = {"dbname": "postgres", "options": pins.options(statement_timeout=str(int(timeout * 1000)))}
     try:
         async with await psycopg.AsyncConnection.connect(
             conninfo(source, layout, copy, **settings), autocommit=True
@@ -147,7 +148,7 @@ async def rewind(
     async def run(*more: str) -> None:
         await tools.run(
             "pg_rewind",
-            f"--source-server={conninfo(source, layout, copy, dbname='postgres')}",
+            f"--source-server={conninfo(source, layout, copy, dbname='postgres', options=pins.options())}",
             f"--target-pgdata={layout.pgdata}",
             "--no-ensure-shutdown",
             "--progress",

@@ -16,7 +16,7 @@ import psycopg
 from aurora_operator.api.agent.rehearsal import RehearsalReport, Step
 from aurora_operator.api.base import names
 from aurora_operator.api.spec.restore import RestoreTarget
-from aurora_operator.postgres.config import conf, configure
+from aurora_operator.postgres.config import conf, configure, pins
 from aurora_operator.postgres.config.parameters import Choice
 from aurora_operator.postgres.errors import PostgresError, QueryError, RepositoryError, ToolError
 from aurora_operator.postgres.files import write_durably
@@ -133,8 +133,7 @@ class Rehearsal:
         """All tables and B-tree indexes of all databases against each other."""
         where = ["--host", str(self.restore.layout.run), "--port", str(names.POSTGRES_PORT), "--username", "postgres"]
         what = ["--all", "--install-missing", "--heapallindexed", "--jobs", str(self.jobs)]
-        # What a user has set for a database or a role must not end it.
-        env = {"PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"}
+        env = pins.environment(superuser=True)
         try:
             await self.restore.tools.run("pg_amcheck", *where, *what, timeout=LONG_SECONDS, env=env)
         except ToolError as error:

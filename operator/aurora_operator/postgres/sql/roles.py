@@ -10,16 +10,9 @@ from typing import Final
 
 from psycopg import sql
 
-from aurora_operator.api.base import names
+from aurora_operator.postgres.sql.access import ensure_access
 from aurora_operator.postgres.sql.session import Session
 
-_REWIND_FUNCTIONS: Final = (
-    "pg_catalog.pg_ls_dir(text, boolean, boolean)",
-    "pg_catalog.pg_stat_file(text, boolean)",
-    "pg_catalog.pg_read_binary_file(text)",
-    "pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
-)
-"""What pg_rewind calls at its source, as its manual page lists them."""
 _MASTER_ROLES: Final = (
     "pg_monitor",
     "pg_signal_backend",
@@ -46,31 +39,14 @@ def password_matches(verifier: str | None, password: str) -> bool:
     return hmac.compare_digest(hashlib.sha256(client_key).digest(), base64.b64decode(match[3]))
 
 
-async def _exists(session: Session, role: str) -> bool:
-    return bool(await session.rows("SELECT FROM pg_roles WHERE rolname = %s", [role]))
-
-
-async def ensure_replication_role(session: Session) -> None:
-    """`aurora_replication`: streams, clones, and rewinds others from here. Idempotent. Raises QueryError."""
-    role = names.REPLICATION_USER
-    verb = sql.SQL("ALTER" if await _exists(session, role) else "CREATE")
-    await session.rows(
-        sql.SQL("{} ROLE {} LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD NULL").format(
-            verb, sql.Identifier(role)
-        )
-    )
-    for function in _REWIND_FUNCTIONS:
-        grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.SQL(function), sql.Identifier(role))
-        await session.rows(grant)
-    await session.rows(sql.SQL("GRANT pg_checkpoint TO {}").format(sql.Identifier(role)))
-
-
 async def ensure_master(session: Session, user: str, password: str) -> None:
     """The master user, as powerful as one can be without being superuser. Idempotent. Raises QueryError.
 
     The password travels and is logged as a SCRAM verifier only, and is left alone when it is this one already.
     """
-    if not await _exists(session, user):  # What somebody gave or took from it later is theirs to decide.
+    if not await session.rows(
+        "SELECT FROM pg_roles WHERE rolname = %s", [user]
+    ):  # What somebody gave or took from it later is theirs to decide.
         await session.rows(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE").format(sql.Identifier(user)))
     ((verifier,),) = await session.rows("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [user])
     if not password_matches(verifier, password):
@@ -97,6 +73,6 @@ async def ensure_database(session: Session, database: str, owner: str) -> bool:
 
 async def ensure_roles(session: Session, *, master: str, password: str, database: str) -> None:
     """All of the above. Fit to be called again and again. Raises QueryError, Unavailable."""
-    await ensure_replication_role(session)
+    await ensure_access(session)
     await ensure_master(session, master, password)
     await ensure_database(session, database, master)

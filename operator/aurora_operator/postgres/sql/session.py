@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 from aurora_operator.api.base import names
+from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.errors import QueryError, Unavailable
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     Query = LiteralString | sql.SQL | sql.Composed
 
 APPLICATION: Final = "aurora-agent"
+OTHER_DATABASE: Final = "template1"
+"""Where we connect when nobody can to the database that we want: all that we ask concerns the whole server."""
 _T = TypeVar("_T")
 Row = tuple[Any, ...]
 
@@ -102,27 +105,34 @@ class Session:
             return self._connection
         import psycopg
 
-        options = (
-            "-c synchronous_commit=local -c search_path=pg_catalog,pg_temp -c statement_timeout=0 -c lock_timeout=0"
-            " -c default_transaction_read_only=off"
-        )
         try:
             async with asyncio.timeout(self._timeout):
-                self._connection = await psycopg.AsyncConnection.connect(
-                    host=str(self._dir),
-                    port=names.POSTGRES_PORT,
-                    user="postgres",
-                    dbname=self._dbname,
-                    application_name=APPLICATION,
-                    options=f"{options} -c idle_session_timeout=0 -c client_min_messages=error",
-                    autocommit=True,
-                    prepare_threshold=None,
-                )
+                try:
+                    self._connection = await self._connect_to(self._dbname)
+                except psycopg.OperationalError as error:
+                    # Somebody has closed or dropped it: PostgreSQL names it then. The writer mends that (`access`).
+                    if f'database "{self._dbname}"' not in str(error) or self._dbname == OTHER_DATABASE:
+                        raise
+                    self._connection = await self._connect_to(OTHER_DATABASE)
         except TimeoutError:
             raise Unavailable(f"PostgreSQL did not answer within {self._timeout:g} s") from None
         except psycopg.Error as error:
             raise Unavailable(f"cannot connect to PostgreSQL: {_first_line(error)}") from error
         return self._connection
+
+    async def _connect_to(self, dbname: str) -> psycopg.AsyncConnection[Row]:
+        import psycopg
+
+        return await psycopg.AsyncConnection.connect(
+            host=str(self._dir),
+            port=names.POSTGRES_PORT,
+            user="postgres",
+            dbname=dbname,
+            application_name=APPLICATION,
+            options=pins.options(superuser=True, synchronous_commit="local"),
+            autocommit=True,
+            prepare_threshold=None,
+        )
 
     async def _bounded(
         self, work: Coroutine[Any, Any, _T], limit: float, connection: psycopg.AsyncConnection[Row]
