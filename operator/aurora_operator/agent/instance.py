@@ -37,6 +37,7 @@ from aurora_operator.agent.scaling.scaler import Scaler
 from aurora_operator.agent.server import serving
 from aurora_operator.agent.storage.checksum_monitor import ChecksumMonitor
 from aurora_operator.agent.storage.disk_monitor import DiskMonitor
+from aurora_operator.agent.storage.disk_probe import DiskProbe
 from aurora_operator.api.agent.messages import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.consensus import events as ev
@@ -162,6 +163,7 @@ class Agent:
             asyncio.create_task(
                 ChecksumMonitor(copy, lambda: self._lifecycle.ask_repair("clone")).run(), name="damage"
             ),
+            asyncio.create_task(DiskProbe(copy, lambda: self._lifecycle.stop("immediate")).run(), name="disk"),
             asyncio.create_task(IdleMeter(copy).run(), name="idle"),
             asyncio.create_task(self._halt.run(), name="halt"),
             asyncio.create_task(memory.give_back(), name="memory"),
