@@ -47,6 +47,12 @@ class Kubernetes:
         self._objects[path] = stored
         return stored
 
+    def damage_record(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Somebody puts other data into the record; returns what it held."""
+        held: dict[str, Any] = self._objects[self._record]["data"]
+        self.put(self._record, {**self._objects[self._record], "data": data})
+        return held
+
     def add_pod(self, name: str) -> None:
         self.put(self._pod(name), {"metadata": {"name": name, "labels": {}}})
 
