@@ -10,6 +10,7 @@ from aurora_operator.api.base import names, reasons
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.planning.assemble import certificates_of, instances, new_record, objects, removed, unused_gateway
 from aurora_operator.planning.backup.rehearsal import plan_rehearsal
+from aurora_operator.planning.contribution import calls_in_order, deletions_in_order, in_order
 from aurora_operator.planning.decide import Decided, decide
 from aurora_operator.planning.deletion import FINALIZER, Deletion, is_deleting, is_protected, plan_deletion
 from aurora_operator.planning.membership.copy_count import zones_of
@@ -59,7 +60,13 @@ def _going(facts: Facts, verdict: Verdict, supplies: Supplies) -> Plan:
     step = plan_deletion(facts)
     if step.awaits_snapshot and verdict.spec is not None:
         return _staying(facts, verdict, verdict.spec, supplies, step)
-    made = Plan(status={}, create=step.create, delete=step.delete, finalizers=step.finalizers, why=step.why)
+    made = Plan(
+        status={},
+        create=step.create,
+        delete=deletions_in_order(step.delete),
+        finalizers=step.finalizers,
+        why=step.why,
+    )
     return _report(facts, Picture(verdict, deleting=step.message), made)
 
 
@@ -99,13 +106,14 @@ def _staying(
         repaired = endpoint.diverted_slice(facts, ip, waking=power.mode == "on")
     else:
         repaired = endpoint.repaired_slice(facts)
-    apply = [obj for obj in wanted if not matches(facts.observed.child(obj["kind"], obj["metadata"]["name"]), obj)]
-    why = [*certificates.why, *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply)]
-    apply += volumes.pokes
+    wanted += volumes.pokes
+    why = [*certificates.why]
     if repaired is not None:
-        apply.append(repaired)
+        wanted.append(repaired)
         to = "the gateway" if power.diverted else facts.leader.name if facts.leader else "nobody"
         why.append(f"lead the writer endpoint to {to}")
+    seen = facts.observed
+    apply = in_order(obj for obj in wanted if not matches(seen.child(obj["kind"], obj["metadata"]["name"]), obj))
     delete = [*volumes.delete, *removed(facts, members, decided.readers), *decided.logs.delete]
     delete += decided.loss.delete
     delete += [*beginning.delete, *decided.seeding.delete]
@@ -117,6 +125,7 @@ def _staying(
     if power.stop is not None:
         calls.append(StopWriter(power.stop))
         why.append(f"stop {power.stop} in order: {power.message}")
+    why += [*decided.loss.why, *decided.seeding.why, *request.why]
     delete += unused_gateway(facts, power)
     if decided.loss.call is not None:
         calls.append(decided.loss.call)
@@ -125,12 +134,8 @@ def _staying(
         calls += [rollout.now.call] if rollout.now.call is not None else []
         why.append(rollout.now.why)
     why += [
-        *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create),
         *volumes.why,
         *decided.logs.why,
-        *decided.loss.why,
-        *decided.seeding.why,
-        *request.why,
     ]
     backups = decided.backups
     rehearsals = plan_rehearsal(spec, facts, backups.status)
@@ -172,10 +177,10 @@ def _staying(
     )
     made = Plan(
         status={},
-        apply=tuple(apply),
-        create=tuple(create),
-        delete=tuple(delete),
-        calls=tuple(calls),
+        apply=apply,
+        create=in_order(create),
+        delete=deletions_in_order(delete),
+        calls=calls_in_order(calls),
         annotations={
             **request.annotations,
             **decided.loss.annotations,
@@ -186,8 +191,12 @@ def _staying(
         },
         wakes=beginning.wakes,
         finalizers=(*finalizers, FINALIZER) if adds else None,
-        events=(*request.events, *decided.loss.events, *backups.events, *rehearsals.events, *_told(rollout)),
-        why=tuple(why),
+        events=(*decided.loss.events, *request.events, *_told(rollout), *backups.events, *rehearsals.events),
+        why=(
+            *why,
+            *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in in_order(create)),
+            *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply),
+        ),
     )
     return _report(facts, picture, made)
 

@@ -20,7 +20,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         yield
     finally:
         recording.stop(recorder)
-    if not recorder.plans or hasattr(getattr(item, "function", None), "hypothesis"):
+    unrecorded = getattr(getattr(item, "module", None), "UNRECORDED", False)
+    if not recorder.plans or unrecorded or hasattr(getattr(item, "function", None), "hypothesis"):
         return
     file, name = recording.golden_file(item.path), item.name
     if full := os.environ.get("AURORA_RECORD_FULL"):
@@ -37,6 +38,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def pytest_sessionfinish() -> None:
-    """Write what was recorded: whole files, so that stories that are gone leave nothing behind."""
+    """Write what was recorded, whole files: stories that are gone leave nothing behind."""
     for file, sections in _recorded.items():
         recording.write_golden(file, sections)

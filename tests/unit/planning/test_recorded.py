@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from tests.unit.planning.recording import GOLDEN, RENEW, difference, read_golden, text_of
+from tests.unit.planning.recording import GOLDEN, HERE, RENEW, difference, read_golden, text_of
 from tests.unit.planning.test_properties import happen
 from tests.unit.planning.world import World, cluster
 
@@ -57,3 +57,8 @@ def test_a_difference_names_the_step_and_the_object() -> None:
     assert found is not None and "story: step 2 of" in found
     assert second.apply[0]["metadata"]["name"] in found and RENEW in found
     assert difference("story", recorded, world.plans[:-1]) is not None
+
+
+def test_nothing_is_recorded_of_modules_that_are_gone() -> None:
+    gone = [file for file in GOLDEN.rglob("*.txt") if not (HERE / file.relative_to(GOLDEN)).with_suffix(".py").exists()]
+    assert not gone, f"delete {gone}"
