@@ -113,7 +113,7 @@ def total(contributions: Iterable[Contribution]) -> Contribution:
     return reduce(Contribution.__add__, contributions, NOTHING)
 
 
-_KINDS: Final = (
+KINDS: Final = (
     "Secret",
     "ServiceAccount",
     "Role",
@@ -131,7 +131,7 @@ _KINDS: Final = (
     "AuroraSnapshot",
 )
 """What others need comes first."""
-_CALLS: Final = (
+CALLS: Final = (
     CheckParameters,
     PushSettings,
     StopWriter,
@@ -146,18 +146,18 @@ _CALLS: Final = (
 
 def in_order(objects: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     """Objects to write, in the order in which they need each other, whichever rooms they come from."""
-    return tuple(sorted(objects, key=lambda obj: (_KINDS.index(obj["kind"]), obj["metadata"]["name"])))
+    return tuple(sorted(objects, key=lambda obj: (KINDS.index(obj["kind"]), obj["metadata"]["name"])))
 
 
 def deletions_in_order(references: Iterable[ObjectRef]) -> tuple[ObjectRef, ...]:
     """Objects to delete: what needs others goes before them."""
-    return tuple(sorted(references, key=lambda ref: (-_KINDS.index(ref.kind), ref.name)))
+    return tuple(sorted(references, key=lambda ref: (-KINDS.index(ref.kind), ref.name)))
 
 
 def calls_in_order(calls: Iterable[AgentCall]) -> tuple[AgentCall, ...]:
     """Calls by what they ask for, then by who is asked."""
 
     def key(call: AgentCall) -> tuple[int, str]:
-        return _CALLS.index(type(call)), call.leader if isinstance(call, Switchover) else call.instance
+        return CALLS.index(type(call)), call.leader if isinstance(call, Switchover) else call.instance
 
     return tuple(sorted(calls, key=key))

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import SNAPSHOT_KIND
 from aurora_operator.planning.bootstrap.seed_candidates import Means, means_of
+from aurora_operator.planning.contribution import Contribution
 from aurora_operator.planning.model.plan_model import ObjectRef, Raw, parse_time
 from aurora_operator.planning.objects.common import is_leaving
 from aurora_operator.planning.view.facts import Facts
@@ -39,6 +40,21 @@ class Deletion:
     create: tuple[dict[str, Any], ...] = ()
     awaits_snapshot: bool = False
     """Nothing goes yet, and the cluster must live."""
+
+
+class _Needs(Protocol):
+    @property
+    def ending(self) -> Deletion | None: ...
+
+
+def contribute(view: Facts, choices: _Needs) -> Contribution:
+    """Our finalizer on a cluster that lives; the final snapshot of one that lives only for it."""
+    finalizers = tuple(view.metadata.get("finalizers") or ())
+    adds = FINALIZER not in finalizers and view.metadata.get("deletionTimestamp") is None
+    return Contribution(
+        create=() if choices.ending is None else choices.ending.create,
+        finalizers=(*finalizers, FINALIZER) if adds else None,
+    )
 
 
 def final_snapshot_name(cluster: Raw) -> str:

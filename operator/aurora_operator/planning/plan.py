@@ -1,228 +1,158 @@
-"""`plan`: everything that the operator decides, as one function of what was observed."""
+"""`plan`: everything that the operator decides, as one function of what was observed.
+
+First what must be known before anything else is chosen (`planning.choices`), then each room contributes
+(`planning.contribution` is the contract), then the sum becomes a plan, and the status tells of it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from aurora_operator.api.base import names, reasons
-from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
-from aurora_operator.planning.assemble import certificates_of, instances, new_record, objects, removed, unused_gateway
-from aurora_operator.planning.backup.rehearsal import plan_rehearsal
-from aurora_operator.planning.contribution import calls_in_order, deletions_in_order, in_order
-from aurora_operator.planning.decide import Decided, decide
-from aurora_operator.planning.deletion import FINALIZER, Deletion, is_deleting, is_protected, plan_deletion
-from aurora_operator.planning.membership.copy_count import zones_of
-from aurora_operator.planning.model.plan_model import (
-    AgentCall,
-    EventSpec,
-    Observed,
-    Plan,
-    PushSettings,
-    StopWriter,
-    Supplies,
+from aurora_operator.planning import deletion, settings
+from aurora_operator.planning.access import contribute as access
+from aurora_operator.planning.autoscaling import contribute as autoscaling
+from aurora_operator.planning.backup import contribute as backup
+from aurora_operator.planning.bootstrap import contribute as bootstrap
+from aurora_operator.planning.choices import Choices, choose
+from aurora_operator.planning.contribution import (
+    Contribution,
+    calls_in_order,
+    deletions_in_order,
+    in_order,
+    total,
 )
+from aurora_operator.planning.deletion import Deletion, is_deleting, is_protected, plan_deletion
+from aurora_operator.planning.instances import contribute as instances
+from aurora_operator.planning.model.plan_model import Observed, Plan, Supplies
+from aurora_operator.planning.network import contribute as network
 from aurora_operator.planning.objects.compare import matches
-from aurora_operator.planning.objects.config import build_settings
-from aurora_operator.planning.power.power import Power, gateway_of
-from aurora_operator.planning.recovery.lost_copies import sentences
-from aurora_operator.planning.rollout import endpoint
-from aurora_operator.planning.rollout.moving import Moves
-from aurora_operator.planning.rollout.rollout import Rollout
-from aurora_operator.planning.settings import choose_settings
+from aurora_operator.planning.power import contribute as power
+from aurora_operator.planning.recovery import contribute as recovery
+from aurora_operator.planning.rollout import contribute as rollout
+from aurora_operator.planning.spec import contribute as spec
 from aurora_operator.planning.spec.validation import Verdict, judge
-from aurora_operator.planning.status import progress
 from aurora_operator.planning.status.events import events_between
 from aurora_operator.planning.status.judgement_model import Picture
 from aurora_operator.planning.status.status import make_status
-from aurora_operator.planning.status.storage_status import storage_said, storage_status
 from aurora_operator.planning.view.facts import Facts
+from aurora_operator.planning.volumes import contribute as volumes
 
 STEADY_SECONDS: Final = 10.0
 ILL_SECONDS: Final = 3.0
 BUSY_SECONDS: Final = 1.0
 
+Room = Callable[[Facts, Choices], Contribution]
+
+ROOMS: tuple[Room, ...] = (
+    access.contribute,
+    network.contribute,
+    power.contribute,
+    spec.contribute,
+    recovery.contribute,
+    bootstrap.contribute,
+    settings.contribute,
+    rollout.contribute,
+    instances.contribute,
+    volumes.contribute,
+    autoscaling.contribute,
+    backup.contribute,
+    deletion.contribute,
+)
+"""All that is contributed to the plan of a cluster that lives. Sentences stand in messages in this order."""
+
 
 def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
     """What to do about a cluster. Equal arguments give equal plans; see `planning.model` for how to carry one out."""
-    facts = Facts(observed, now)
-    verdict = judge(facts)
-    if is_deleting(facts):
-        return _going(facts, verdict, supplies)
+    view = Facts(observed, now)
+    verdict = judge(view)
+    ending = plan_deletion(view) if is_deleting(view) else None
+    if ending is not None and (verdict.spec is None or not ending.awaits_snapshot):
+        return _going(view, verdict, ending)
     if verdict.spec is None:
-        calls = () if verdict.check is None else (verdict.check,)
-        return _report(facts, Picture(verdict, protected=_refused(facts)), Plan(status={}, calls=calls))
-    return _staying(facts, verdict, verdict.spec, supplies)
+        said = spec.contribute(view, _Nothing(verdict))
+        return _fold(view, said, _picture(view, verdict, said))
+    choices = choose(view, verdict, verdict.spec, supplies, ending)
+    said = total(room(view, choices) for room in ROOMS)
+    return _fold(view, said, _told(view, choices, said))
 
 
-def _going(facts: Facts, verdict: Verdict, supplies: Supplies) -> Plan:
-    step = plan_deletion(facts)
-    if step.awaits_snapshot and verdict.spec is not None:
-        return _staying(facts, verdict, verdict.spec, supplies, step)
+@dataclass(frozen=True)
+class _Nothing:
+    """The choices about a cluster of which no spec was ever accepted."""
+
+    verdict: Verdict
+
+
+def _going(view: Facts, verdict: Verdict, ending: Deletion) -> Plan:
+    """Of a cluster that goes, no room has a say."""
+    said = Contribution(
+        create=ending.create,
+        delete=ending.delete,
+        finalizers=ending.finalizers,
+        why=ending.why,
+        conditions=spec.contribute(view, _Nothing(verdict)).conditions,
+    )
+    return _fold(view, said, _picture(view, verdict, said, deleting=ending.message))
+
+
+def _fold(view: Facts, said: Contribution, picture: Picture) -> Plan:
+    """The sum as a plan: without what is there already, in order, with status, events, and when to look again."""
+    seen = view.observed
+    apply = in_order(o for o in said.apply if not matches(seen.child(o["kind"], o["metadata"]["name"]), o))
+    create = in_order(said.create)
+    status = make_status(view, picture)
     made = Plan(
-        status={},
-        create=step.create,
-        delete=deletions_in_order(step.delete),
-        finalizers=step.finalizers,
-        why=step.why,
-    )
-    return _report(facts, Picture(verdict, deleting=step.message), made)
-
-
-def _refused(facts: Facts) -> bool:
-    return facts.metadata.get("deletionTimestamp") is not None and is_protected(facts)
-
-
-def _staying(
-    facts: Facts, verdict: Verdict, spec: AuroraClusterSpec, supplies: Supplies, end: Deletion | None = None
-) -> Plan:
-    """`end`: it stays only until its final snapshot is there."""
-    decided = decide(facts, spec, supplies)
-    spec = decided.spec
-    members, rollout, volumes, request = decided.members, decided.rollout, decided.volumes, decided.request
-    beginning = decided.beginning
-    power = decided.power
-    settings = choose_settings(
-        spec,
-        members,
-        decided.zones,
-        decided.votes,
-        facts,
-        beginning.origin,
-        power.mode,
-        draining=decided.readers.going,
-    )
-    certificates = certificates_of(facts, supplies)
-    wanted = objects(facts, decided, certificates, supplies)
-    if settings is not None and verdict.raw is not None:
-        wanted.append(build_settings(facts.identity, settings, verdict.raw, zones_of(spec, facts)))
-    create = [obj for obj in (new_record(facts), endpoint.new_slice(facts)) if obj is not None]
-    wanted += decided.loss.claims
-    wanted += [*beginning.objects, *decided.seeding.objects]
-    wanted += instances(facts, decided) if beginning.ready else []
-    ip = gateway_of(facts).ip
-    if power.diverted and ip:
-        repaired = endpoint.diverted_slice(facts, ip, waking=power.mode == "on")
-    else:
-        repaired = endpoint.repaired_slice(facts)
-    wanted += volumes.pokes
-    why = [*certificates.why]
-    if repaired is not None:
-        wanted.append(repaired)
-        to = "the gateway" if power.diverted else facts.leader.name if facts.leader else "nobody"
-        why.append(f"lead the writer endpoint to {to}")
-    seen = facts.observed
-    apply = in_order(obj for obj in wanted if not matches(seen.child(obj["kind"], obj["metadata"]["name"]), obj))
-    delete = [*volumes.delete, *removed(facts, members, decided.readers), *decided.logs.delete]
-    delete += decided.loss.delete
-    delete += [*beginning.delete, *decided.seeding.delete]
-    calls: list[AgentCall] = []
-    if verdict.check is not None:
-        calls.append(verdict.check)
-    if settings is not None:
-        calls += [PushSettings(a.name, settings) for a in facts.answering if a.settings_revision < settings.revision]
-    if power.stop is not None:
-        calls.append(StopWriter(power.stop))
-        why.append(f"stop {power.stop} in order: {power.message}")
-    why += [*decided.loss.why, *decided.seeding.why, *request.why]
-    delete += unused_gateway(facts, power)
-    if decided.loss.call is not None:
-        calls.append(decided.loss.call)
-    if rollout.now is not None:
-        delete += [rollout.now.delete] if rollout.now.delete is not None else []
-        calls += [rollout.now.call] if rollout.now.call is not None else []
-        why.append(rollout.now.why)
-    why += [
-        *volumes.why,
-        *decided.logs.why,
-    ]
-    backups = decided.backups
-    rehearsals = plan_rehearsal(spec, facts, backups.status)
-    create += [*rehearsals.create, *(end.create if end is not None else ())]
-    delete += rehearsals.delete
-    calls += [backups.call] if backups.call is not None else []
-    why += [*backups.why, *rehearsals.why]
-    finalizers = tuple(facts.metadata.get("finalizers") or ())
-    adds = FINALIZER not in finalizers and facts.metadata.get("deletionTimestamp") is None
-    picture = Picture(
-        verdict=verdict,
-        wanted=members.wanted,
-        present=members.present,
-        zones=decided.zones,
-        voters=settings.voters if settings is not None else (),
-        asleep=(power.phase, power.message) if power.phase is not None else None,
-        power_said=power.conditions,
-        votes=decided.votes,
-        losses=decided.losses,
-        moves=_moved(decided, facts),
-        data_loss=decided.loss.statement,
-        backup=rehearsals.backup,
-        backup_said=backups.said,
-        rehearsal_said=rehearsals.said,
-        progress=progress.under_way(facts, members, decided.votes, settings, rollout, volumes, verdict, beginning),
-        switching=rollout.now is not None and rollout.now.kind == "switchover",
-        faults=(
-            *([decided.loss.message] if decided.loss.message is not None else []),
-            *sentences(spec, decided.losses, facts),
-            *progress.faults(facts, spec, members, decided.votes, volumes),
-            *backups.faults,
-        ),
-        readers=decided.readers.status,
-        storage=storage_status(volumes.growths, facts, spec.storage.autoscaling),
-        storage_said=storage_said(volumes.growths, facts),
-        protected=_refused(facts),
-        deleting=_until_its_end(end, power, facts) if end is not None else None,
-        origin=beginning.status,
-    )
-    made = Plan(
-        status={},
+        status=status,
         apply=apply,
-        create=in_order(create),
-        delete=deletions_in_order(delete),
-        calls=calls_in_order(calls),
-        annotations={
-            **request.annotations,
-            **decided.loss.annotations,
-            **beginning.annotations,
-            **backups.annotations,
-            **rehearsals.annotations,
-            **({names.ANNOTATION_WAKE: None} if power.woken else {}),
-        },
-        wakes=beginning.wakes,
-        finalizers=(*finalizers, FINALIZER) if adds else None,
-        events=(*decided.loss.events, *request.events, *_told(rollout), *backups.events, *rehearsals.events),
+        create=create,
+        delete=deletions_in_order(said.delete),
+        calls=calls_in_order(said.calls),
+        annotations=said.annotations,
+        wakes=said.wakes,
+        finalizers=said.finalizers,
+        events=(*said.events, *events_between(view.before, status)),
         why=(
-            *why,
-            *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in in_order(create)),
+            *said.why,
+            *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create),
             *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply),
         ),
     )
-    return _report(facts, picture, made)
-
-
-def _until_its_end(end: Deletion, power: Power, facts: Facts) -> str:
-    return end.message if facts.leader is not None or power.mode != "on" else f"{end.message} {power.message}"
-
-
-def _report(facts: Facts, picture: Picture, made: Plan) -> Plan:
-    """The plan, with status and events, and when to look again."""
-    status = make_status(facts, picture)
-    events = (*made.events, *events_between(facts.before, status))
     pause = {"Degraded": ILL_SECONDS, "Unavailable": ILL_SECONDS}
     pause |= dict.fromkeys(("Ready", "Blocked", "Paused", "Stopped"), STEADY_SECONDS)
     seconds = BUSY_SECONDS if made.changes else pause.get(status["phase"], BUSY_SECONDS)
-    return replace(made, status=status, events=events, requeue_seconds=seconds)
+    return replace(made, requeue_seconds=seconds)
 
 
-def _told(rollout: Rollout) -> list[EventSpec]:
-    now = rollout.now
-    return [EventSpec("Normal", reasons.READER_MOVED, now.why)] if now is not None and now.kind == "move" else []
+def _picture(view: Facts, verdict: Verdict, said: Contribution, deleting: str | None = None) -> Picture:
+    """What every cluster's status tells."""
+    return Picture(
+        verdict=verdict,
+        progress=said.progress,
+        faults=said.faults,
+        decided=said.phase,
+        conditions=said.conditions,
+        fields=said.status,
+        deleting=deleting,
+        protected=view.metadata.get("deletionTimestamp") is not None and is_protected(view),
+    )
 
 
-def _moved(decided: Decided, facts: Facts) -> Moves:
-    """With what is done now."""
-    now = decided.rollout.now
-    if now is None or now.kind != "move":
-        return decided.moves
-    return replace(decided.moves, tried={**decided.moves.tried, now.instance: facts.now.replace(microsecond=0)})
+def _told(view: Facts, choices: Choices, said: Contribution) -> Picture:
+    """What the status tells of a cluster that lives: the choices about copies, too."""
+    ending, now = choices.ending, choices.rollout.now
+    asleep = view.leader is None and choices.power.mode == "on"
+    return replace(
+        _picture(view, choices.verdict, said),
+        wanted=choices.members.wanted,
+        present=choices.members.present,
+        zones=choices.zones,
+        voters=choices.settings.voters if choices.settings is not None else (),
+        votes=choices.votes,
+        losses=choices.losses,
+        moves=choices.moves,
+        switching=now is not None and now.kind == "switchover",
+        deleting=None if ending is None else f"{ending.message} {choices.power.message}" if asleep else ending.message,
+    )

@@ -1,16 +1,22 @@
-"""The settings document: who is a member, who votes, what the user asks of PostgreSQL; and its revision."""
+"""The settings document: who is a member, who votes, what the user asks of PostgreSQL; its revision, and its way to the
+agents. Beside it the record of the cluster, which is made once and then the leader's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 from aurora_operator.api.agent.origin import Origin
 from aurora_operator.api.agent.settings import AutoPause, Member, PowerMode, Settings
 from aurora_operator.api.base import names
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.planning.backup.backup import backup_settings
+from aurora_operator.planning.contribution import Contribution
+from aurora_operator.planning.membership.copy_count import zones_of
 from aurora_operator.planning.membership.members import Members
 from aurora_operator.planning.membership.voting import Votes
+from aurora_operator.planning.model.plan_model import PushSettings, Raw
+from aurora_operator.planning.objects.config import build_record, build_settings
 from aurora_operator.planning.view.facts import Facts
 
 
@@ -74,6 +80,66 @@ def choose_settings(
     if old is not None and old.revision == revision and document == old:
         return old
     return document.model_copy(update={"revision": revision + 1})
+
+
+class _Needs(Protocol):
+    @property
+    def spec(self) -> AuroraClusterSpec: ...
+    @property
+    def raw(self) -> Raw | None: ...
+    @property
+    def members(self) -> Members: ...
+    @property
+    def votes(self) -> Votes: ...
+    @property
+    def settings(self) -> Settings | None: ...
+
+
+def contribute(view: Facts, choices: _Needs) -> Contribution:
+    """The ConfigMaps; and every agent that has older settings hears of the new ones."""
+    settings, raw = choices.settings, choices.raw
+    late = [a.name for a in view.answering if settings is not None and a.settings_revision < settings.revision]
+    kept = () if settings is None or raw is None else (_kept(view, choices.spec, settings, raw),)
+    record = new_record(view)
+    return Contribution(
+        apply=kept,
+        create=() if record is None else (record,),
+        calls=() if settings is None else tuple(PushSettings(name, settings) for name in late),
+        progress=(
+            *((f"New settings are on their way to {', '.join(sorted(late))}.",) if late else ()),
+            *_membership(view, choices),
+        ),
+    )
+
+
+def new_record(view: Facts) -> dict[str, Any] | None:
+    """The record, where there is none yet."""
+    if view.observed.child("ConfigMap", names.record_configmap(view.name)) is not None:
+        return None
+    volumes = bool(view.observed.children.get("PersistentVolumeClaim"))
+    return build_record(view.identity, volumes=volumes)
+
+
+def _kept(view: Facts, spec: AuroraClusterSpec, settings: Settings, raw: Raw) -> dict[str, Any]:
+    return build_settings(view.identity, settings, raw, zones_of(spec, view))
+
+
+def _membership(view: Facts, choices: _Needs) -> list[str]:
+    """Who comes and who goes, a sentence each."""
+    found = []
+    leaving = [names.instance_name(view.name, o) for o in choices.members.leaving]
+    leaving += [names.log_name(view.name, number) for number in choices.votes.leaving_logs]
+    if leaving:
+        found.append(f"Being removed: {', '.join(leaving)}.")
+    settings = choices.settings
+    if settings is None or view.config is None:
+        return found
+    joining = sorted(set(settings.voters) - view.voting)
+    if joining:
+        found.append(f"Joining: {', '.join(joining)}.")
+    elif not view.votes_settled:
+        found.append("The membership is changing.")
+    return found
 
 
 def _member(spec: AuroraClusterSpec, ordinal: int, zone: str | None, facts: Facts, *, draining: bool) -> Member:

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from tests.unit.planning.safety import check_plan
 
 from aurora_operator.planning import plan as planner
 from aurora_operator.planning.model.plan_model import Observed, Plan, Supplies
+from aurora_operator.planning.view.facts import Facts
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
@@ -40,8 +42,9 @@ _active: list[Recorder] = []
 
 
 def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
-    """`planning.plan.plan`, recorded where a story is being recorded."""
+    """`planning.plan.plan`, recorded where a story is being recorded. What holds for every plan is checked."""
     made = planner.plan(observed, supplies, now)
+    check_plan(made, Facts(observed, now))
     for recorder in _active:
         recorder.plans.append(made)
     return made

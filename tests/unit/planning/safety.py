@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from tests.unit.planning.world_agents import Agents, is_log
 
 from aurora_operator.api.base import names
+from aurora_operator.planning.disruptions import disruptions as planned_disruptions
 from aurora_operator.planning.model.plan_model import ObjectRef, Plan, Restart, Switchover
+from aurora_operator.planning.view.facts import Facts
+
+
+def check_plan(made: Plan, view: Facts) -> None:
+    """What holds for every plan: one disruption at most, and no object is written twice."""
+    hits = planned_disruptions(made, view)
+    assert len(hits) <= 1, f"several disruptions at once: {', '.join(hits)}"
+    written = Counter((obj["kind"], obj["metadata"]["name"]) for obj in (*made.apply, *made.create))
+    deleted = Counter((ref.kind, ref.name) for ref in made.delete)
+    twice = [key for key, count in (written + deleted).items() if count > 1]
+    assert not twice, f"two rooms decide about the same object: {twice}"
 
 
 def disruptions(made: Plan) -> list[Any]:
-    """What in a plan interrupts a serving instance."""
+    """The calls and deletions of pods in a plan that interrupt an instance."""
     pods = [ref for ref in made.delete if ref.kind == "Pod"]
     return [*pods, *(call for call in made.calls if isinstance(call, (Restart, Switchover)))]
 

@@ -10,16 +10,16 @@ from typing import Final, Literal
 from aurora_operator.api.agent.messages import AgentStatus, BackupReport, BackupRun
 from aurora_operator.api.agent.settings import BackupSettings
 from aurora_operator.api.base import names, reasons
-from aurora_operator.api.base.conditions import BACKUP_HEALTHY, ConditionStatus
+from aurora_operator.api.base.conditions import BACKUP_HEALTHY
 from aurora_operator.api.spec.backup import parse_window, window_minutes
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus, KeptBackup
+from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.model.plan_model import EventSpec, TakeBackup, parse_time
 from aurora_operator.planning.objects.common import annotation
 from aurora_operator.planning.view.facts import Facts
 
 Kind = Literal["full", "diff", "incr"]
-Said = tuple[str, ConditionStatus, str, str]
 
 RETRY: Final = timedelta(minutes=5)
 """After a backup that failed, the next is tried no sooner."""
@@ -48,7 +48,7 @@ class BackupPlan:
     events: tuple[EventSpec, ...] = ()
     why: tuple[str, ...] = ()
     status: BackupStatus | None = None
-    said: Said | None = None
+    condition: Condition | None = None
     faults: tuple[str, ...] = ()
 
 
@@ -136,12 +136,12 @@ def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
     failed = _last_failure(runs, report)
     plan = BackupPlan(
         status=_status(spec, facts, report, runs),
-        said=_said(report, failed),
+        condition=_condition(report, failed),
         faults=_faults(facts, report),
     )
     kind, token, notes, events = _request(asked, runs, facts.now)
     changed = BackupPlan(
-        annotations=notes, events=events, status=plan.status, said=plan.said, faults=plan.faults,
+        annotations=notes, events=events, status=plan.status, condition=plan.condition, faults=plan.faults,
     )  # fmt: skip
     if report is None or not report.archiving or not report.known or running is not None or notes:
         return changed
@@ -156,7 +156,7 @@ def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
         events=changed.events,
         why=(f"{taker.name} takes a backup ({kind})",),
         status=plan.status,
-        said=plan.said,
+        condition=plan.condition,
         faults=plan.faults,
     )
 
@@ -242,16 +242,18 @@ def _kept(report: BackupReport) -> tuple[KeptBackup, ...]:
     return tuple(KeptBackup.model_validate({**b.model_dump(exclude={"kind"}), "type": b.kind}) for b in report.backups)
 
 
-def _said(report: BackupReport | None, failed: BackupRun | None) -> Said:
+def _condition(report: BackupReport | None, failed: BackupRun | None) -> Condition:
     if report is None:
-        return (BACKUP_HEALTHY, "Unknown", reasons.WRITER_UNKNOWN, "Only the writer knows how its backups stand.")
+        return Condition(
+            BACKUP_HEALTHY, "Unknown", reasons.WRITER_UNKNOWN, "Only the writer knows how its backups stand."
+        )
     if report.cause is not None:
         since = f" Since {report.failing_since}." if report.failing_since else ""
         waiting = f" {report.waiting_segments} WAL segments wait." if report.waiting_segments else ""
         message = (
             f"{(report.error or '').rstrip('.')}.{since}{waiting} Nothing is lost: WAL is kept until it is stored."
         )
-        return (
+        return Condition(
             BACKUP_HEALTHY,
             "False",
             CAUSES.get(report.cause, reasons.ARCHIVING_FAILED),
@@ -259,17 +261,17 @@ def _said(report: BackupReport | None, failed: BackupRun | None) -> Said:
         )
     if report.waits_for_restart:
         message = "PostgreSQL has to be restarted before it archives; that is under way or waits its turn."
-        return (BACKUP_HEALTHY, "Unknown", reasons.BACKUP_STARTING, message)
+        return Condition(BACKUP_HEALTHY, "Unknown", reasons.BACKUP_STARTING, message)
     if failed is not None:
         message = f"The last backup ({failed.kind}) failed: {failed.error}"
-        return (BACKUP_HEALTHY, "False", reasons.BACKUP_FAILED, message)
+        return Condition(BACKUP_HEALTHY, "False", reasons.BACKUP_FAILED, message)
     if report.needs_backup:
         message = "WAL is missing in the archive, so a new full backup is needed; it is taken as soon as it can be."
-        return (BACKUP_HEALTHY, "False", reasons.BACKUP_GAP, message)
+        return Condition(BACKUP_HEALTHY, "False", reasons.BACKUP_GAP, message)
     if not report.archiving or report.earliest_restorable_at is None:
-        return (BACKUP_HEALTHY, "Unknown", reasons.BACKUP_STARTING, "The first backup is being taken.")
+        return Condition(BACKUP_HEALTHY, "Unknown", reasons.BACKUP_STARTING, "The first backup is being taken.")
     message = f"All WAL is stored, and can be restored from {report.earliest_restorable_at} on."
-    return (BACKUP_HEALTHY, "True", reasons.ARCHIVING, message)
+    return Condition(BACKUP_HEALTHY, "True", reasons.ARCHIVING, message)
 
 
 def _faults(facts: Facts, report: BackupReport | None) -> tuple[str, ...]:

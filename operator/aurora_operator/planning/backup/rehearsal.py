@@ -20,8 +20,9 @@ from aurora_operator.api.base.quantity import from_bytes
 from aurora_operator.api.spec.backup import RestoreRehearsal
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus, RehearsalStatus
-from aurora_operator.planning.backup.backup import Said, backup_settings
+from aurora_operator.planning.backup.backup import backup_settings
 from aurora_operator.planning.backup.rehearsal_result import pod_of, progress_of, result_of, vanished
+from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.model.plan_model import EventSpec, ObjectRef, Raw
 from aurora_operator.planning.objects.common import annotation, is_leaving, label
 from aurora_operator.planning.objects.rehearsal import COMPONENT, build_rehearsal
@@ -43,7 +44,7 @@ class RehearsalPlan:
     why: tuple[str, ...] = ()
     backup: BackupStatus | None = None
     """The status of backups, with that of rehearsals in it."""
-    said: Said | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def plan_rehearsal(spec: AuroraClusterSpec, facts: Facts, backup: BackupStatus |
             *(f"delete Job {ref.name}: its result is noted" for ref in delete),
         ),
         backup=None if backup is None else backup.model_copy(update={"rehearsal": None if nothing else status}),
-        said=None if nothing else _said(status, backup),
+        condition=None if nothing else _condition(status, backup),
     )
 
 
@@ -212,11 +213,13 @@ def _build(spec: AuroraClusterSpec, wanted: RestoreRehearsal, facts: Facts, name
     )
 
 
-def _said(status: RehearsalStatus, backup: BackupStatus | None) -> Said:
+def _condition(status: RehearsalStatus, backup: BackupStatus | None) -> Condition:
     last = status.last
     if last is not None:
         began = f" It began at {_text(last.started_at)}." if last.started_at is not None else ""
-        return (RESTORE_REHEARSED, "True" if last.result == "Passed" else "False", last.reason, last.message + began)
+        return Condition(
+            RESTORE_REHEARSED, "True" if last.result == "Passed" else "False", last.reason, last.message + began
+        )
     if status.running is not None:
         message = f"The first rehearsal is under way: {status.message}"
     elif backup is None or not backup.backups:
@@ -225,7 +228,7 @@ def _said(status: RehearsalStatus, backup: BackupStatus | None) -> Said:
         message = f"No backup has been restored yet; the first rehearsal is due at {_text(status.next_at)}."
     else:
         message = "No backup has been restored yet, and there is no schedule for it."
-    return (RESTORE_REHEARSED, "Unknown", reasons.REHEARSAL_PENDING, message)
+    return Condition(RESTORE_REHEARSED, "Unknown", reasons.REHEARSAL_PENDING, message)
 
 
 def _text(moment: datetime) -> str:

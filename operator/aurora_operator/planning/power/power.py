@@ -13,17 +13,16 @@ from typing import Final
 
 from aurora_operator.api.agent.settings import PowerMode
 from aurora_operator.api.base import names
-from aurora_operator.api.base.conditions import AUTO_PAUSE, ConditionStatus
+from aurora_operator.api.base.conditions import AUTO_PAUSE
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import ClusterPhase
 from aurora_operator.planning.backup.backup import Kind, under_way
+from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.membership.members import Members
 from aurora_operator.planning.objects.common import annotation, is_leaving
 from aurora_operator.planning.power.resuming import asleep, held_back
 from aurora_operator.planning.power.waking import snapshot_awaited, wakes
 from aurora_operator.planning.view.facts import Facts
-
-Said = tuple[str, ConditionStatus, str, str]
 
 ASLEEP: Final[dict[PowerMode, ClusterPhase]] = {"paused": "Paused", "stopped": "Stopped"}
 DOWN: Final = frozenset({"Paused", "Stopped", "Stopping", "Resuming"})
@@ -47,7 +46,7 @@ class Power:
     phase: ClusterPhase | None = None
     """The cluster's phase, where sleeping or waking decides it."""
     message: str = ""
-    conditions: tuple[Said, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     woken: bool = False
     """The command to wake has been heard."""
     for_backup: bool = False
@@ -94,7 +93,7 @@ def plan_power(
     gateway = gateway_of(facts)
     before: PowerMode = facts.settings.power if facts.settings is not None else "on"
     pause = _why_not(spec, members, facts)
-    conditions: tuple[Said, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     mode: PowerMode = "on"
     message = ""
     backup: Kind | None = None
@@ -121,7 +120,7 @@ def plan_power(
             if backup is None:
                 mode, message = "paused", f"Nobody has used it for {after} s. A connection wakes it."
     if spec.pauses:
-        conditions = (_said(mode, pause),)
+        conditions = (_condition(mode, pause),)
     if mode != "on":
         return _down(mode, message, members, facts, gateway, conditions)
     awake = _up(message, facts, gateway, conditions, woken=annotation(facts.observed.cluster, names.ANNOTATION_WAKE))
@@ -139,10 +138,10 @@ def _why_not(spec: AuroraClusterSpec, members: Members, facts: Facts) -> str | N
     return "; ".join(reasons) or None
 
 
-def _said(mode: PowerMode, pause: str | None) -> Said:
+def _condition(mode: PowerMode, pause: str | None) -> Condition:
     if pause is not None and mode == "on":
-        return (AUTO_PAUSE, "False", "Refused", pause)
-    return (AUTO_PAUSE, "True", "Paused" if mode == "paused" else "Possible", "It pauses when nobody uses it.")
+        return Condition(AUTO_PAUSE, "False", "Refused", pause)
+    return Condition(AUTO_PAUSE, "True", "Paused" if mode == "paused" else "Possible", "It pauses when nobody uses it.")
 
 
 def _idle(spec: AuroraClusterSpec, members: Members, facts: Facts) -> float | None:
@@ -189,7 +188,7 @@ def _down(
     members: Members,
     facts: Facts,
     gateway: Gateway,
-    conditions: tuple[Said, ...],
+    conditions: tuple[Condition, ...],
 ) -> Power:
     sets = [copy.statefulset for copy in facts.all_copies.values() if copy.statefulset is not None]
     down = bool(sets) and all(map(asleep, sets))
@@ -233,7 +232,7 @@ def _all_stopped(facts: Facts) -> bool:
     return not others and enough
 
 
-def _up(message: str, facts: Facts, gateway: Gateway, conditions: tuple[Said, ...], *, woken: str | None) -> Power:
+def _up(message: str, facts: Facts, gateway: Gateway, conditions: tuple[Condition, ...], *, woken: str | None) -> Power:
     resuming = facts.before.phase in DOWN and facts.leader is None
     needed = gateway.there and (facts.leader is None or gateway.clients != "none")
     return Power(

@@ -1,1 +1,1 @@
-"""Voluntary disruptions, at most one at a time: restarts, moves, switchovers; and the writer's endpoint."""
+"""Voluntary disruptions, at most one at a time: restarts, moves, switchovers."""

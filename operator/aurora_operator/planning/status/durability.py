@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from aurora_operator.api.base import names, reasons
 from aurora_operator.api.base.conditions import DURABILITY_MET
 from aurora_operator.api.status import DurabilityStatus, ZoneStatus
-from aurora_operator.planning.status.judgement_model import Picture, Said
+from aurora_operator.planning.contribution import Condition
+from aurora_operator.planning.status.judgement_model import Picture
 from aurora_operator.planning.view.facts import Facts, member_name
 
 
@@ -63,19 +64,23 @@ def _zone(facts: Facts, picture: Picture, name: str) -> str | None:
     return next((zone for number, zone in logs.items() if names.log_name(facts.name, number) == name), None)
 
 
-def durability_said(facts: Facts, picture: Picture, durability: DurabilityStatus | None) -> Said:
+def durability_condition(facts: Facts, picture: Picture, durability: DurabilityStatus | None) -> Condition:
     """The condition DurabilityMet."""
     if durability is None or facts.leader is None:
-        return (DURABILITY_MET, "Unknown", reasons.WRITER_UNKNOWN, "Only the writer knows which copies are up to date.")
+        return Condition(
+            DURABILITY_MET, "Unknown", reasons.WRITER_UNKNOWN, "Only the writer knows which copies are up to date."
+        )
     wanted_zones = {zone for name in picture.voters if (zone := _zone(facts, picture, name)) is not None}
     empty = wanted_zones - set(durability.zones)
     copies = f"{durability.alive_copies} of {durability.copies} copies are up to date"
     if durability.alive_copies < durability.copies:
         missing = describe(facts, picture, (n for n in picture.voters if not facts.streaming(n)))
-        return (DURABILITY_MET, "False", reasons.COPIES_MISSING, f"{copies}. Missing: {missing}.")
+        return Condition(DURABILITY_MET, "False", reasons.COPIES_MISSING, f"{copies}. Missing: {missing}.")
     if empty:
-        return (DURABILITY_MET, "False", reasons.ZONES_MISSING, f"{copies}, but none in {', '.join(sorted(empty))}.")
-    return (DURABILITY_MET, "True", reasons.ALL_COPIES, f"{copies}.")
+        return Condition(
+            DURABILITY_MET, "False", reasons.ZONES_MISSING, f"{copies}, but none in {', '.join(sorted(empty))}."
+        )
+    return Condition(DURABILITY_MET, "True", reasons.ALL_COPIES, f"{copies}.")
 
 
 def describe(facts: Facts, picture: Picture, copies: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from aurora_operator.api.status import (
 )
 from aurora_operator.planning.model.plan_model import EventSpec
 from aurora_operator.planning.power.power import DOWN
-from aurora_operator.planning.status.storage_status import storage_events
+from aurora_operator.planning.volumes.storage_status import storage_events
 
 _PHASES = {
     "Creating": ("Normal", "Creating"),

@@ -8,9 +8,10 @@ from datetime import timedelta
 from aurora_operator.api.base import names, reasons
 from aurora_operator.api.base.conditions import AVAILABLE, CAPACITY_MET, DEGRADED, PROGRESSING, READY
 from aurora_operator.api.status import AuroraClusterStatus, ClusterPhase, DurabilityStatus
+from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.rollout.capacity_shortage import held_back, waiting
-from aurora_operator.planning.status.durability import durability_said, without_writer
-from aurora_operator.planning.status.judgement_model import Picture, Said
+from aurora_operator.planning.status.durability import durability_condition, without_writer
+from aurora_operator.planning.status.judgement_model import Picture
 from aurora_operator.planning.view.facts import Facts
 
 
@@ -20,7 +21,7 @@ class Judgement:
 
     phase: ClusterPhase
     message: str
-    conditions: tuple[Said, ...]
+    conditions: tuple[Condition, ...]
 
 
 _MOVING: frozenset[ClusterPhase] = frozenset(
@@ -34,7 +35,7 @@ _HAND_OVER_TIME = timedelta(seconds=30)
 def judge_state(
     facts: Facts, picture: Picture, before: AuroraClusterStatus, durability: DurabilityStatus | None
 ) -> Judgement:
-    """Phase, message and conditions (all but SpecAccepted)."""
+    """Phase, message and the conditions that are about the whole."""
     phase, message = _phase(facts, picture, before, durability)
     if picture.protected:
         message = (
@@ -46,24 +47,25 @@ def judge_state(
     ill = phase in _ILL or bool(picture.faults)
     illness = phase if phase in _ILL else reasons.FAULT if ill else reasons.ALL_WELL
     why_ill = (" ".join(picture.faults) or message) if ill else ""
-    said: list[Said] = [
-        _said(READY, phase == "Ready", reasons.AS_SPECIFIED if phase == "Ready" else phase, message, unknown),
-        _said(
+    conditions: list[Condition] = [
+        _condition(READY, phase == "Ready", reasons.AS_SPECIFIED if phase == "Ready" else phase, message, unknown),
+        _condition(
             AVAILABLE, writes, reasons.WRITER_OPEN if writes else phase, _writer(facts) if writes else message, unknown
         ),
-        _said(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else reasons.SETTLED, message, unknown),
-        _said(DEGRADED, ill, illness, why_ill, unknown),
-        durability_said(facts, picture, durability),
+        _condition(PROGRESSING, phase in _MOVING, phase if phase in _MOVING else reasons.SETTLED, message, unknown),
+        _condition(DEGRADED, ill, illness, why_ill, unknown),
+        durability_condition(facts, picture, durability),
         *_capacity(facts),
-        *picture.power_said,
     ]
-    return Judgement(phase, message, tuple(said))
+    return Judgement(phase, message, tuple(conditions))
 
 
-def _said(type_: str, holds: bool, reason: str, message: str, unknown: bool) -> Said:
+def _condition(type_: str, holds: bool, reason: str, message: str, unknown: bool) -> Condition:
     if unknown:
-        return (type_, "Unknown", reasons.AGENTS_UNREACHABLE, "No agent can be reached, so the state is not known.")
-    return (type_, "True" if holds else "False", reason, message)
+        return Condition(
+            type_, "Unknown", reasons.AGENTS_UNREACHABLE, "No agent can be reached, so the state is not known."
+        )
+    return Condition(type_, "True" if holds else "False", reason, message)
 
 
 def _phase(
@@ -74,8 +76,8 @@ def _phase(
         return "Deleting", picture.deleting
     if picture.verdict.spec is None:
         return "Blocked", picture.verdict.message
-    if picture.asleep is not None:
-        return picture.asleep
+    if picture.decided is not None:
+        return picture.decided
     if facts.blind:
         errors = "; ".join(sorted({copy.error for copy in facts.all_copies.values() if copy.error is not None}))
         return before.phase or "Creating", f"No agent can be reached, so the state is not known: {errors}"
@@ -143,13 +145,17 @@ def _writer(facts: Facts) -> str:
     return f"{leader.name} is the writer, in epoch {leader.epoch}." if leader is not None else ""
 
 
-def _capacity(facts: Facts) -> list[Said]:
+def _capacity(facts: Facts) -> list[Condition]:
     if all(agent.capacity is None for agent in facts.answering):
         return []
     short = held_back(facts)
     if short:
-        return [(CAPACITY_MET, "False", reasons.NODE_TOO_SMALL, " ".join(short))]
+        return [Condition(CAPACITY_MET, "False", reasons.NODE_TOO_SMALL, " ".join(short))]
     held = waiting(facts)
     if held is not None:
-        return [(CAPACITY_MET, "False", *held)]
-    return [(CAPACITY_MET, "True", reasons.AS_THE_LOAD_ASKS, "Each instance has the capacity that its load asks for.")]
+        return [Condition(CAPACITY_MET, "False", *held)]
+    return [
+        Condition(
+            CAPACITY_MET, "True", reasons.AS_THE_LOAD_ASKS, "Each instance has the capacity that its load asks for."
+        )
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.base import names
@@ -10,7 +10,6 @@ from aurora_operator.api.base.conditions import (
     BACKUP_HEALTHY,
     RECONCILED,
     RESTORE_REHEARSED,
-    SPEC_ACCEPTED,
     Condition,
     set_condition,
 )
@@ -21,6 +20,9 @@ from aurora_operator.planning.status.judgement import Judgement, judge_state
 from aurora_operator.planning.status.judgement_model import Picture
 from aurora_operator.planning.status.member_status import log_members, member_message, position_of
 from aurora_operator.planning.view.facts import Facts
+
+_OPTIONAL: Final = frozenset({BACKUP_HEALTHY, RESTORE_REHEARSED})
+"""Conditions that are not there while nobody states them."""
 
 
 def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
@@ -48,12 +50,8 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         endpoints=_endpoints(facts),
         members=members,
         durability=durability,
-        data_loss=picture.data_loss,
-        origin=picture.origin or before.origin,
-        reader_autoscaling=picture.readers,
-        backup=picture.backup,
-        storage=picture.storage,
         conditions=_conditions(facts, picture, before, judgement),
+        **{"origin": before.origin, **picture.fields},
     )
     return status.to_kubernetes()
 
@@ -61,15 +59,10 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
 def _conditions(
     facts: Facts, picture: Picture, before: AuroraClusterStatus, judgement: Judgement
 ) -> tuple[Condition, ...]:
-    verdict = picture.verdict
+    said = (*judgement.conditions, *picture.conditions)
     # That the operator failed to do something is said by who tried, and only while it fails.
-    conditions = tuple(c for c in before.conditions if c.type != RECONCILED)
-    said = [*judgement.conditions, (SPEC_ACCEPTED, verdict.status, verdict.reason, verdict.message)]
-    said += [picture.storage_said] if picture.storage_said is not None else []
-    said += [picture.backup_said] if picture.backup_said is not None else []
-    said += [picture.rehearsal_said] if picture.rehearsal_said is not None else []
-    optional = {BACKUP_HEALTHY: picture.backup_said, RESTORE_REHEARSED: picture.rehearsal_said}
-    conditions = tuple(c for c in conditions if optional.get(c.type, c) is not None)
+    gone = {RECONCILED, *(_OPTIONAL - {condition.type for condition in said})}
+    conditions = tuple(c for c in before.conditions if c.type not in gone)
     for type_, status, reason, message in said:
         conditions = set_condition(
             conditions,

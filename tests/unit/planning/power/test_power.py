@@ -13,7 +13,7 @@ from tests.unit.planning.world import World, cluster
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.base import names
 from aurora_operator.planning.model.plan_model import AgentCall, Observed, StopWriter
-from aurora_operator.planning.rollout import endpoint
+from aurora_operator.planning.network import endpoint
 from aurora_operator.planning.view.facts import Facts
 
 ZERO = {"minCapacity": 0, "maxCapacity": 8, "secondsUntilAutoPause": 300}

@@ -15,7 +15,7 @@ from tests.unit.planning.world import World, cluster
 
 from aurora_operator.api.base import names
 from aurora_operator.planning.model.plan_model import Restart, StorageClass, Switchover
-from aurora_operator.planning.rollout import endpoint
+from aurora_operator.planning.network import endpoint
 from aurora_operator.planning.view.facts import Facts
 
 

@@ -7,8 +7,8 @@ from aurora_operator.api.base.conditions import STORAGE_HEALTHY, get_condition
 from aurora_operator.api.base.quantity import to_bytes
 from aurora_operator.api.spec.autoscaling import StorageAutoscaling
 from aurora_operator.api.status import AuroraClusterStatus, StorageStatus
+from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.model.plan_model import EventSpec
-from aurora_operator.planning.status.judgement_model import Said
 from aurora_operator.planning.view.facts import Facts
 from aurora_operator.planning.volumes.volume_expansion import Growth, coarse, full, use_of
 
@@ -28,19 +28,21 @@ def storage_status(growths: tuple[Growth, ...], facts: Facts, policy: StorageAut
     return StorageStatus(used_bytes=used, bytes_left=max(most - used, 0), volumes=volumes)
 
 
-def storage_said(growths: tuple[Growth, ...], facts: Facts) -> Said:
+def storage_condition(growths: tuple[Growth, ...], facts: Facts) -> Condition:
     """Condition StorageHealthy: False when a volume is full, cannot grow though it should, or something piles up."""
     troubles = [growth.trouble for growth in growths if growth.trouble is not None]
     stopped = full_volumes(facts)
     if stopped:
         reason = troubles[0].reason if troubles else reasons.STORAGE_FULL
-        return (STORAGE_HEALTHY, "False", reason, " ".join((*stopped, *(t.message for t in troubles))))
+        return Condition(STORAGE_HEALTHY, "False", reason, " ".join((*stopped, *(t.message for t in troubles))))
     if troubles:
-        return (STORAGE_HEALTHY, "False", troubles[0].reason, " ".join(dict.fromkeys(t.message for t in troubles)))
+        return Condition(
+            STORAGE_HEALTHY, "False", troubles[0].reason, " ".join(dict.fromkeys(t.message for t in troubles))
+        )
     growing = [f"{g.status.name} to {g.status.size}" for g in growths if g.pending]
     if growing:
-        return (STORAGE_HEALTHY, "True", reasons.VOLUME_GROWING, f"Growing: {', '.join(growing)}.")
-    return (STORAGE_HEALTHY, "True", reasons.ROOM_LEFT, "All volumes have room left.")
+        return Condition(STORAGE_HEALTHY, "True", reasons.VOLUME_GROWING, f"Growing: {', '.join(growing)}.")
+    return Condition(STORAGE_HEALTHY, "True", reasons.ROOM_LEFT, "All volumes have room left.")
 
 
 def full_volumes(facts: Facts) -> tuple[str, ...]:

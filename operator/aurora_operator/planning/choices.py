@@ -1,4 +1,11 @@
-"""The parts of the decision about a cluster that stays."""
+"""What is chosen about a cluster that lives on, before rooms contribute to its plan: an explicit pipeline.
+
+Each choice may read those before it, in this order: readers (how many the load asks for) → losses (which copies are
+lost, or were given up) → members (who is there) → first data (where a new cluster's come from) → zones → backups (which
+is due) → power (whether it runs at all) → moves (who should be on another node) → votes (who votes, which log copies
+there are) → pods (how they should be) → rollout (the one thing that may be interrupted now) → volumes → settings (what
+agents are told). What no other room reads is no choice: the room that contributes it decides it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aurora_operator.api.agent.origin import Origin, RestoreOrigin
+from aurora_operator.api.agent.settings import Settings
+from aurora_operator.api.base import names
 from aurora_operator.api.spec.capacity import capacity_resources
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.planning.autoscaling.readers import Readers, plan_readers
@@ -16,11 +25,11 @@ from aurora_operator.planning.bootstrap.first_data import Beginning
 from aurora_operator.planning.bootstrap.from_backup import plan_restore
 from aurora_operator.planning.bootstrap.from_snapshot import plan_restored
 from aurora_operator.planning.bootstrap.volume_seeding import Seeding, plan_seeds
-from aurora_operator.planning.deletion import is_deleting
+from aurora_operator.planning.deletion import Deletion, is_deleting
 from aurora_operator.planning.membership.members import Members, choose_members
 from aurora_operator.planning.membership.placement import place
 from aurora_operator.planning.membership.voting import Votes, choose_votes
-from aurora_operator.planning.model.plan_model import Supplies
+from aurora_operator.planning.model.plan_model import Raw, Supplies
 from aurora_operator.planning.objects import repositories
 from aurora_operator.planning.objects.instance import Instance, build_statefulset, start_of, template_of
 from aurora_operator.planning.objects.repositories import Mount
@@ -33,7 +42,8 @@ from aurora_operator.planning.rollout.moving import NONE as NO_MOVES
 from aurora_operator.planning.rollout.moving import Moves, plan_moves
 from aurora_operator.planning.rollout.rollout import Rollout, plan_rollout
 from aurora_operator.planning.rollout.switchover import Request, read_request
-from aurora_operator.planning.settings import bootstrap_of
+from aurora_operator.planning.settings import bootstrap_of, choose_settings
+from aurora_operator.planning.spec.validation import Verdict
 from aurora_operator.planning.view.facts import Facts
 from aurora_operator.planning.volumes.log_copies import LogCopies, plan_log_copies
 from aurora_operator.planning.volumes.storage import Volumes, VolumeSource, plan_volumes
@@ -41,41 +51,63 @@ from aurora_operator.policy.capacity import start_capacity
 
 
 @dataclass(frozen=True)
-class Decided:
-    """The parts of the decision about a cluster that stays."""
+class Choices:
+    """All that was chosen. Rooms read it through protocols of their own, which name what they need."""
 
+    verdict: Verdict
+    supplies: Supplies
     spec: AuroraClusterSpec
-    members: Members
-    zones: Mapping[int, str | None]
-    statefulsets: Mapping[int, dict[str, Any]]
-    volumes: Volumes
-    losses: Losses
-    loss: Acceptance
-    votes: Votes
-    logs: LogCopies
-    rollout: Rollout
-    request: Request
-    power: Power
-    backups: BackupPlan
-    beginning: Beginning
-    seeding: Seeding
+    """What is carried out: the spec that was accepted, with the readers that the load asks for."""
     readers: Readers
+    losses: Losses
+    """Copies that are lost."""
+    acceptance: Acceptance
+    """What is done about a loss of data that somebody accepted."""
+    members: Members
+    first_data: Beginning
+    begins: bool
+    """Whether volumes and pods may be made: there is what pods mount, and a clone's or restore's data are at hand."""
+    zones: Mapping[int, str | None]
+    """Of instances, by ordinal."""
+    backups: BackupPlan
+    power: Power
     moves: Moves
+    votes: Votes
+    statefulsets: Mapping[int, dict[str, Any]]
+    """Of instances, as they should be, by ordinal."""
+    logs: LogCopies
+    request: Request
+    """The switchover that a user asked for."""
+    rollout: Rollout
+    """The only room that interrupts a copy that serves."""
+    seeding: Seeding
+    volumes: Volumes
+    settings: Settings | None
+    """None while their revision cannot be told."""
+    ending: Deletion | None
+    """The cluster lives only until its final snapshot is there."""
+
+    @property
+    def raw(self) -> Raw | None:
+        """The user's spec as it was written."""
+        return self.verdict.raw
 
 
-def decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> Decided:
-    """`own` is the user's spec, without the readers that the load asks for."""
+def choose(
+    facts: Facts, verdict: Verdict, own: AuroraClusterSpec, supplies: Supplies, ending: Deletion | None = None
+) -> Choices:
+    """The pipeline. `own` is the user's spec, without the readers that the load asks for."""
     readers = plan_readers(own, facts)
     spec = readers.spec
-    losses, loss = find_losses(own, facts), judge_loss(facts)
-    members = choose_members(readers.stay, facts, losses.broken, loss.given_up)
-    beginning = _first_data(facts, spec, bootstrap_of(members, facts), supplies)
+    losses, acceptance = find_losses(own, facts), judge_loss(facts)
+    members = choose_members(readers.stay, facts, losses.broken, acceptance.given_up)
+    first_data = _first_data(facts, spec, bootstrap_of(members, facts), supplies)
     placed = {o: copy.zone for o, copy in facts.copies.items() if copy.placed}
     sources: dict[int, VolumeSource] = {}
-    if beginning.bootstrap is not None and (beginning.data_source is not None or beginning.least_bytes):
-        if beginning.data_source is not None and beginning.pinned:
-            placed.setdefault(beginning.bootstrap, beginning.zone)
-        sources[beginning.bootstrap] = VolumeSource(beginning.data_source, beginning.least_bytes)
+    if first_data.bootstrap is not None and (first_data.data_source is not None or first_data.least_bytes):
+        if first_data.data_source is not None and first_data.pinned:
+            placed.setdefault(first_data.bootstrap, first_data.zone)
+        sources[first_data.bootstrap] = VolumeSource(first_data.data_source, first_data.least_bytes)
     zones = place(
         spec, members.present, placed, facts.zones, usable=facts.usable_zones or None, leaving=members.leaving
     )
@@ -94,10 +126,10 @@ def decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> Decided:
         backups = replace(backups, status=woken(backups.status, facts.now))
     moves = plan_moves(spec, members, facts) if power.mode == "on" else NO_MOVES
     statefulsets = {
-        o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o], beginning.origin, moves))
+        o: build_statefulset(facts.identity, _instance(facts, spec, o, zones[o], first_data.origin, moves))
         for o in members.present
     }
-    votes = choose_votes(own, readers.without(members, facts), zones, facts, losses.lost, loss.given_up)
+    votes = choose_votes(own, readers.without(members, facts), zones, facts, losses.lost, acceptance.given_up)
     logs = plan_log_copies(spec, votes, facts)
     made = (*statefulsets.values(), *logs.statefulsets.values())
     for statefulset in made:
@@ -129,25 +161,56 @@ def decide(facts: Facts, own: AuroraClusterSpec, supplies: Supplies) -> Decided:
         given_up=losses.why,
     )
     volumes = replace(volumes, growths=(*volumes.growths, *logs.growths), pokes=(*volumes.pokes, *logs.pokes))
-    return Decided(
-        spec,
-        members,
-        zones,
-        statefulsets,
-        volumes,
-        losses,
-        loss,
-        votes,
-        logs,
-        rollout,
-        request,
-        power,
-        backups,
-        beginning,
-        seeding,
-        readers,
-        moves,
+    settings = choose_settings(
+        spec, members, zones, votes, facts, first_data.origin, power.mode, draining=readers.going
     )
+    return Choices(
+        verdict=verdict,
+        supplies=supplies,
+        spec=spec,
+        readers=readers,
+        losses=losses,
+        acceptance=acceptance,
+        members=members,
+        first_data=first_data,
+        begins=first_data.ready and _mountable(facts),
+        zones=zones,
+        backups=backups,
+        power=power,
+        moves=_with_move(moves, rollout, facts),
+        votes=votes,
+        statefulsets=statefulsets,
+        logs=logs,
+        request=request,
+        rollout=rollout,
+        seeding=seeding,
+        volumes=volumes,
+        settings=settings,
+        ending=ending,
+    )
+
+
+def _mountable(facts: Facts) -> bool:
+    """Whether pods would find all that they mount; and the record, which must say whether there were volumes before
+    us."""
+    name = facts.name
+    needed = (
+        ("ConfigMap", names.record_configmap(name)),
+        ("ConfigMap", names.settings_configmap(name)),
+        ("Secret", names.tls_secret(name)),
+        ("Secret", names.app_secret(name)),
+        ("ServiceAccount", name),
+        ("Service", names.pods_service(name)),
+    )
+    return all(facts.observed.child(kind, wanted) is not None for kind, wanted in needed)
+
+
+def _with_move(moves: Moves, rollout: Rollout, facts: Facts) -> Moves:
+    """With the move that is made now."""
+    now = rollout.now
+    if now is None or now.kind != "move":
+        return moves
+    return replace(moves, tried={**moves.tried, now.instance: facts.now.replace(microsecond=0)})
 
 
 def _first_data(facts: Facts, spec: AuroraClusterSpec, bootstrap: int, supplies: Supplies) -> Beginning:

@@ -1,0 +1,1 @@
+"""How clients, agents and pods get in: Secrets, accounts and their rights."""

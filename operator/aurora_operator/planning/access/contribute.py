@@ -1,0 +1,68 @@
+"""The Secrets of the cluster, and the accounts of its pods."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aurora_operator.api.base import names
+from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
+from aurora_operator.planning.certificates.certificates import Certificates, plan_certificates, server_hosts
+from aurora_operator.planning.contribution import Contribution
+from aurora_operator.planning.membership.members import Members
+from aurora_operator.planning.membership.voting import Votes
+from aurora_operator.planning.model.plan_model import Supplies
+from aurora_operator.planning.objects.access import build_access, build_log_access
+from aurora_operator.planning.objects.common import decode_data
+from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
+from aurora_operator.planning.view.facts import Facts
+
+
+class _Needs(Protocol):
+    @property
+    def spec(self) -> AuroraClusterSpec: ...
+    @property
+    def members(self) -> Members: ...
+    @property
+    def votes(self) -> Votes: ...
+    @property
+    def supplies(self) -> Supplies: ...
+
+
+def contribute(view: Facts, choices: _Needs) -> Contribution:
+    """Certificates, the connection Secret, and an account for each pod."""
+    identity, spec, present = view.identity, choices.spec, choices.members.present
+    certificates = _certificates(view, choices.supplies)
+    instances = [names.instance_name(view.name, ordinal) for ordinal in present]
+    there = view.observed.child("Secret", names.app_secret(view.name))
+    app = decode_data(there)
+    return Contribution(
+        apply=(
+            *build_certificates(identity, certificates),
+            build_app_secret(
+                identity,
+                database=spec.database_name,
+                username=spec.master_username,
+                password=app.get("password") or choices.supplies.password,
+                instances=instances,
+                ca=certificates.tls["ca.crt"],
+                kind=(there or {}).get("type", "Opaque"),
+            ),
+            *build_access(
+                identity,
+                instances,
+                [names.instance_name(view.name, o) for o in present if spec.capacity_of(o) is not None],
+                spec.backup.service_account_annotations if spec.backup is not None else None,
+            ),
+            *build_log_access(identity, [names.log_name(view.name, n) for n in choices.votes.present_logs]),
+        ),
+        why=certificates.why,
+    )
+
+
+def _certificates(view: Facts, supplies: Supplies) -> Certificates:
+    """The certificates that are there, or better ones in their place."""
+    seen, name = view.observed, view.name
+    hosts = server_hosts(name, view.identity.namespace, seen.operator.cluster_domain)
+    ca = decode_data(seen.child("Secret", names.ca_secret(name)))
+    tls = decode_data(seen.child("Secret", names.tls_secret(name)))
+    return plan_certificates(name, hosts, ca, tls, supplies.private_keys, view.now)

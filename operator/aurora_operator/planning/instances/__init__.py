@@ -1,0 +1,1 @@
+"""The StatefulSets of instances: made, and removed once nothing is lost with them."""

@@ -1,0 +1,1 @@
+"""Services, the slices behind them, and who may talk to whom."""
