@@ -68,7 +68,7 @@ async def _switch_over(pod: Pod) -> None:
     ],
 )
 async def test_writing_goes_on(three: Cluster, fault: Fault, ending: Ending) -> None:
-    async with Writers(three).at_work() as writers:
+    async with Writers(three, stale_reads=fault is _freeze_all).at_work() as writers:
         first = await three.writer()
         before = await writers.one_more()
         await fault(first)

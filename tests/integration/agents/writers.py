@@ -1,4 +1,4 @@
-"""Clients that insert at every instance without pause, and what must be true of what they were told."""
+"""Clients that insert and read at every instance without pause, and what must be true of what they were told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
@@ -23,6 +23,7 @@ INSERT: Final = (
     "INSERT INTO written VALUES (%s)"
     " RETURNING ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int"
 )
+READ: Final = "SELECT pg_is_in_recovery(), (SELECT coalesce(max(number), -1) FROM written)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ class Acknowledged:
     epoch: int
     began: float
     ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The highest number that a server showed which takes writes; times likewise."""
+
+    highest: int
+    server: str
+    began: float
 
 
 async def connect(pod: Pod) -> Connection:
@@ -75,10 +85,13 @@ async def _value(connection: Connection, statement: LiteralString, *values: int)
 
 
 class Writers:
-    """One client for each pod. They ask no Service: whoever takes a write that it must not take is found out."""
+    """Two clients for each pod. They ask no Service: whoever takes a write that it must not take is found out."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, *, stale_reads: bool = False) -> None:
+        """`stale_reads` may be where a server stands still with its agent and its watchdog, and goes on with them."""
         self._cluster = cluster
+        self._stale_reads = stale_reads
+        self._reads: list[Read] = []
         self._numbers = itertools.count()
         self._tasks: list[asyncio.Task[None]] = []
         self.acknowledged: list[Acknowledged] = []
@@ -109,7 +122,8 @@ class Writers:
     def insert_at(self, pod: Pod) -> None:
         """From now on at this one, too."""
         if pod.kind != "log":
-            self._tasks.append(asyncio.create_task(self._insert(pod)))
+            for work in (self._insert_over, self._read_over):
+                self._tasks.append(asyncio.create_task(self._keep(work, pod)))
 
     async def one_more(self) -> Acknowledged:
         """Wait for a row that was begun and acknowledged from now on."""
@@ -117,12 +131,12 @@ class Writers:
         await self._cluster.until("a row is acknowledged", lambda: any(a.began > now for a in self.acknowledged))
         return next(a for a in self.acknowledged if a.began > now)
 
-    async def _insert(self, pod: Pod) -> None:
+    async def _keep(self, work: Callable[[Connection, str], Awaitable[None]], pod: Pod) -> None:
         while True:
             with contextlib.suppress(psycopg.Error, TimeoutError):
                 connection = await connect(pod)
                 try:
-                    await self._insert_over(connection, pod.name)
+                    await work(connection, pod.name)
                 finally:
                     # In order that could take long: its server may stand still.
                     connection.pgconn.finish()
@@ -138,8 +152,22 @@ class Writers:
             self.acknowledged.append(Acknowledged(number, server, epoch, began, time.monotonic()))
             await asyncio.sleep(PAUSE_SECONDS)
 
+    async def _read_over(self, connection: Connection, server: str) -> None:
+        while True:
+            began = time.monotonic()
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                cursor = await connection.execute(READ)
+                (row,) = await cursor.fetchall()
+            in_recovery, highest = row
+            if not in_recovery:
+                self._reads.append(Read(highest, server, began))
+            await asyncio.sleep(RETRY_SECONDS if in_recovery else PAUSE_SECONDS)
+
     async def _check(self) -> None:
         check_order(self.acknowledged)
+        assert self._reads
+        if not self._stale_reads:
+            check_reads(self.acknowledged, self._reads)
         writer = await self._cluster.writer()
         there = {number for (number,) in await query(writer, "SELECT number FROM written")}
         lost = [a for a in self.acknowledged if a.number not in there]
@@ -160,3 +188,14 @@ def check_order(acknowledged: list[Acknowledged]) -> None:
                 newest = ended[position]
             position += 1
         assert newest is None or newest.epoch <= a.epoch, f"{a} after {newest}"
+
+
+def check_reads(acknowledged: list[Acknowledged], reads: list[Read]) -> None:
+    """Who takes writes shows every row that was acknowledged before it was asked."""
+    highest, position = -1, 0
+    ended = sorted(acknowledged, key=lambda a: a.ended)
+    for read in sorted(reads, key=lambda r: r.began):
+        while position < len(ended) and ended[position].ended < read.began:
+            highest = max(highest, ended[position].number)
+            position += 1
+        assert read.highest >= highest, f"{read} lacks row {highest}"
