@@ -32,6 +32,7 @@ from aurora_operator.agent.process.reaper import Reaper
 from aurora_operator.agent.process.watchdog import Watchdog
 from aurora_operator.agent.replication.leader import Leader
 from aurora_operator.agent.replication.role_label import RoleLabel
+from aurora_operator.agent.replication.tidying import Tidying
 from aurora_operator.agent.scaling.load_meter import LoadMeter
 from aurora_operator.agent.scaling.scaler import Scaler
 from aurora_operator.agent.server import serving
@@ -166,6 +167,7 @@ class Agent:
             asyncio.create_task(DiskProbe(copy, lambda: self._lifecycle.stop("immediate")).run(), name="disk"),
             asyncio.create_task(IdleMeter(copy).run(), name="idle"),
             asyncio.create_task(self._halt.run(), name="halt"),
+            asyncio.create_task(Tidying(copy).run(), name="tidying"),
             asyncio.create_task(memory.give_back(), name="memory"),
         ]
         try:

@@ -126,7 +126,7 @@ async def test_follows_onto_the_next_timeline_and_is_rid_of_a_diverged_tail(clus
     lsn = await queries.flush(second.session)
     await until(lambda: log.flushed(second), lsn)
     await _checked(await log.stopped(), 34, lsn, second)
-    assert received.histories(log.folder)[34] == history
+    assert received.history_of(log.folder, 34) == history
     # Only the parent's bytes of the new timeline: the position is still on the parent.
     (partial,) = [s for s in received.segments(log.folder) if s.timeline == 34]
     received._cut(log.folder, partial, promoted.switch)
@@ -135,7 +135,7 @@ async def test_follows_onto_the_next_timeline_and_is_rid_of_a_diverged_tail(clus
     # All instances have passed it: everything before goes, except the newest.
     assert received.prune(log.folder, partial.end + 10 * SEGMENT_BYTES, 0) >= 2
     assert [s.timeline for s in received.segments(log.folder)] == [34]
-    assert 34 in received.histories(log.folder)
+    assert 34 in received.history_numbers(log.folder)
 
 
 async def test_nothing_of_a_strange_timeline_stays(cluster: Cluster) -> None:

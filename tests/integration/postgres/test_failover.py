@@ -13,7 +13,7 @@ from tests.integration.copies import Cluster, Copy, Measured
 from aurora_operator.postgres.config.conf import Runtime, slot_name
 from aurora_operator.postgres.errors import DataError, ServerError
 from aurora_operator.postgres.sql import queries, roles
-from aurora_operator.postgres.wal import pg_wal
+from aurora_operator.postgres.wal import history_files, pg_wal
 from aurora_operator.postgres.wal.timeline import how_to_follow
 
 PASSWORD = "pass'word\\ %s {x}"
@@ -141,8 +141,8 @@ async def test_a_follower_that_has_the_placeholders_need_not_fetch_them(cluster:
     promoted = await second.standby.promote(34)
     history = pg_wal.read_history(second.layout.pgdata, 34)
     assert history is not None
-    assert pg_wal.adopt_placeholders(third.layout.pgdata, 1, history) == list(range(2, 34))
-    assert pg_wal.adopt_placeholders(third.layout.pgdata, 1, history) == []
+    assert history_files.prepare_to_follow(third.layout.pgdata, 1, history) == list(range(2, 34))
+    assert history_files.prepare_to_follow(third.layout.pgdata, 1, history) == []
     await third.standby.apply(Runtime(source=second.source, slot=slot_name(third.name)))
     await third.streams(34, promoted.start)
     assert third.said.count("fetching timeline history file") == 1

@@ -133,7 +133,8 @@ class Backups:
             await asyncio.to_thread(archiver.keep)
             self._archiver, self._settings = archiver, wanted
             self._looked = float("-inf")
-            self._history = pg_wal.read_history(copy.layout.pgdata, epoch) or History(epoch)
+            history = await asyncio.to_thread(pg_wal.read_history, copy.layout.pgdata, epoch)
+            self._history = history or History(epoch)
         if not archiver.begun:
             await archiver.begin()
             log.info("archiving to %s as %s", wanted.repository.destination.path, wanted.repository.stanza)

@@ -114,6 +114,7 @@ class Receiving:
         aside = await asyncio.to_thread(self._volume.conform, history)
         if aside:
             log.warning("not in the history of %s, so put aside in %s: %s", leader, copy.layout.kept, ", ".join(aside))
+        await asyncio.to_thread(self._volume.prepare, history)
         await self._look(epoch)
         slot = None if self._slot_is_behind and self._volume.empty() else slot_name(copy.id)
         started = time.monotonic()

@@ -15,6 +15,7 @@ from aurora_operator.postgres.replication.base_backup import stamp
 from aurora_operator.postgres.replication.quarantine import prune_kept
 from aurora_operator.postgres.tools import Tools
 from aurora_operator.postgres.wal import received
+from aurora_operator.postgres.wal.history_files import prepare_to_receive
 from aurora_operator.postgres.wal.timeline import History
 from aurora_operator.postgres.wal.wal_end import WalEnd
 
@@ -108,6 +109,11 @@ class Volume:
             self._ends.forget()
             self._ends_before.forget()
         return found
+
+    def prepare(self, leader: History) -> None:
+        """Before this leader is followed: have all histories that the receiver will ask for, and no old ones."""
+        received.prune_histories(self.folder)
+        prepare_to_receive(self.folder, leader, (segment.timeline for segment in received.segments(self.folder)))
 
     def _aside(self, epoch: int) -> Path:
         make_directory(self._layout.kept)

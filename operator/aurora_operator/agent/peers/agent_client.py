@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from http import HTTPStatus
@@ -52,7 +53,7 @@ async def fetch_history(connection: Client, timeline: int) -> History:
     name = history_name(timeline)
     answer = _checked(await connection.request("GET", f"/v1/wal/{name}"))
     try:
-        history = parse_history(timeline, answer.text)
+        history = await asyncio.to_thread(parse_history, timeline, answer.text)
     except ValueError as error:
         raise ClientError(f"{name} is damaged there: {error}") from error
     if history.placeholder or not history.contiguous():

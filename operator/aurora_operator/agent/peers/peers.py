@@ -51,6 +51,8 @@ class _Link:
     copy: CopyId | None = None
     history: tuple[int, str] | None = None
     """What it has told of the timeline that it leads on."""
+    recent: tuple[int, str] | None = None
+    """Likewise, of a long history: the end of it."""
     task: asyncio.Task[None] | None = None
     writer: asyncio.StreamWriter | None = None
     """While connected."""
@@ -79,6 +81,8 @@ class Peers:
         self._links: dict[str, _Link] = {}
         self.history: tuple[int, str] | None = None
         """Of a new leader: its timeline and that one's history, told with each message."""
+        self.recent: tuple[int, str] | None = None
+        """In its place, where it is long: its end."""
         self._listener = Listener(BOUNDS, self._receive, server_tls)
         self._incoming = self._listener.tasks
 
@@ -114,7 +118,7 @@ class Peers:
             _write(link, line)
 
     def _line(self, message: Message) -> bytes:
-        return encode(Envelope(self._me(), self._my_address, message, self.history))
+        return encode(Envelope(self._me(), self._my_address, message, self.history, self.recent))
 
     def address(self, copy: CopyId) -> tuple[str, str | None] | None:
         """Host name and last known IP address of a copy's pod; None for a stranger."""
@@ -124,15 +128,12 @@ class Peers:
     def history_of(self, copy: CopyId, timeline: int) -> History | None:
         """The history of this timeline, if the copy has told it as the one that it leads on."""
         link = self._links.get(name_of(copy))
-        told = link.history if link is not None and link.copy == copy else None
-        if told is None or told[0] != timeline:
-            return None
-        try:
-            history = parse_history(*told)
-        except ValueError as error:
-            log.warning("%s tells a damaged history: %s", copy, error)
-            return None
-        return None if history.placeholder or not history.contiguous() else history
+        return _parsed(copy, timeline, link.history if link is not None and link.copy == copy else None)
+
+    def recent_of(self, copy: CopyId, timeline: int) -> History | None:
+        """Likewise, of a long history its last switch alone: no copy but one of the timeline before may compare it."""
+        link = self._links.get(name_of(copy))
+        return _parsed(copy, timeline, link.recent if link is not None and link.copy == copy else None)
 
     def connected(self) -> Iterable[str]:
         """Names of the members that we are connected to."""
@@ -240,9 +241,21 @@ class Peers:
                     continue
                 sender.copy, sender.address = envelope.sender, envelope.address
                 sender.history = envelope.history or sender.history
+                sender.recent = envelope.recent or sender.recent
                 self._on_message(envelope.sender, envelope.message)
         except (OSError, ValueError, WireError) as error:
             log.info("dropped an incoming peer connection: %s", error)
+
+
+def _parsed(copy: CopyId, timeline: int, told: tuple[int, str] | None) -> History | None:
+    if told is None or told[0] != timeline:
+        return None
+    try:
+        history = parse_history(*told)
+    except ValueError as error:
+        log.warning("%s tells a damaged history: %s", copy, error)
+        return None
+    return None if history.placeholder or not history.contiguous() else history
 
 
 def _write(link: _Link, line: bytes) -> None:

@@ -24,6 +24,8 @@ class Envelope:
     message: Message
     history: tuple[int, str] | None = None
     """Of a new leader: its timeline, and the text of that timeline's history file."""
+    recent: tuple[int, str] | None = None
+    """Where that text is long: the last line of it alone, which tells enough to who was on the timeline before."""
 
 
 class WireError(Exception):
@@ -38,6 +40,8 @@ def encode(envelope: Envelope) -> bytes:
     kind = type(envelope.message).__name__
     body = _TYPES[kind].dump_json(envelope.message).decode()
     history = f',"history":{json.dumps(envelope.history)}' if envelope.history is not None else ""
+    if envelope.recent is not None:
+        history += f',"recent":{json.dumps(envelope.recent)}'
     who = f'"sender":"{envelope.sender}","address":"{envelope.address}"'
     return f'{{{who},"kind":"{kind}","body":{body}{history}}}\n'.encode()
 
@@ -49,6 +53,7 @@ class _Raw:
     kind: str
     body: dict[str, Any]
     history: tuple[int, str] | None = None
+    recent: tuple[int, str] | None = None
 
 
 _RAW = TypeAdapter(_Raw)
@@ -61,4 +66,4 @@ def decode(line: bytes) -> Envelope:
         message = _TYPES[raw.kind].validate_python(raw.body)
     except (ValidationError, KeyError) as error:
         raise WireError(f"not a message: {error}") from error
-    return Envelope(raw.sender, raw.address, message, raw.history)
+    return Envelope(raw.sender, raw.address, message, raw.history, raw.recent)

@@ -8,7 +8,12 @@ import time
 from collections.abc import Callable
 
 from aurora_operator.agent.member.instance import Instance
-from aurora_operator.agent.replication.leader_history import leader_history, wal_is_gone, wal_segments
+from aurora_operator.agent.replication.leader_history import (
+    leader_history,
+    remote_history,
+    wal_is_gone,
+    wal_segments,
+)
 from aurora_operator.agent.replication.log_fetch import LogFetch, MustRestart
 from aurora_operator.agent.replication.repair import Repair
 from aurora_operator.consensus import events as ev
@@ -17,10 +22,11 @@ from aurora_operator.net.http_client import ClientError
 from aurora_operator.postgres.config.conf import Runtime, Source, slot_name
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.replication.base_backup import drop_replaced
+from aurora_operator.postgres.replication.standby import LocalPosition
 from aurora_operator.postgres.sql import queries
-from aurora_operator.postgres.wal import pg_wal
+from aurora_operator.postgres.wal import history_files, pg_wal
 from aurora_operator.postgres.wal.staging import NotThere
-from aurora_operator.postgres.wal.timeline import how_to_follow
+from aurora_operator.postgres.wal.timeline import History, how_to_follow
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +37,6 @@ IDLE_SECONDS = 1.0
 JUDGE_AFTER_SECONDS = 0.5
 JUDGE_SELDOM_SECONDS = 8.0
 FETCH_SECONDS = 10.0
-FETCHED_AT_ONCE = 3
-"""So many timelines' histories PostgreSQL fetches faster than we could ask which of them matter."""
 
 
 class Patience:
@@ -95,16 +99,12 @@ class Follower:
             try:
                 source = copy.source(leader)
                 if source != pointed and source is not None:
-                    told = copy.peers.history_of(leader, epoch)
-                    history = told or await leader_history(copy.layout, source, epoch)
-                    here = await copy.standby.fits(history)
+                    history, here = await self._compare(leader, source, epoch)
                     if here is None:
                         copy.say("Following", f"has WAL that {name_of(leader)} never had")
                         self._repair("rewind")
                         return
-                    if epoch - here.timeline > FETCHED_AT_ONCE:
-                        # Spare PostgreSQL the fetching of what only fills numbers.
-                        await asyncio.to_thread(pg_wal.adopt_placeholders, copy.layout.pgdata, here.timeline, history)
+                    await asyncio.to_thread(history_files.prepare_to_follow, copy.layout.pgdata, here.timeline, history)
                     await copy.standby.apply(Runtime(source, slot_name(copy.id), epoch))
                     pointed = source
                 streaming = await self._look(source)
@@ -113,7 +113,7 @@ class Follower:
                     patience.arrived(time.monotonic())
                 elif patience.is_over(time.monotonic(), streaming=streaming):
                     await self._judge(leader, epoch, streaming=streaming)
-            except PostgresError as error:
+            except (PostgresError, OSError) as error:
                 copy.say("Following", f"cannot stream from {name_of(leader)} yet: {error}")
             if streaming:
                 if not arrived:
@@ -129,6 +129,18 @@ class Follower:
                     tidied = True
             calm = IDLE_SECONDS if copy.position_lsn == before else WATCH_SECONDS
             await asyncio.sleep(calm if streaming else CONNECT_POLL_SECONDS)
+
+    async def _compare(self, leader: CopyId, source: Source, epoch: int) -> tuple[History, LocalPosition | None]:
+        """The leader's history, and how far this copy is, if all that it has is part of it."""
+        copy = self._copy
+        history = copy.peers.history_of(leader, epoch)
+        recent = copy.peers.recent_of(leader, epoch) if history is None else None
+        if recent is not None and (here := await copy.standby.fits(recent)) is not None:
+            return recent, here
+        if history is None:
+            # All of it: this copy may be of a timeline further back.
+            history = await leader_history(copy.layout, source, epoch)
+        return history, await copy.standby.fits(history)
 
     def _is_in(self, epoch: int) -> bool:
         reached = self._copy.driver.state.position
@@ -179,7 +191,7 @@ class Follower:
             return
         history = await leader_history(copy.layout, source, epoch)
         timeline = await asyncio.to_thread(pg_wal.local_timeline, copy.layout.pgdata, now.replay_lsn)
-        local = await asyncio.to_thread(pg_wal.read_histories, copy.layout.pgdata)
+        local = await asyncio.to_thread(pg_wal.read_histories, copy.layout.pgdata, timeline)
         verdict = how_to_follow(history, timeline, now.replay_lsn, local)
         log.info("not yet in the epoch of %s; at timeline %d, LSN %d: %s", leader, timeline, now.replay_lsn, verdict)
         if verdict != "stream":
@@ -209,8 +221,22 @@ class Follower:
             log.warning("could not fetch from %s: %s", source.host, error)
         return None
 
+    async def _prepare_to_fetch(self, source: Source, target: Position) -> None:
+        """As for following, where the target is of a later timeline than this copy's."""
+        copy = self._copy
+        here = copy.driver.state.position
+        if here is None or here.epoch >= target.epoch:
+            return
+        history = await remote_history(copy.layout, source, target.epoch)
+        if history.includes(here.epoch):
+            await asyncio.to_thread(history_files.prepare_to_follow, copy.layout.pgdata, here.epoch, history)
+
     async def _fetch_by_streaming(self, source: Source, target: Position) -> Position | None:
         copy = self._copy
+        try:
+            await self._prepare_to_fetch(source, target)
+        except PostgresError as error:
+            log.warning("fetching from %s with what history files it has: %s", source.host, error)
         try:
             await copy.standby.receive_until(Runtime(source), target.lsn, FETCH_SECONDS)
         except PostgresError as error:

@@ -24,7 +24,7 @@ from aurora_operator.postgres.config.conf import Runtime, follower_name, parse_f
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.replication.base_backup import drop_replaced
 from aurora_operator.postgres.sql import queries
-from aurora_operator.postgres.wal.timeline import render_history
+from aurora_operator.postgres.wal.timeline import History, render_history
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ RECORD_SECONDS = 10.0
 PROMOTE_SECONDS = 30.0
 TELL_SECONDS = 10.0
 """For so long a new leader tells its history with each heartbeat: its followers need not ask for it."""
-TELL_BYTES = 1 << 16
+TELL_SWITCHES = 1000
 
 
 def _followers(rule: SyncRule, epoch: int) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Leader:
         try:
             await self._duties(epoch)
         finally:
-            copy.peers.history = None
+            self._tell_no_more()
 
     async def _promote(self, epoch: int, rule: SyncRule) -> int:
         copy = self._copy
@@ -82,10 +82,19 @@ class Leader:
         await copy.standby.apply(Runtime(sync=(rule.need, _followers(rule, epoch))))
         await queries.terminate_clients(copy.session)
         promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)
-        text = render_history(promotion.history)
-        copy.peers.history = (epoch, text) if len(text) <= TELL_BYTES else None
+        self._tell(promotion.history)
         await self._keep_slots(reserved=False)
         return promotion.start
+
+    def _tell(self, history: History) -> None:
+        """Spare the followers asking. Of a long history the end does, for those who were with the last leader."""
+        short = len(history.switches) <= TELL_SWITCHES
+        told = history if short else History(history.timeline, history.switches[-1:])
+        text = (history.timeline, render_history(told))
+        self._copy.peers.history, self._copy.peers.recent = (text, None) if short else (None, text)
+
+    def _tell_no_more(self) -> None:
+        self._copy.peers.history = self._copy.peers.recent = None
 
     async def _duties(self, epoch: int) -> None:
         copy = self._copy
@@ -105,7 +114,7 @@ class Leader:
                 if copy.server.state() == "ready":
                     log.warning("leading: %s", error)
             if time.monotonic() - began > TELL_SECONDS:
-                copy.peers.history = None
+                self._tell_no_more()
             await asyncio.sleep(self._pause())
 
     def _pause(self) -> float:

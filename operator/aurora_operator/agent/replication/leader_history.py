@@ -28,17 +28,22 @@ async def resolve(host: str) -> str:
 
 
 async def leader_history(layout: Layout, source: Source, epoch: int) -> History:
-    """The history of timeline `epoch` from its leader. Raises Unavailable when that is not there or no writer.
+    """The history of timeline `epoch` from its leader. Raises Unavailable when that is not there or no writer."""
+    return await remote_history(layout, source, epoch, writer=True)
+
+
+async def remote_history(layout: Layout, source: Source, timeline: int, *, writer: bool = False) -> History:
+    """The history of a timeline from a copy that is on it. Raises Unavailable when that is not there, or no `writer`.
 
     By a connection for replication, for which there is room when clients have taken all others: they must keep no copy
     from following. Such a connection takes simple queries alone.
     """
-    text = f"convert_from(pg_read_binary_file('pg_wal/{history_name(epoch)}'), 'UTF8')"
+    text = f"convert_from(pg_read_binary_file('pg_wal/{history_name(timeline)}'), 'UTF8')"
     recovering, found = await _ask(layout, source, f"pg_is_in_recovery(), {text}", "history")
-    if recovering:
+    if writer and recovering:
         raise Unavailable(f"{source.host} is no writer")
     try:
-        return parse_history(epoch, found)
+        return await asyncio.to_thread(parse_history, timeline, found)
     except ValueError as error:
         raise Unavailable(f"{source.host} has a damaged history: {error}") from error
 

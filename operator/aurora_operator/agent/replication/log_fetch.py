@@ -57,15 +57,16 @@ class LogFetch:
                 await self._standby.apply(Runtime())
             await asyncio.to_thread(remove_tree, self._layout.fetched)
         now = await queries.status(self._standby.session)
-        return Position(pg_wal.local_timeline(self._layout.pgdata, now.replay_lsn), now.replay_lsn)
+        timeline = await asyncio.to_thread(pg_wal.local_timeline, self._layout.pgdata, now.replay_lsn)
+        return Position(timeline, now.replay_lsn)
 
     async def _fetch(self, connection: Client) -> None:
         target = self._target
         history = History(1) if target.epoch == 1 else await agent_client.fetch_history(connection, target.epoch)
         now = await queries.status(self._standby.session)
         pgdata = self._layout.pgdata
-        timeline = pg_wal.local_timeline(pgdata, now.replay_lsn)
-        local = pg_wal.read_histories(pgdata)
+        timeline = await asyncio.to_thread(pg_wal.local_timeline, pgdata, now.replay_lsn)
+        local = await asyncio.to_thread(pg_wal.read_histories, pgdata, timeline)
         check_history(history, timeline, now.replay_lsn)
         if misleading(history, timeline, now.replay_lsn, local):
             raise MustRestart

@@ -18,13 +18,14 @@ from aurora_operator.postgres.server.postmaster import Server
 from aurora_operator.postgres.sql.session import Session
 from aurora_operator.postgres.wal import archiving, pg_wal, tail
 from aurora_operator.postgres.wal.tail import Piece
-from aurora_operator.postgres.wal.timeline import history_name, render_history
+from aurora_operator.postgres.wal.timeline import History, history_name, parse_history_name, render_history
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 60.0
 """How often it is stored that nothing was written, for a restore that knows the destination alone."""
 _PIECES_AT_ONCE: Final = 16
+_HISTORIES_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Archiver:
     complete_at: datetime | None = None
     """All WAL that was flushed at this time is in the repository."""
     _folders: set[str] = field(default_factory=set)
+    _old: list[int] = field(default_factory=list)
+    """Timelines whose histories nobody will ask the tail for: those of later ones tell them."""
 
     @property
     def _stanza(self) -> str:
@@ -77,7 +80,7 @@ class Archiver:
     async def begin(self) -> None:
         """Make the repository ready, store the tail, and only then let the archive begin: whoever finds this timeline
         there finds where it starts, too. Raises RepositoryError, DataError, Unavailable, OSError."""
-        history = pg_wal.read_history(self.layout.pgdata, self.epoch)
+        history = await asyncio.to_thread(pg_wal.read_history, self.layout.pgdata, self.epoch)
         if history is None:
             raise DataError(f"there is no history of timeline {self.epoch}")
         self.pgbackrest.configure()
@@ -87,20 +90,26 @@ class Archiver:
         self.gap = archiving.hand_over(history, present, (), info.archive_max).gap if info.backups else None
         if self.gap is not None:
             log.error("segment %s is neither archived nor here: what follows needs a new backup", self.gap)
-        await self._read_folders()
+        await self._read_folders(history)
         await self.store(datetime.now(UTC))
         folder = tail.folder(self._stanza)
         # After the first piece: a timeline that is known can be followed from its start.
-        await self.pgbackrest.put(f"{folder}/{history_name(self.epoch)}", render_history(history).encode())
+        text = await asyncio.to_thread(render_history, history)
+        await self.pgbackrest.put(f"{folder}/{history_name(self.epoch)}", text.encode())
         if configure.write_archive(self.layout, self.pgbackrest.words("archive-push")):
             self.server.reload()
         self.begun = True
 
-    async def _read_folders(self) -> None:
+    async def _read_folders(self, history: History) -> None:
+        histories: list[int] = []
         for entry in await self.pgbackrest.list(tail.folder(self._stanza)):
             parsed = tail.parse_name(entry.name)
+            timeline = parse_history_name(entry.name)
             if parsed is not None:
                 self._folders.add(parsed[0])
+            elif timeline is not None:
+                histories.append(timeline)
+        self._old = tail.told_again(history, histories)
 
     async def store(self, now: datetime) -> None:
         """Store what WAL there is beyond full segments. `now` is a time before the call. Raises as `begin`."""
@@ -126,12 +135,15 @@ class Archiver:
         self.stored = piece
 
     async def tidy(self, state: ArchiveState) -> None:
-        """Remove pieces of segments that are in the archive. Raises RepositoryError."""
+        """Remove pieces of segments that are in the archive, and some of the old histories. Raises RepositoryError."""
         if state.waiting or not self.begun or self.stored is None:
             return
         for segment in sorted(self._folders - {self.stored.segment}):
             await self.pgbackrest.remove(tail.segment_folder(self._stanza, segment))
             self._folders.discard(segment)
+        for timeline in self._old[:_HISTORIES_AT_ONCE]:
+            await self.pgbackrest.remove_file(f"{tail.folder(self._stanza)}/{history_name(timeline)}")
+            self._old.remove(timeline)
 
     async def state(self) -> ArchiveState:
         """How archiving stands. Raises Unavailable, QueryError."""

@@ -19,12 +19,12 @@ from aurora_operator.postgres.files import (
     write_durably,
 )
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import MAX_LSN, SEGMENT_BYTES
+from aurora_operator.postgres.lsn import MAX_LSN, SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.replication.base_backup import Progress, parse_progress, stamp
 from aurora_operator.postgres.server.control import read_control
 from aurora_operator.postgres.tools import Tools
 from aurora_operator.postgres.wal.pg_wal import clean_future_histories, is_written, read_history, segments
-from aurora_operator.postgres.wal.timeline import History
+from aurora_operator.postgres.wal.timeline import History, history_name
 
 
 def common_point(leader: History, own: History) -> tuple[int, int | None]:
@@ -32,9 +32,9 @@ def common_point(leader: History, own: History) -> tuple[int, int | None]:
 
     Raises CannotRewind when they share no timeline.
     """
-    shared = [t for t in own.timelines if t in leader.timelines]
+    shared = [t for t in own.timelines if leader.includes(t)]
     if not shared:
-        raise CannotRewind(f"timelines {own.timelines} and {leader.timelines} have none in common")
+        raise CannotRewind(f"timelines {own.timelines[-9:]} and {leader.timelines[-9:]} have none in common")
     last = shared[-1]
     ends = [end for end in (leader.end_of(last), own.end_of(last)) if end is not None]
     return last, min(ends, default=None)
@@ -45,7 +45,11 @@ def diverged_segments(pgdata: Path, leader: History) -> list[Path]:
     ends: dict[int, int] = {}
     for timeline in {t for t, _, _ in segments(pgdata)} - {leader.timeline}:
         own = read_history(pgdata, timeline)
-        _, end = common_point(leader, own) if own is not None and not own.placeholder else (timeline, 0)
+        if own is None or own.placeholder:
+            # A number is one leader's alone: what its timeline had when the leader's history left it is shared.
+            end = leader.end_of(timeline) if leader.includes(timeline) else 0
+        else:
+            _, end = common_point(leader, own)
         ends[timeline] = MAX_LSN if end is None else end
     return sorted(
         path
@@ -55,7 +59,7 @@ def diverged_segments(pgdata: Path, leader: History) -> list[Path]:
 
 
 def keep_diverged(layout: Layout, leader: History) -> Path | None:
-    """Copy the WAL that a rewind will discard, and this copy's histories, to `kept/<epoch>-<time>/`.
+    """Copy the WAL that a rewind will discard, and its timelines' histories, to `kept/<epoch>-<time>/`.
 
     Returns where; None if there is none. Raises CannotRewind when there is no room for it.
     """
@@ -66,7 +70,7 @@ def keep_diverged(layout: Layout, leader: History) -> Path | None:
     target = layout.kept / stamp(str(leader.timeline))
     make_directory(target)
     try:
-        for path in (*found, *sorted(layout.wal.glob("*.history"))):
+        for path in (*found, *_histories_of(layout, found)):
             _copy_durably(path, target / path.name)
         fsync_directory(target)
         fsync_directory(layout.kept)
@@ -74,6 +78,13 @@ def keep_diverged(layout: Layout, leader: History) -> Path | None:
         remove_tree(target)
         raise CannotRewind(f"cannot keep what would be discarded: {error}") from error
     return target
+
+
+def _histories_of(layout: Layout, found: list[Path]) -> list[Path]:
+    """The history files of the timelines of these segments; each tells its ancestors' too."""
+    timelines = {segment[0] for path in found if (segment := parse_segment_name(path.name)) is not None}
+    files = (layout.wal / history_name(timeline) for timeline in sorted(timelines))
+    return [path for path in files if path.exists()]
 
 
 def _copy_durably(path: Path, copy: Path) -> None:

@@ -104,7 +104,7 @@ class Standby:
             received = now.receive_lsn >= now.replay_lsn > 0
             # Recovery may have asked for a receiver just before it was told: that one shows within moments.
             if gone_for > _SHOWS and (received or (now.waiting_for_wal and still_for > _RESCAN and now.lsn > 0)):
-                return LocalPosition(pg_wal.local_timeline(self.layout.pgdata, now.lsn), now.lsn)
+                return await self._local(now.lsn)
             if time.monotonic() > deadline:
                 raise Unavailable(f"the WAL receiver did not stop within {timeout:g} s")
             await asyncio.sleep(_POLL)
@@ -124,7 +124,7 @@ class Standby:
             _, still_for = quiet.seen(now)
             rescanned = now.waiting_for_wal and still_for > _RESCAN
             if now.replay_lsn > 0 and (now.replay_lsn == now.receive_lsn or rescanned):
-                return LocalPosition(pg_wal.local_timeline(self.layout.pgdata, now.replay_lsn), now.replay_lsn)
+                return await self._local(now.replay_lsn)
             if time.monotonic() > deadline:
                 raise Unavailable(f"not all WAL is replayed after {timeout:g} s")
             await asyncio.sleep(_POLL)
@@ -136,12 +136,14 @@ class Standby:
         it stops receiving, and what it can replay decides: the rest may be a torn record. Raises Unavailable,
         ServerError.
         """
-        lsn = (await queries.status(self.session)).lsn
-        here = LocalPosition(await asyncio.to_thread(pg_wal.local_timeline, self.layout.pgdata, lsn), lsn)
+        here = await self._local((await queries.status(self.session)).lsn)
         if not is_part(history, *here):
             await self.stop_receiving(timeout)
             here = await self.wait_idle(timeout)
         return here if is_part(history, *here) else None
+
+    async def _local(self, lsn: int) -> LocalPosition:
+        return LocalPosition(await asyncio.to_thread(pg_wal.local_timeline, self.layout.pgdata, lsn), lsn)
 
     async def receive_until(self, runtime: Runtime, lsn: int, timeout: float) -> None:  # noqa: ASYNC109
         """Receive from `runtime.source` until all before `lsn` is on this volume. Raises Unavailable.
@@ -164,9 +166,9 @@ class Standby:
         and is not done: the server must then be stopped at once.
         """
         here = await self.wait_idle(timeout)
-        if pg_wal.needs_restart_to_promote(self.layout.pgdata, *here):
+        if await asyncio.to_thread(pg_wal.needs_restart_to_promote, self.layout.pgdata, *here):
             raise DataError("recovery may aim at a timeline that this copy never had: restart it first")
-        pg_wal.write_placeholders(self.layout.pgdata, here.timeline, epoch)
+        await asyncio.to_thread(pg_wal.write_placeholders, self.layout.pgdata, here.timeline, epoch)
         await self.session.row("SELECT pg_promote(false)")
         deadline = time.monotonic() + timeout
         while await queries.is_in_recovery(self.session):
@@ -174,9 +176,9 @@ class Standby:
                 raise ServerError(f"the promotion is not done after {timeout:g} s")
             await asyncio.sleep(_POLL)
         timeline, start = await queries.write_lsn(self.session)
-        history = pg_wal.read_history(self.layout.pgdata, timeline)
+        history = await asyncio.to_thread(pg_wal.read_history, self.layout.pgdata, timeline)
         if timeline != epoch or history is None or not history.contiguous() or history.start > start:
-            raise ServerError(f"promoted onto timeline {timeline}, not {epoch}, or with a wrong history: {history}")
+            raise ServerError(f"promoted onto timeline {timeline}, not {epoch}, or with a wrong history")
         return Promotion(timeline, history.start, start, history)
 
     async def set_sync(self, need: int, copies: tuple[str, ...], timeout: float = 60) -> int:  # noqa: ASYNC109

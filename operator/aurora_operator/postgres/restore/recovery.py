@@ -14,7 +14,7 @@ from aurora_operator.postgres.errors import NotRestorable
 from aurora_operator.postgres.lsn import format_lsn, parse_lsn, segment_name
 from aurora_operator.postgres.pgbackrest.info import BackupInfo, Stanza
 from aurora_operator.postgres.wal.tail import Piece
-from aurora_operator.postgres.wal.timeline import History
+from aurora_operator.postgres.wal.timeline import History, history_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Contents:
 
     stanza: Stanza
     histories: Mapping[int, History] = field(default_factory=dict)
-    """Of all timelines that were ever open, by number."""
+    """Of the newest timeline that was ever open, by number."""
     tail: Piece | None = None
     """The last piece of WAL that was stored, of the newest timeline."""
 
@@ -50,7 +50,7 @@ def on_line(backup: BackupInfo, history: History) -> bool:
     """Whether a backup is part of a history."""
     if backup.timeline == history.timeline:
         return True
-    end = history.end_of(backup.timeline) if backup.timeline in history.timelines else None
+    end = history.end_of(backup.timeline) if history.includes(backup.timeline) else None
     return end is not None and backup.stop_lsn <= end
 
 
@@ -137,14 +137,17 @@ def without_target(route: Route) -> Route:
     return replace(route, target=RestoreTarget())
 
 
-def restore_script(history: History, places: Places, archive_get: Iterable[str]) -> str:
+def restore_script(history: History, places: Places, archive_get: Iterable[str], start: int = 0) -> str:
     """A shell script for restore_command, with the file's name and the place to put it as arguments.
 
     A segment in which, or before which, its timeline ended for this history is never taken: a leader that was deposed
     may have gone on writing there. What counts of it is in the next timeline's segment. Names of one timeline compare
-    as text. Each segment that is given leaves its name in `places.served`. Raises ValueError.
+    as text. No history but the target's, and those after it, is looked for, nor WAL of a timeline that ended before
+    `start`, an LSN. Each segment that is given leaves its name in `places.served`. Raises ValueError.
     """
-    limits = [segment_name(switch.parent, switch.lsn) for switch in history.switches]
+    needed = [switch for switch in history.switches if switch.lsn > start]
+    limits = [segment_name(switch.parent, switch.lsn) for switch in needed]
+    oldest = needed[0].parent if needed else history.timeline
     words = " ".join(_quote(word) for word in archive_get)
     tail, served = _quote(str(places.tail)), _quote(str(places.served))
     return "\n".join(
@@ -152,7 +155,11 @@ def restore_script(history: History, places: Places, archive_get: Iterable[str])
             "#!/bin/sh",
             f"[ ! -e {_quote(str(places.frozen))} ] || exit 1",
             'case "$1" in',
+            # Recovery asks for each number up to its target's (timeline.c, restoreTimeLineHistoryFiles), and needs
+            # none: the target's history tells all, and the archive takes its time to say no.
+            f'*.history) [ ! "$1" \\< {history_name(history.timeline)} ] || exit 1 ;;',
             *(f'{limit[:8]}????????????????) [ "$1" \\< {limit} ] || exit 1 ;;' for limit in limits),
+            f'*) [ ! "$1" \\< {oldest:08X} ] || exit 1 ;;',
             "esac",
             f'if {words} archive-get "$1" "$2" || {{ [ -f {tail}/"$1" ] && cp {tail}/"$1" "$2"; }}; then',
             f'  : > {served}/"$1"',

@@ -82,16 +82,19 @@ def restoring(layout: Layout) -> Layout:
 
 
 async def read_tail(pgbackrest: PgBackRest) -> tuple[dict[int, History], list[tuple[Piece, bytes]]]:
-    """All histories, and the pieces of the newest timeline's newest WAL. Raises RepositoryError."""
+    """The newest history that can be read, and the pieces of the newest timeline's newest WAL. Raises RepositoryError.
+
+    There may be thousands, of which each tells all before it.
+    """
     folder = tail.folder(pgbackrest.access.repository.stanza)
     entries = await pgbackrest.list(folder)
     histories: dict[int, History] = {}
-    for entry in entries:
-        timeline = parse_history_name(entry.name)
-        if timeline is not None:
-            text = (await pgbackrest.get(f"{folder}/{entry.name}")).decode(errors="replace")
-            with contextlib.suppress(ValueError):
-                histories[timeline] = parse_history(timeline, text)
+    numbers = (parse_history_name(entry.name) for entry in entries)
+    for timeline in sorted((t for t in numbers if t is not None), reverse=True):
+        text = (await pgbackrest.get(f"{folder}/{history_name(timeline)}")).decode(errors="replace")
+        with contextlib.suppress(ValueError):
+            histories[timeline] = await asyncio.to_thread(parse_history, timeline, text)
+            break
     found = [(name, parsed) for name, parsed in ((e.name, tail.parse_name(e.name)) for e in entries) if parsed]
     newest = max((int(segment[:8], 16) for _, (segment, _) in found), default=0)
     pieces = []
@@ -185,7 +188,8 @@ class Restore:
     async def _configure(self, route: Route) -> None:
         work, places = self._work, Places(self._work.data)
         control = await read_control(self.tools, work.pgdata)
-        write_durably(places.script, restore_script(route.history, places, self.pgbackrest.words()), sync=False)
+        script = restore_script(route.history, places, self.pgbackrest.words(), route.backup.start_lsn)
+        write_durably(places.script, script, sync=False)
         configure.write_base(
             work, self.choices(control.standby_minimums), cluster_name="restore", os_users=self.os_users, listen=""
         )

@@ -285,6 +285,12 @@ async def checkpoint(session: Session, timeout: float = 600) -> None:  # noqa: A
     await session.rows("CHECKPOINT", timeout=timeout)
 
 
+async def checkpoint_timeline(session: Session) -> int:
+    """The timeline of pg_control's checkpoint: no start of this copy begins on an older one."""
+    (timeline,) = await session.row("SELECT timeline_id FROM pg_control_checkpoint()")
+    return int(timeline)
+
+
 async def pending_restart(session: Session) -> tuple[str, ...]:
     """Parameters in the files that only a restart brings in force."""
     rows = await session.rows("SELECT name FROM pg_settings WHERE pending_restart ORDER BY name")

@@ -30,7 +30,7 @@ def complete_segments(history: History, present: Iterable[str]) -> tuple[str, ..
         if parsed is None or name.endswith(PARTIAL):
             continue
         timeline, first = parsed
-        if timeline == history.timeline or timeline not in history.timelines:
+        if timeline == history.timeline or not history.includes(timeline):
             continue
         end = history.end_of(timeline)
         if end is not None and first + SEGMENT_BYTES <= end:
@@ -62,7 +62,7 @@ def _gap(history: History, own: tuple[str, ...], newest: str | None) -> str | No
     if newest is None:
         return None
     parsed = parse_segment_name(newest)
-    if parsed is None or parsed[0] not in history.timelines:
+    if parsed is None or not history.includes(parsed[0]):
         return None
     following = parsed[1] + SEGMENT_BYTES
     current = (history.start - 1) // SEGMENT_BYTES * SEGMENT_BYTES if history.start else 0

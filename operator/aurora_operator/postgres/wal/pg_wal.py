@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -49,21 +50,36 @@ def read_history(pgdata: Path, timeline: int) -> History | None:
     """A timeline's history as this copy has it; None if it has none. Timeline 1 needs no file. Raises DataError."""
     if timeline == 1:
         return History(1)
-    path = _wal(pgdata) / history_name(timeline)
+    return read_history_file(_wal(pgdata) / history_name(timeline), timeline)
+
+
+def read_history_file(path: Path, timeline: int) -> History | None:
+    """What a history file says; None if it is not there. Raises DataError.
+
+    One that has not changed is not read again: after thousands of leaderships it has as many lines.
+    """
     try:
-        return parse_history(timeline, path.read_text(errors="replace"))
+        stat = path.stat()
+        return (
+            _parsed(path, timeline, stat.st_ino, stat.st_size, stat.st_mtime_ns) if stat.st_size else History(timeline)
+        )
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise DataError(f"{path.name}: {error}") from error
 
 
-def read_histories(pgdata: Path) -> dict[int, History]:
-    """All timelines whose history files are in pg_wal, placeholders included. Raises DataError."""
+@lru_cache(maxsize=4)
+def _parsed(path: Path, timeline: int, inode: int, size: int, changed: int) -> History:
+    """By the file's identity, as far as there is one."""
+    return parse_history(timeline, path.read_text(errors="replace"))
+
+
+def read_histories(pgdata: Path, above: int = 0) -> dict[int, History]:
+    """The timelines above a number whose history files are in pg_wal, placeholders included. Raises DataError."""
     found: dict[int, History] = {}
-    for path in _wal(pgdata).iterdir():
-        timeline = parse_history_name(path.name)
-        if timeline is not None and (history := read_history(pgdata, timeline)) is not None:
+    for timeline in read_history_numbers(pgdata):
+        if timeline > above and (history := read_history(pgdata, timeline)) is not None:
             found[timeline] = history
     return found
 
@@ -119,28 +135,20 @@ def needs_restart_to_promote(pgdata: Path, timeline: int, lsn: int) -> bool:
 
     Then stop, `clean_future_histories`, start, and promote. Raises DataError.
     """
-    return bool(adoptable(read_histories(pgdata).values(), timeline, lsn))
+    return bool(adoptable(read_histories(pgdata, above=timeline).values(), timeline, lsn))
 
 
-def adopt_placeholders(pgdata: Path, timeline: int, leader: History) -> list[int]:
-    """Before following `leader` from `timeline`: fill the numbers that the leader has as placeholders.
+def touch_histories(pgdata: Path, timelines: Iterable[int]) -> None:
+    """Make placeholders. Raises OSError.
 
-    PostgreSQL would fetch each of them from there, which takes longer than the rest of a failover. Returns the
-    numbers written; none that this copy has a file of, and none of the leader's ancestors.
+    Each is a file of its own, not a name of one: pg_rewind writes into the files that it finds.
     """
-    known = set(read_history_numbers(pgdata)) | set(leader.timelines)
-    missing = [t for t in range(max(timeline + 1, 2), leader.timeline) if t not in known]
-    for number in missing:
-        _touch(pgdata, number)
-    return missing
-
-
-def _touch(pgdata: Path, timeline: int) -> None:
-    # Recovery looks all the time: under its name, it must be the server's own at once.
-    new = _wal(pgdata) / (history_name(timeline) + ".new")
-    new.touch(mode=0o600)
-    like_parent(new)
-    new.rename(_wal(pgdata) / history_name(timeline))
+    for timeline in timelines:
+        # Recovery looks all the time: under its name, it must be the server's own at once.
+        new = _wal(pgdata) / (history_name(timeline) + ".new")
+        new.touch(mode=0o600)
+        like_parent(new)
+        new.rename(_wal(pgdata) / history_name(timeline))
 
 
 def write_placeholders(pgdata: Path, above: int, epoch: int) -> list[int]:
@@ -153,8 +161,7 @@ def write_placeholders(pgdata: Path, above: int, epoch: int) -> list[int]:
     if epoch <= above or any(t >= epoch for t in known):
         raise DataError(f"timeline {epoch} cannot be the next: this copy is on {above} and knows {known[-3:]}")
     missing = [t for t in range(max(above + 1, 2), epoch) if t not in known]
-    for timeline in missing:
-        _touch(pgdata, timeline)
+    touch_histories(pgdata, missing)
     # Empty files are durable with their names, which PostgreSQL sees to when it adds the history file of the new
     # timeline to the same directory: nothing to wait for on the way of a failover.
     return missing

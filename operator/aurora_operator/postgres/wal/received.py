@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from aurora_operator.consensus.types import Position
 from aurora_operator.postgres.errors import DataError
 from aurora_operator.postgres.files import entries, fsync_directory, like_parent, make_directory, steadily
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
-from aurora_operator.postgres.wal.timeline import History, history_name, parse_history, parse_history_name
+from aurora_operator.postgres.wal.pg_wal import read_history_file
+from aurora_operator.postgres.wal.timeline import History, history_name, parse_history_name
 from aurora_operator.postgres.wal.wal_end import WalEnd
 
 PARTIAL: Final = ".partial"
@@ -52,28 +54,21 @@ def segments(folder: Path) -> list[Segment]:
     return steadily(look)
 
 
-def histories(folder: Path) -> dict[int, History]:
-    """The timelines whose history files are there, and timeline 1. Raises DataError for a damaged file."""
-    found = {1: History(1)}
-    for path in folder.glob("*.history") if folder.is_dir() else ():
-        timeline = parse_history_name(path.name)
-        if timeline is None:
-            continue
-        try:
-            found[timeline] = parse_history(timeline, path.read_text(errors="replace"))
-        except ValueError as error:
-            raise DataError(f"{path.name}: {error}") from error
-    return found
+def history_numbers(folder: Path) -> list[int]:
+    """The timelines whose history files are there, in order."""
+    found = (parse_history_name(entry.name) for entry in entries(folder))
+    return sorted(t for t in found if t is not None)
+
+
+def history_of(folder: Path, timeline: int) -> History | None:
+    """What is there of a timeline's history; None where there is none. Raises DataError for a damaged file."""
+    return History(1) if timeline == 1 else read_history_file(folder / history_name(timeline), timeline)
 
 
 def owner(history: History, lsn: int) -> int:
     """The timeline, of a history, that the byte before `lsn` belongs to. Pure."""
-    begun = [t for t, start in _starts(history).items() if start < lsn]
-    return max(begun, default=history.timelines[0])
-
-
-def _starts(history: History) -> dict[int, int]:
-    return dict(zip(history.timelines, (0, *(s.lsn for s in history.switches)), strict=True))
+    begun = sum(1 for switch in history.switches if switch.lsn < lsn)
+    return history.switches[begun].parent if begun < len(history.switches) else history.timeline
 
 
 async def position(folder: Path, ends: WalEnd) -> Position:
@@ -83,10 +78,9 @@ async def position(folder: Path, ends: WalEnd) -> Position:
     (0, 0) for an empty folder. Raises DataError when a timeline's history is not there, ToolError, OSError.
     """
     found = segments(folder)
-    known = histories(folder)
     best = Position(0, 0)
     for timeline in sorted({s.timeline for s in found}, reverse=True):
-        history = known.get(timeline)
+        history = await asyncio.to_thread(history_of, folder, timeline)
         if history is None or history.placeholder:
             raise DataError(f"there is WAL of timeline {timeline}, but no history of it")
         end = await ends.find(timeline, {s.first: s.path for s in found if s.timeline == timeline})
@@ -148,7 +142,7 @@ def foreign(found: Iterable[Segment], leader: History) -> tuple[list[Segment], l
     whole: list[Segment] = []
     cut: list[tuple[Segment, int]] = []
     for segment in found:
-        end = leader.end_of(segment.timeline) if segment.timeline in leader.timelines else 0
+        end = leader.end_of(segment.timeline) if leader.includes(segment.timeline) else 0
         if end is None or segment.end <= end:
             continue
         if segment.first >= end:
@@ -167,7 +161,7 @@ def conform(folder: Path, leader: History, keep: Path) -> list[str]:
     """
     whole, cut = foreign(segments(folder), leader)
     cut = [(segment, end) for segment, end in cut if not _zeros(segment.path, end - segment.first)]
-    strangers = [folder / history_name(t) for t in histories(folder) if t > 1 and t not in leader.timelines]
+    strangers = [folder / history_name(t) for t in history_numbers(folder) if not leader.includes(t)]
     if not (whole or cut or strangers):
         return []
     make_directory(keep)
@@ -219,11 +213,28 @@ def prunable(found: Iterable[Segment], needed: int, keep_bytes: int) -> list[Seg
 
 
 def prune(folder: Path, needed: int, keep_bytes: int) -> int:
-    """Remove `prunable` segments; histories stay. Returns how many. Raises OSError."""
+    """Remove `prunable` segments. Returns how many. Raises OSError."""
     old = prunable(segments(folder), needed, keep_bytes)
     for segment in old:
         segment.path.unlink()
     return len(old)
+
+
+def prune_histories(folder: Path) -> int:
+    """Remove `prunable_histories`. Returns how many. Raises OSError."""
+    old = prunable_histories(history_numbers(folder), segments(folder))
+    for timeline in old:
+        (folder / history_name(timeline)).unlink(missing_ok=True)
+    return len(old)
+
+
+def prunable_histories(known: Iterable[int], found: Iterable[Segment]) -> list[int]:
+    """Timelines that are older than all WAL here: nobody asks for their histories, and those of later ones tell them.
+
+    None where there is no WAL. Pure.
+    """
+    oldest = min((s.timeline for s in found), default=0)
+    return [t for t in known if t < oldest]
 
 
 def needed_by(flushed: Mapping[str, int], instances: Iterable[str], own: int) -> int:

@@ -31,7 +31,7 @@ def pieces(offered: Collection[str], history: History, here: Position, target: P
     found: dict[tuple[int, int], str] = {}
     for file in sorted(offered, reverse=True):  # A whole file replaces a `.partial` one.
         parsed = parse_segment_name(file)
-        if parsed is not None and parsed[0] in history.timelines and parsed[0] >= here.epoch:
+        if parsed is not None and history.includes(parsed[0]) and parsed[0] >= here.epoch:
             found[parsed] = file
     wanted = []
     for first in range(here.lsn // SEGMENT_BYTES * SEGMENT_BYTES, target.lsn, SEGMENT_BYTES):
@@ -53,7 +53,7 @@ def check_history(history: History, timeline: int, replayed: int) -> None:
 def misleading(history: History, timeline: int, replayed: int, local: Mapping[int, History]) -> bool:
     """Whether recovery may have taken up another history than this one, by the files in its pg_wal."""
     beyond = any(t > history.timeline and not h.placeholder for t, h in local.items())
-    return beyond or bool(adoptable(local.values(), timeline, replayed, history.timelines))
+    return beyond or bool(adoptable(local.values(), timeline, replayed, history))
 
 
 def history_files(history: History, above: int, local: Mapping[int, History]) -> dict[str, str]:
@@ -64,7 +64,7 @@ def history_files(history: History, above: int, local: Mapping[int, History]) ->
     wanted = {}
     for number in range(above + 1, history.timeline + 1):
         known = local.get(number)
-        if number in history.timelines:
+        if history.includes(number):
             real = history.ancestor(number)
             if known is None or known.switches != real.switches:
                 wanted[history_name(number)] = render_history(real)

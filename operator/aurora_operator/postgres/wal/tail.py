@@ -4,7 +4,8 @@ PostgreSQL archives a segment when it is full. What is written meanwhile is stor
 `tail/<stanza>/<segment>/<offset>`, each at most `PIECE_BYTES` of WAL from `offset` (hexadecimal) in the segment on.
 The last piece grows until it is full and is stored anew each time, so that a second costs one small request. The
 pieces of a segment, put together, are what a restore replays after the last archived segment. They go when the
-segment is archived. `tail/<stanza>/<timeline>.history` is there before a timeline's first piece.
+segment is archived. `tail/<stanza>/<timeline>.history` is there before a timeline's first piece. It tells the histories
+of all ancestors, of which the newest few stay beside it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
+from aurora_operator.postgres.wal.timeline import History
 
 PIECE_BYTES: Final = 1 << 20
+HISTORIES_KEPT: Final = 32
 _VERSION: Final = 1
 
 
@@ -95,6 +98,15 @@ def unpack(content: bytes) -> tuple[Piece, bytes]:
     if len(wal) != piece.end - piece.start:
         raise ValueError("a piece of WAL that is not as long as it says")
     return piece, wal
+
+
+def told_again(history: History, stored: Iterable[int]) -> list[int]:
+    """Of the timelines whose histories are `stored`: the ancestors of a leader, whose own history is there, too.
+
+    Without the newest: a snapshot that was begun before the last failovers may ask for its timeline's.
+    """
+    newest = {switch.parent for switch in history.switches[-HISTORIES_KEPT:]}
+    return sorted(t for t in stored if t != history.timeline and history.includes(t) and t not in newest)
 
 
 def next_piece(done: Piece | None, timeline: int, flushed: int, time: datetime) -> Piece | None:

@@ -4,13 +4,15 @@ A timeline's number is the epoch of the leader that wrote it. Numbers are not co
 onto the number after the last contiguous `*.history` file that it finds (timeline.c, findNewestTimeLine), so the
 numbers between are filled with placeholders: empty files, which name no ancestor. A standby that meets a placeholder
 refuses it ("not a child of"), so it can never become a recovery target by mistake, as a file with an invented switch
-point could. Followers fetch every file between their timeline and the leader's, so a leader keeps
-its placeholders.
+point could. A follower needs a file for every number between its timeline and the leader's, and has them put there by
+its agent. A timeline's history tells those of all its ancestors, so that their files can be made again from it: see
+`history_files`, which removes what is not needed any more.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -52,20 +54,32 @@ class History:
         """Its ancestors and itself, oldest first."""
         return (*(s.parent for s in self.switches), self.timeline)
 
+    def _index(self, timeline: int) -> int:
+        """How many ancestors are older. Found by halves: one history may have thousands."""
+        return bisect_left(self.switches, timeline, key=lambda switch: switch.parent)
+
+    def includes(self, timeline: int) -> bool:
+        """Whether a timeline is this one, or an ancestor of it."""
+        at = self._index(timeline)
+        return timeline == self.timeline or (at < len(self.switches) and self.switches[at].parent == timeline)
+
     def end_of(self, timeline: int) -> int | None:
         """Where this history leaves an ancestor; None for the timeline itself. KeyError for a stranger."""
         if timeline == self.timeline:
             return None
-        for switch in self.switches:
-            if switch.parent == timeline:
-                return switch.lsn
-        raise KeyError(timeline)
+        if not self.includes(timeline):
+            raise KeyError(timeline)
+        return self.switches[self._index(timeline)].lsn
 
     def ancestor(self, timeline: int) -> History:
         """The history of an ancestor, or its own, as this one tells it. KeyError for a stranger."""
-        if timeline not in self.timelines:
+        if not self.includes(timeline):
             raise KeyError(timeline)
-        return History(timeline, tuple(s for s in self.switches if s.parent < timeline))
+        return History(timeline, self.switches[: self._index(timeline)])
+
+    def ancestors_above(self, timeline: int) -> tuple[int, ...]:
+        """Its ancestors with a higher number than this, oldest first."""
+        return tuple(s.parent for s in self.switches[self._index(timeline + 1) :])
 
     def contiguous(self) -> bool:
         """Whether no ancestor ends before it began; a history that fails this must not be followed."""
@@ -101,6 +115,7 @@ def parse_history_name(name: str) -> int | None:
 def parse_history(timeline: int, text: str) -> History:
     """Read a history file's text by PostgreSQL's rules. Raises ValueError."""
     switches: list[Switch] = []
+    reasons: dict[str, str] = {}
     for line in text.splitlines():
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
@@ -108,7 +123,9 @@ def parse_history(timeline: int, text: str) -> History:
         match = _LINE.fullmatch(stripped)
         if match is None:
             raise ValueError(f"not a line of a timeline history: {line!r}")
-        switches.append(Switch(int(match[1]), parse_lsn(match[2]), match[3] or ""))
+        reason = match[3] or ""
+        # One string for all that say the same: a long history takes a third of the memory.
+        switches.append(Switch(int(match[1]), parse_lsn(match[2]), reasons.setdefault(reason, reason)))
     numbers = [*(s.parent for s in switches), timeline]
     if any(a >= b for a, b in pairwise(numbers)):
         raise ValueError(f"timelines do not increase in the history of {timeline}: {numbers}")
@@ -132,7 +149,7 @@ def divergence(leader: History, timeline: int, lsn: int) -> int | None:
 
 def is_part(history: History, timeline: int, lsn: int) -> bool:
     """Whether all that a copy at (`timeline`, `lsn`) has is part of a history."""
-    return timeline in history.timelines and divergence(history, timeline, lsn) is None
+    return history.includes(timeline) and divergence(history, timeline, lsn) is None
 
 
 Follow = Literal["stream", "restart", "rewind"]
@@ -149,21 +166,21 @@ def how_to_follow(leader: History, timeline: int, lsn: int, local: Mapping[int, 
     """
     if not is_part(leader, timeline, lsn):
         return "rewind"
-    hidden = any(t > timeline and t in local and local[t] != leader.ancestor(t) for t in leader.timelines)
-    return "restart" if hidden or adoptable(local.values(), timeline, lsn, leader.timelines) else "stream"
+    hidden = any(t > timeline and leader.includes(t) and local[t] != leader.ancestor(t) for t in local)
+    return "restart" if hidden or adoptable(local.values(), timeline, lsn, leader) else "stream"
 
 
-def adoptable(histories: Iterable[History], timeline: int, lsn: int, besides: Iterable[int] = ()) -> list[int]:
-    """Timelines that a standby at (`timeline`, `lsn`) may have taken for its recovery target, except `besides`.
+def adoptable(histories: Iterable[History], timeline: int, lsn: int, besides: History | None = None) -> list[int]:
+    """Timelines that a standby at (`timeline`, `lsn`) may have taken for its recovery target, but none of `besides`.
 
     PostgreSQL takes the newest contiguous one that branched off its own timeline at or after what it has replayed
     (xlogrecovery.c, rescanLatestTimeLine). If it is promoted then, its history names that one as the parent, from
     a switch point that this copy may never have reached: so never promote while this is not empty, and restart.
     """
-    known = set(besides)
     found = []
     for history in histories:
-        if history.timeline > timeline and history.timeline not in known and timeline in history.timelines:
+        known = besides is not None and besides.includes(history.timeline)
+        if history.timeline > timeline and not known and history.includes(timeline):
             end = history.end_of(timeline)
             if end is not None and end >= lsn:
                 found.append(history.timeline)

@@ -39,11 +39,16 @@ messages: st.SearchStrategy[Message] = st.one_of(
 histories = st.none() | st.tuples(numbers, st.text())
 
 
-@given(st.builds(Envelope, copies, st.just("10.244.1.7"), messages, histories))
+@given(st.builds(Envelope, copies, st.just("10.244.1.7"), messages, histories, histories))
 def test_what_is_written_is_read(envelope: Envelope) -> None:
     line = encode(envelope)
     assert line.count(b"\n") == 1
     assert decode(line) == envelope
+
+
+def test_what_a_later_release_adds_is_passed_over() -> None:
+    line = encode(Envelope("demo-1/00000001", "10.0.0.1", PreVote(7)))
+    assert decode(line.replace(b'{"sender"', b'{"later":[1],"sender"')) == decode(line)
 
 
 @pytest.mark.parametrize(

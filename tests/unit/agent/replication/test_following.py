@@ -36,7 +36,7 @@ async def test_the_leader_is_asked_only_for_what_it_has_not_told(
         layout=None,
         position_lsn=0,
         source=lambda _: Source("demo-2", "10.0.0.2"),
-        peers=SimpleNamespace(history_of=lambda *_: told),
+        peers=SimpleNamespace(history_of=lambda *_: told, recent_of=lambda *_: None),
         standby=SimpleNamespace(fits=fits),
     )
     await Follower(cast(Instance, copy), repairs.append).follow("demo-2/00000001", 35)

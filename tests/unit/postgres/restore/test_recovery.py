@@ -130,11 +130,27 @@ def test_the_script_takes_nothing_from_beyond_the_end_of_a_timeline(tmp_path: Pa
     assert get(segment_name(1, S)) and not get(segment_name(1, 2 * S))
     assert get(segment_name(34, 9 * S)) and not get(segment_name(34, 10 * S)) and not get(segment_name(34, 11 * S))
     assert get(segment_name(67, 10 * S)) and get("00000043.history")
+    assert not get("00000022.history"), "no history before the target's is needed, and each would be asked for"
+    assert get("00000044.history"), "one after it is a number that is taken"
     assert get(tailed) and (tmp_path / "out").read_text() == "tail"
     assert (places.served / tailed).exists() and not (places.served / segment_name(34, 10 * S)).exists()
     assert not get("missing")
     places.frozen.touch()
     assert not get(segment_name(67, 10 * S))
+
+
+def test_the_script_takes_no_wal_of_timelines_that_ended_before_the_backup(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    places.tail.mkdir()
+    places.served.mkdir()
+    places.script.write_text(restore_script(HISTORY, places, ["true"], 5 * S))
+
+    def get(name: str) -> bool:
+        return subprocess.run(["sh", places.script, name, tmp_path / "out"], check=False).returncode == 0
+
+    assert not get(segment_name(1, S)) and get(segment_name(34, 9 * S)) and get(segment_name(67, 10 * S))
+    assert not get(segment_name(34, 10 * S))
+    assert segment_name(1, 0)[:8] not in places.script.read_text(), "as short as it can be"
 
 
 def test_a_new_writer_hands_over_what_is_wholly_part_of_its_history() -> None:

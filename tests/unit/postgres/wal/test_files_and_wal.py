@@ -169,9 +169,25 @@ def test_only_diverged_wal_is_kept(layout: Layout) -> None:
     assert names == [segment_name(1, 4 * SEG), segment_name(1, 5 * SEG)]
     kept = keep_diverged(layout, LEADER)
     assert kept is not None and kept.parent == layout.kept
-    assert sorted(path.name for path in kept.iterdir()) == [*names, "00000022.history"]
+    assert sorted(path.name for path in kept.iterdir()) == names
     (layout.wal / segment_name(34, 4 * SEG)).unlink()
     assert keep_diverged(layout, History(66, (Switch(1, 9 * SEG),))) is None
+
+
+def test_diverged_wal_is_kept_with_the_histories_that_it_needs(layout: Layout) -> None:
+    add_segment(layout, 33, 4)
+    add_history(layout, History(32, (Switch(1, 200),)))
+    add_history(layout, History(33, (Switch(1, 4 * SEG + 50),)))
+    kept = keep_diverged(layout, LEADER)
+    assert kept is not None
+    assert sorted(path.name for path in kept.iterdir()) == ["00000021.history", segment_name(33, 4 * SEG)]
+
+
+def test_wal_whose_history_is_gone_is_shared_as_far_as_the_leader_has_its_timeline(layout: Layout) -> None:
+    leader = History(67, (*LEADER.switches, Switch(34, 6 * SEG)))
+    for number in (4, 5, 6):
+        add_segment(layout, 34, number)
+    assert [path.name for path in diverged_segments(layout.pgdata, leader)] == [segment_name(34, 6 * SEG)]
 
 
 def test_a_former_data_directory_comes_back_after_a_crash(layout: Layout) -> None:

@@ -112,6 +112,17 @@ def test_divergence() -> None:
         divergence(LEADER, 33, 150)
 
 
+@given(histories(), TIMELINE)
+def test_a_history_knows_its_own(history: History, number: int) -> None:
+    for timeline in (number, *history.timelines):
+        assert history.includes(timeline) == (timeline in history.timelines)
+        assert history.ancestors_above(timeline) == tuple(t for t in history.timelines[:-1] if t > timeline)
+        if history.includes(timeline):
+            assert history.ancestor(timeline).timelines == tuple(t for t in history.timelines if t <= timeline)
+            ends = {s.parent: s.lsn for s in history.switches}
+            assert history.end_of(timeline) == ends.get(timeline)
+
+
 def test_how_to_follow() -> None:
     real = {2: LEADER.ancestor(2), 34: LEADER}
     assert how_to_follow(LEADER, 1, 100, {}) == "stream"
@@ -131,6 +142,6 @@ def test_how_to_follow() -> None:
 def test_adoptable_timelines_are_those_that_branch_off_ahead() -> None:
     branch = {n: History(n, (Switch(1, lsn),)) for n, lsn in ((3, 99), (4, 100), (5, 150))}
     assert adoptable(branch.values(), 1, 100) == [4, 5]
-    assert adoptable(branch.values(), 1, 100, besides=[5]) == [4]
+    assert adoptable(branch.values(), 1, 100, besides=branch[5]) == [4]
     assert adoptable(branch.values(), 5, 100) == []
     assert adoptable([History(7)], 1, 0) == []

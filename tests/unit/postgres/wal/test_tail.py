@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.wal.tail import (
+    HISTORIES_KEPT,
     PIECE_BYTES,
     Piece,
     assemble,
@@ -15,8 +16,10 @@ from aurora_operator.postgres.wal.tail import (
     pack,
     parse_name,
     piece_path,
+    told_again,
     unpack,
 )
+from aurora_operator.postgres.wal.timeline import History, Switch
 
 NOW = datetime(2026, 11, 25, 4, tzinfo=UTC)
 
@@ -71,3 +74,9 @@ def test_a_gap_ends_what_is_put_together() -> None:
     piece, content = assemble([(later, wal(200, 300)), (first, b"x" * 100)])[segment_name(34, 0)]
     assert piece == first and content == b"x" * 100 + bytes(SEGMENT_BYTES - 100)
     assert assemble([(later, wal(200, 300))]) == {}
+
+
+def test_old_histories_go_that_a_newer_one_tells() -> None:
+    history = History(900, tuple(Switch(n, 10 * n) for n in range(1, 101)))
+    newest = range(101 - HISTORIES_KEPT, 101)
+    assert told_again(history, [3, 500, 900, 950, 40, *newest]) == [3, 40]
