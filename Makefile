@@ -7,7 +7,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test soak variants lint unit simulation simulate integration csi e2e faults serverless bench-backup status down clean fmt release fuzz
+.PHONY: help setup cluster images operator demo test soak variants lint unit simulation simulate integration csi e2e faults serverless aged bench-backup status down clean fmt release fuzz
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ soak: setup ## Hours of it: random schedules and faults, long end-to-end tests, 
 
 serverless: operator ## Wake a paused cluster for a backup, a snapshot and a clone, and move a reader to a larger node
 	@.venv/bin/pytest -s tests/e2e/long_serverless.py
+
+aged: setup ## Lead, promise and start after 10,000 leaderships, and after elections that failed: bench/aged.py
+	@$(PYTHON) -m bench.aged
 
 bench-backup: setup ## Run the benchmark of backups, which needs no cluster: bench/backup.py
 	@$(PYTHON) -m bench.backup

@@ -1,0 +1,127 @@
+"""What age costs: `python -m bench.aged [--leaderships 10000] [--failed 100000]`.
+
+Runs PostgreSQL as a process of this machine, with the history files of so many leaderships, as every leader used to
+leave them (of the ancestors' own, the newest 200: all would be gigabytes). It promises, is promoted and starts: young,
+aged as it is found, and when the files are gone that nobody needs. Then it is promoted over as many numbers as failed
+promotions may have taken. Progress goes to standard error; standard output is one line of JSON, times in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.integration import binaries
+from tests.integration.aging import STRIDE, age_by_promotion, first_of, tidy_all
+from tests.integration.certificates import Authority
+from tests.integration.copies import Cluster, Copy, server_user
+
+from aurora_operator.postgres.config.conf import Runtime
+from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.server.initdb import initdb
+from aurora_operator.postgres.tools import Tools
+from aurora_operator.postgres.wal import pg_wal
+
+REAL = 200
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+async def lead(copy: Copy, epoch: int) -> dict[str, float]:
+    """Stop, start as a standby, promise, be promoted: how long each took."""
+    await copy.session.rows("CHECKPOINT")
+    await copy.session.close()
+    await copy.server.stop("fast", 60)
+    copy.configure(Runtime(sync=(0, ())))
+    start = time.monotonic()
+    await pg_wal.clean_future_histories(copy.tools, copy.layout.pgdata)
+    await copy.start()
+    started = time.monotonic()
+    await copy.standby.stop_receiving()
+    promised = time.monotonic()
+    await copy.standby.promote(epoch, 120)
+    done = time.monotonic()
+    return {"start": started - start, "promise": promised - started, "promote": done - promised}
+
+
+def files(copy: Copy) -> dict[str, Any]:
+    """How many files there are in pg_wal, and how large the histories."""
+    histories = [path.stat().st_size for path in copy.layout.wal.glob("*.history")]
+    return {"histories": len(histories), "bytes": sum(histories)}
+
+
+async def measure(copy: Copy, leaderships: int, failed: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"leaderships": leaderships}
+    found["young"] = {**await lead(copy, 34), **files(copy)}
+    say(f"young: {found['young']}")
+    base = 34 + STRIDE * leaderships
+    await lead(copy, base)
+    history = await age_by_promotion(copy, base, REAL)
+    epoch = history.timeline + STRIDE
+    found["aged"] = {**files(copy), **await lead(copy, epoch)}
+    say(f"aged: {found['aged']}")
+    await copy.session.rows("CHECKPOINT")
+    begun = time.monotonic()
+    removed = await tidy_all(copy, epoch)
+    found["tidy"] = {"removed": removed, "seconds": time.monotonic() - begun}
+    epoch += STRIDE
+    found["tidied"] = {**await lead(copy, epoch), **files(copy), "history_bytes": history_bytes(copy, epoch)}
+    say(f"tidied: {found['tidied']}")
+    if failed:
+        found["failed"] = {"numbers": failed, **await lead(copy, epoch + failed)}
+        await copy.session.rows("CHECKPOINT")
+        found["failed"] |= {"removed": await tidy_all(copy, epoch + failed), **files(copy)}
+    return found
+
+
+def history_bytes(copy: Copy, timeline: int) -> int:
+    return (copy.layout.wal / f"{timeline:08X}.history").stat().st_size
+
+
+async def run(leaderships: int, failed: int) -> dict[str, Any]:
+    tools = Tools(binaries.find(), user=server_user())
+    root = Path(tempfile.mkdtemp(prefix="aurora-bench-"))
+    root.chmod(0o755)  # noqa: ASYNC240
+    if tools.user is not None:
+        shutil.chown(root, tools.user, tools.user)
+    try:
+        template = Layout(data=root / "template")
+        template.data.mkdir()
+        if tools.user is not None:
+            shutil.chown(template.data, tools.user, tools.user)
+        await initdb(tools, template)
+        network = f"127.{random.randrange(1, 255)}.{random.randrange(256)}"
+        cluster = Cluster(tools, root, Authority.make(), template.pgdata, network, await tools.major())
+        async with cluster.closing():
+            first = await first_of(cluster)
+            return {
+                "cpus": os.cpu_count(),
+                "load_before": round(os.getloadavg()[0], 2),
+                **await measure(first, leaderships, failed),
+            }
+    finally:
+        shutil.rmtree(root)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.aged", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--leaderships", type=int, default=10_000)
+    parser.add_argument("--failed", type=int, default=100_000)
+    arguments = parser.parse_args()
+    found = asyncio.run(run(arguments.leaderships, arguments.failed))
+    print(json.dumps(found, default=lambda value: round(value, 3)))
+
+
+if __name__ == "__main__":
+    main()
