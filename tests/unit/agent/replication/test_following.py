@@ -11,6 +11,7 @@ from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.replication import follower as module
 from aurora_operator.agent.replication.follower import Follower
 from aurora_operator.postgres.config.conf import Source
+from aurora_operator.postgres.replication.standby import LocalPosition
 from aurora_operator.postgres.wal.timeline import History, Switch
 
 TOLD = History(35, (Switch(1, 1000, "told"),))
@@ -41,3 +42,32 @@ async def test_the_leader_is_asked_only_for_what_it_has_not_told(
     )
     await Follower(cast(Instance, copy), repairs.append).follow("demo-2/00000001", 35)
     assert fitted == [compared] and repairs == ["rewind"], "what does not fit is never streamed"
+
+
+FAR = History(67, (Switch(1, 1000), Switch(35, 2000)))
+END = History(67, (Switch(35, 2000),))
+
+
+@pytest.mark.parametrize(("fitting", "compared"), [(END, [END]), (None, [END, FAR])], ids=["near", "far behind"])
+async def test_the_end_of_a_long_history_does_for_who_was_with_the_last_leader(
+    monkeypatch: pytest.MonkeyPatch, fitting: History | None, compared: list[History]
+) -> None:
+    """Whoever it does not fit compares all of it: nobody is rewound for what was not told."""
+    seen: list[History] = []
+
+    async def ask(*_: object) -> History:
+        return FAR
+
+    async def fits(history: History) -> LocalPosition | None:
+        seen.append(history)
+        return LocalPosition(35, 1500) if history == fitting else None
+
+    monkeypatch.setattr(module, "leader_history", ask)
+    copy: Any = SimpleNamespace(
+        layout=None,
+        peers=SimpleNamespace(history_of=lambda *_: None, recent_of=lambda *_: END),
+        standby=SimpleNamespace(fits=fits),
+    )
+    follower = Follower(cast(Instance, copy), lambda _: None)
+    history, here = await follower._compare("demo-2/00000001", Source("demo-2", "10.0.0.2"), 67)
+    assert seen == compared and history == compared[-1] and (here is None) == (fitting is None)
