@@ -144,11 +144,12 @@ def prepare_to_follow(pgdata: Path, timeline: int, leader: History) -> list[int]
 def prepare_to_receive(folder: Path, leader: History, present: Iterable[int]) -> list[int]:
     """Likewise for a folder that pg_receivewal fills: it asks for the history of each timeline that it comes to.
 
-    `present` are the timelines with WAL there. Returns the numbers written. Raises OSError.
+    `present` are the timelines with WAL there. The leader's own it fetches itself. Returns the numbers written. Raises
+    OSError.
     """
     newest = max((t for t in present if leader.includes(t)), default=leader.timeline)
     known = {parse_history_name(entry.name) for entry in entries(folder)}
-    wanted = [t for t in (*leader.ancestors_above(newest - 1), leader.timeline) if t > 1 and t not in known]
+    wanted = [t for t in leader.ancestors_above(newest - 1) if t > 1 and t not in known]
     for number in wanted:
         write_durably(folder / history_name(number), render_history(leader.ancestor(number)))
     return wanted
