@@ -52,7 +52,8 @@ async def lead(copy: Copy, epoch: int) -> dict[str, float]:
     promised = time.monotonic()
     await copy.standby.promote(epoch, 120)
     done = time.monotonic()
-    return {"start": started - start, "promise": promised - started, "promote": done - promised}
+    times = {"start": started - start, "promise": promised - started, "promote": done - promised}
+    return {what: round(seconds, 3) for what, seconds in times.items()}
 
 
 def files(copy: Copy) -> dict[str, Any]:
@@ -74,7 +75,7 @@ async def measure(copy: Copy, leaderships: int, failed: int) -> dict[str, Any]:
     await copy.session.rows("CHECKPOINT")
     begun = time.monotonic()
     removed = await tidy_all(copy, epoch)
-    found["tidy"] = {"removed": removed, "seconds": time.monotonic() - begun}
+    found["tidy"] = {"removed": removed, "seconds": round(time.monotonic() - begun, 3)}
     epoch += STRIDE
     found["tidied"] = {**await lead(copy, epoch), **files(copy), "history_bytes": history_bytes(copy, epoch)}
     say(f"tidied: {found['tidied']}")
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--failed", type=int, default=100_000)
     arguments = parser.parse_args()
     found = asyncio.run(run(arguments.leaderships, arguments.failed))
-    print(json.dumps(found, default=lambda value: round(value, 3)))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
