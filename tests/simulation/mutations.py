@@ -100,7 +100,7 @@ MUTATIONS = (
         ),
     ),
     _mutation(
-        "promise lower epochs", "elections", ("follower.on_prepare", (("prepare.epoch >= s.durable.promised and", ""),))
+        "promise lower epochs", "elections", ("follower.on_prepare", (("prepare.epoch > s.durable.promised and", ""),))
     ),
     _mutation(
         "promise while a leader is alive", "partitions", ("follower.on_prepare", (("and not t.leader_alive()", ""),))
@@ -130,11 +130,6 @@ MUTATIONS = (
         "share epochs",
         "duels",
         ("types.next_epoch", (("above + 1 + (residue - above - 1) % EPOCH_STRIDE", "above + 1"),)),
-    ),
-    _mutation(
-        "promote an epoch twice",
-        "elections",
-        ("election._promote", (("s.spare = None", "s.spare = election.epoch"),)),
     ),
     _mutation("one promise too few", "all", ("types.Quorum.read", (("- self.write + 1, 1", "- self.write, 1"),))),
     _mutation(

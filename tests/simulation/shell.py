@@ -229,10 +229,6 @@ class Shell:
     def _promote(self, life: int, effect: ev.Promote) -> None:
         db = self.db
         if db.life != life or not db.up or self.rng.random() < self.node.failing:
-            if db.life == life and db.up and self.node.instance and self.rng.random() < 0.3:
-                # It is done, and nobody hears of that.
-                db.promote(effect.epoch, effect.rule)
-                self.world.checker.promoted(self.node, effect.epoch)
             self.node.handle(ev.Promoted(effect.epoch, None))
             if db.up:
                 self._stop(db.life)

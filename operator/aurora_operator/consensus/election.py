@@ -137,11 +137,7 @@ def promotion_order(granted: dict[CopyId, PreVoteReply], preferred: CopyId | Non
 
 
 def _prepare(t: Turn, election: Election, config: Config) -> None:
-    """Take an epoch above all known ones, promise it to ourselves, and ask for the others' promises.
-
-    Or go on with the last attempt's, as long as nobody has promised a higher one and it was never to be promoted: to
-    those who have promised it already this is one attempt that takes longer. So elections that fail cost no numbers.
-    """
+    """Take an epoch above all known ones, promise it to ourselves, and ask for the others' promises."""
     s = t.state
     if s.me not in config.old.voters:
         t.persist(config=config)
@@ -149,10 +145,7 @@ def _prepare(t: Turn, election: Election, config: Config) -> None:
         return
     seen = [s.durable.promised, config.key.epoch, *(r.promised for r in election.replies.values())]
     seen += [r.position.epoch for r in election.replies.values() if r.position is not None]
-    highest = max(seen)
-    again = s.spare is not None and s.spare == s.durable.promised == highest
-    epoch = highest if again else next_epoch(highest, s.ordinal)
-    s.spare = epoch
+    epoch = next_epoch(max(seen), s.ordinal)
     t.persist(promised=epoch, config=config)
     s.role, s.following, s.leader = Role.PREPARING, None, None
     s.election = replace(election, epoch=epoch, started=t.now, promises={})
@@ -170,7 +163,6 @@ def on_promise(t: Turn, sender: CopyId, promise: Promise) -> None:
         return
     if not promise.granted:
         if promise.promised >= election.epoch:
-            s.spare = None  # agents of the last release promise no number twice
             give_up(t, back_off=True)
         return
     s.election = replace(election, promises={**election.promises, sender: promise})
@@ -225,7 +217,6 @@ def _promote(t: Turn) -> None:
     election = s.election
     assert election is not None  # noqa: S101 - only a candidate promotes
     s.role = Role.PROMOTING
-    s.spare = None  # PostgreSQL may be on this timeline from now on, whatever we hear of it
     s.election = replace(election, beat=t.now)
     t.do(Promote(election.epoch, s.durable.config.sync_rule(s.me)))
     t.beat(election.epoch, None, 0)

@@ -46,13 +46,10 @@ def _acknowledge(t: Turn, sender: CopyId, beat: Heartbeat, *, accepted: bool) ->
 
 
 def on_prepare(t: Turn, sender: CopyId, prepare: Prepare) -> None:
-    """Promise an epoch above all promised before, if no leader relies on us: persist, stop receiving, then answer.
-
-    The newest one is promised again, since it can only be the same candidate's, which goes on with its attempt.
-    """
+    """Promise an epoch above all promised before, if no leader relies on us: persist, stop receiving, then answer."""
     s = t.state
     willing = (
-        prepare.epoch >= s.durable.promised and s.role != Role.DOWN and s.role not in ELECTED and not t.leader_alive()
+        prepare.epoch > s.durable.promised and s.role != Role.DOWN and s.role not in ELECTED and not t.leader_alive()
     )
     if not willing:
         t.send(sender, Promise(prepare.epoch, False, s.durable.promised, None, s.durable.config))

@@ -149,8 +149,6 @@ class State:
     preferred: CopyId | None = None
     next_try: int = 0
     attempt: int = 0
-    spare: int | None = None
-    """The epoch of an attempt of this copy that ended without `Promote`: the next one goes on with it."""
     short_since: int | None = None
     """Since when this copy knows of no write quorum (ms): as a leader by who streams, as a candidate by who answers."""
     record_asked: int = 0

@@ -292,67 +292,6 @@ def test_gives_up_to_a_higher_candidate() -> None:
     assert bench.role() == Role.STANDBY
 
 
-def stand_again(bench: Bench) -> int:
-    """The attempt has ended; enough grant another one. Returns its epoch."""
-    bench.now = max(bench.now, bench.state.next_try, bench.state.abstain_until)
-    bench.do(ev.Tick())
-    bench.grant(B, promised=bench.state.durable.promised)
-    bench.grant(C)
-    assert bench.role() == Role.PREPARING
-    return bench.state.durable.promised
-
-
-def test_attempts_that_fail_take_no_more_numbers() -> None:
-    """A day of them costs as many as one: nobody answers, or what is missing does not come."""
-    bench = Bench(config(A, B, C))
-    bench.up()
-    bench.grant(B)
-    bench.grant(C)
-    epoch = bench.state.durable.promised
-    for _ in range(20):
-        bench.wait(bench.timing.request)
-        assert bench.role() == Role.STANDBY
-        assert stand_again(bench) == epoch
-        bench.do(ev.ReceiverStopped(epoch, Position(1, LSN)))
-        bench.promise(B, lsn=LSN + 5)
-        bench.do(ev.Fetched(epoch, None))
-        assert stand_again(bench) == epoch
-    assert bench.state.spare == epoch
-
-
-def test_a_number_that_may_have_been_promoted_is_never_taken_again() -> None:
-    bench = Bench(config(A, B, C))
-    epoch = bench.elect(B, C)
-    bench.do(ev.Promoted(epoch, None))
-    bench.do(ev.PostgresDown())
-    bench.up()
-    assert stand_again(bench) > epoch
-
-
-def test_nor_one_below_what_somebody_has_promised_since() -> None:
-    bench = Bench(config(A, B, C))
-    bench.up()
-    bench.grant(B)
-    bench.grant(C)
-    epoch = bench.state.durable.promised
-    bench.hear(B, Promise(epoch, False, epoch + 7, None, config(A, B, C)))
-    bench.now = bench.state.next_try
-    bench.do(ev.Tick())
-    bench.grant(B, promised=epoch + 7)
-    bench.grant(C)
-    assert bench.state.durable.promised > epoch + 7
-
-
-def test_nor_one_that_a_peer_promises_once_only() -> None:
-    bench = Bench(config(A, B, C))
-    bench.up()
-    bench.grant(B)
-    bench.grant(C)
-    epoch = bench.state.durable.promised
-    bench.hear(B, Promise(epoch, False, epoch, None, config(A, B, C)))
-    assert stand_again(bench) > epoch
-
-
 def test_a_failed_promotion_is_followed_by_another_try() -> None:
     bench = Bench(config(A, B, C))
     epoch = bench.elect(B, C)
