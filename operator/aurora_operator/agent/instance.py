@@ -370,9 +370,9 @@ def pass_log_line(line: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path) -> bytes | None:
     try:
-        return path.read_text()
+        return path.read_bytes()
     except OSError:
         return None
 

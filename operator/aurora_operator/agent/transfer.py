@@ -18,6 +18,7 @@ from pathlib import Path
 
 from aurora_operator.agent.backup.repository import repository_in_job
 from aurora_operator.api.base import names
+from aurora_operator.api.base.password import parse_password
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.errors import DataError, PostgresError
 from aurora_operator.postgres.export import exports
@@ -124,7 +125,10 @@ async def _run(options: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     folder, started = Path(names.APP_MOUNT), time.monotonic()
     server = Server(
-        options.host, (folder / "username").read_text(), (folder / "password").read_text(), folder / "ca.crt"
+        options.host,
+        (folder / "username").read_text(),
+        parse_password((folder / "password").read_bytes()),
+        folder / "ca.crt",
     )
     transfer = Transfer(Tools(), server, options.database, options.jobs, _say)
     where = options.name or options.path

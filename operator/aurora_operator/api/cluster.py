@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from aurora_operator.api.base import names
 from aurora_operator.api.base.base import WireModel
 from aurora_operator.api.base.rules import Rule, RuledModel
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
@@ -16,7 +17,6 @@ from aurora_operator.api.status import AuroraClusterStatus
 MAX_NAME: Final = 40
 """Leaves room in 63 characters for what objects and pods add to the cluster's name."""
 _NAME: Final = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?", re.ASCII)
-_TAKEN: Final = ("-ro", "-any", "-pods", "-log", "-gateway")
 
 
 class ObjectMeta(WireModel):
@@ -40,7 +40,9 @@ class AuroraCluster(RuledModel):
     api_version: Literal["aurorapg.io/v1alpha1"] = "aurorapg.io/v1alpha1"
     kind: Literal["AuroraCluster"] = "AuroraCluster"
     metadata: ObjectMeta
-    spec: AuroraClusterSpec = Field(description="What you ask for.")
+    spec: Annotated[AuroraClusterSpec, BeforeValidator(lambda value: {} if value is None else value)] = Field(
+        default_factory=AuroraClusterSpec, description="What you ask for; nothing, or null, is a cluster of defaults."
+    )
     status: AuroraClusterStatus = Field(
         default=AuroraClusterStatus(), description="What is there. Only the operator writes it."
     )
@@ -62,9 +64,9 @@ class AuroraCluster(RuledModel):
         ),
         Rule(
             field_path=".metadata",
-            cel=" && ".join(f"!self.metadata.name.endsWith('{suffix}')" for suffix in _TAKEN),
-            message=f"metadata.name must not end with {', '.join(_TAKEN)}, which the objects of another cluster may "
-            "be called: choose another name.",
-            check=lambda c: not c.metadata.name.endswith(_TAKEN),
+            cel=" && ".join(f"!self.metadata.name.endsWith('{suffix}')" for suffix in names.RESERVED_ENDINGS),
+            message=f"metadata.name must not end with {', '.join(names.RESERVED_ENDINGS)}, which the objects of "
+            "another cluster may be called: choose another name.",
+            check=lambda c: not c.metadata.name.endswith(names.RESERVED_ENDINGS),
         ),
     )

@@ -126,7 +126,7 @@ async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
     job = build_transfer(
         verb, job_name, cluster=name, namespace=where.namespace, image=pod["containers"][0]["image"],
         pull_secrets=pod.get("imagePullSecrets") or (), host=_host(verb, found), database=database, place=place,
-        jobs=wanted.jobs,
+        jobs=wanted.jobs, secret=((found.get("status") or {}).get("endpoints") or {}).get("secret"),
     )  # fmt: skip
     await api.request("POST", JOB.path(where.namespace), body=job)
     typer.echo(f"job/{job_name}; watch it with: {' '.join(where.kubectl())} logs -f job/{job_name}")

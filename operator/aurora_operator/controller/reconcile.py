@@ -20,7 +20,7 @@ from aurora_operator.controller.loop import Outcome
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
-from aurora_operator.kube.resources import OPTIONAL, SNAPSHOT
+from aurora_operator.kube.resources import CHILDREN, OPTIONAL, SNAPSHOT
 from aurora_operator.planning.bootstrap.clone import source_wanted
 from aurora_operator.planning.bootstrap.from_snapshot import snapshot_wanted
 from aurora_operator.planning.model.plan_model import (
@@ -39,7 +39,7 @@ from aurora_operator.planning.model.plan_model import (
     Supplies,
     Unreachable,
 )
-from aurora_operator.planning.model.snapshot_model import by_backup
+from aurora_operator.planning.model.snapshot_model import by_backup, is_held_by
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,10 @@ class Reconciler:
     may_write: Callable[[], bool] = field(default=lambda: True)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     checks: dict[Key, OrderedDict[str, ParameterCheckResult]] = field(default_factory=dict)
-    """Answers of parameter checks; the only thing remembered between passes."""
+    """Answers of parameter checks."""
+    met: dict[Key, set[observe.Key]] = field(default_factory=dict)
+    """Kinds and names of what was there already when it was to be created: read by name, whatever its labels are.
+    This and the checks are all that is remembered between passes."""
 
     async def __call__(self, key: Key) -> Outcome:
         """Run a pass."""
@@ -107,6 +110,7 @@ class Reconciler:
         if cluster is None:
             log.info("%s/%s: gone", namespace, name)
             self.checks.pop(key, None)
+            self.met.pop(key, None)
             self.watcher.forget(key)
             if self.volume_stats is not None:
                 self.volume_stats.forget(key)
@@ -124,7 +128,7 @@ async def read_source(api: Api, agents: AgentCalls, namespace: str, cluster: str
     found = await observe.get_cluster(api, namespace, cluster)
     if found is None:
         return None
-    children = await observe.children(api, namespace, cluster)
+    children = (await observe.belongings(api, found)).ours
     return Source(found, children, await agents.statuses((namespace, cluster), children))
 
 
@@ -157,18 +161,22 @@ class _Pass:
 
     async def _observe(self) -> Observed:
         api = self._to.api
-        (nodes, classes), self._children, (snapshot_classes, of_volumes), snapshots = await asyncio.gather(
+        met = self._to.met.get(self._key, set())
+        (nodes, classes), (snapshot_classes, of_volumes), snapshots = await asyncio.gather(
             self._to.surroundings(),
-            observe.children(api, *self._key),
             self._to.snapshots(self._key),
             observe.list_objects(api, SNAPSHOT, self._namespace),
         )
-        self._children = {**self._children, "VolumeSnapshot": of_volumes}
+        found = await observe.belongings(api, self._cluster, met, {"VolumeSnapshot": of_volumes})
+        self._children = found.ours
+        # What has gone, or is found by its label, need not be read by its name again.
+        self._to.met[self._key] = {key for key in met if key[1] in found.taken.get(key[0], {})}
         agents, stats = await self._to.agents.statuses(self._key, self._children), self._to.volume_stats
         return Observed(
             cluster=self._cluster,
             operator=self._to.operator,
             children=self._children,
+            taken=found.taken,
             nodes=nodes,
             storage_classes=classes,
             agents=agents,
@@ -188,7 +196,8 @@ class _Pass:
             return None
         if by_backup(snapshot):
             return Held(snapshot)
-        return Held(snapshot, await observe.get(self._to.api, OPTIONAL["VolumeSnapshot"], self._namespace, wanted))
+        volume = await observe.get(self._to.api, OPTIONAL["VolumeSnapshot"], self._namespace, wanted)
+        return Held(snapshot, volume if volume is not None and is_held_by(snapshot, volume) else None)
 
     async def _source(self) -> Source | None:
         """The cluster that this one is to be cloned from, as long as planning needs it."""
@@ -204,9 +213,10 @@ class _Pass:
         if plan.finalizers:
             await self._step("set finalizers", write.set_finalizers(api, namespace, self._cluster, plan.finalizers))
         for manifest in plan.create:
-            await self._step(_what("create", manifest), write.create(api, namespace, manifest))
+            await self._step(_what("create", manifest), self._create(manifest))
         for manifest in plan.apply:
-            await self._step(_what("apply", manifest), write.apply(api, namespace, manifest))
+            there = self._children.get(manifest["kind"], {}).get(manifest["metadata"]["name"])
+            await self._step(_what("apply", manifest), write.apply(api, namespace, manifest, there))
         for ref in plan.delete:
             await self._step(f"delete {ref.kind} {ref.name}", write.delete(api, namespace, ref))
         await asyncio.gather(*(self._call(call) for call in plan.calls))
@@ -223,6 +233,15 @@ class _Pass:
             cluster = await observe.get_cluster(api, namespace, name)
             if cluster is not None:
                 await self._step("remove finalizers", write.set_finalizers(api, namespace, cluster, ()))
+
+    async def _create(self, manifest: Mapping[str, Any]) -> None:
+        """What is there already is not touched: the next plan sees it, and whose it is."""
+        if not await write.create(self._to.api, self._namespace, manifest):
+            kind, name = manifest["kind"], manifest["metadata"]["name"]
+            log.info("%s: %s %s is there already", self._title, kind, name)
+            if kind in CHILDREN or kind in OPTIONAL:
+                self._to.met.setdefault(self._key, set()).add((kind, name))
+                self._overtaken = True
 
     async def _step(self, what: str, doing: Awaitable[object]) -> None:
         if not self._to.may_write():

@@ -73,9 +73,9 @@ class SnapshotReconciler:
         if plan.finalizers is not None and not removes:
             doing: Awaitable[object] = write.set_finalizers(api, namespace, snapshot, plan.finalizers, SNAPSHOT)
             done &= await self._step(snapshot, "set finalizers", doing)
-        for manifest in plan.apply:
-            what = f"apply {manifest['kind']} {manifest['metadata']['name']}"
-            done &= await self._step(snapshot, what, write.apply(api, namespace, manifest))
+        for manifest in plan.create:
+            what = f"create {manifest['kind']} {manifest['metadata']['name']}"
+            done &= await self._step(snapshot, what, write.create(api, namespace, manifest))
         for ref in plan.delete:
             done &= await self._step(snapshot, f"delete {ref.kind} {ref.name}", write.delete(api, namespace, ref))
         if plan.status != (snapshot.get("status") or {}):

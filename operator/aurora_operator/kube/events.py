@@ -72,18 +72,23 @@ class Recorder:
             self._said.popitem(last=False)
 
     async def _create(self, kind: str, metadata: Raw, name: str, event: EventSpec) -> None:
+        now = datetime.now(UTC)
         body = {
             "apiVersion": EVENT.api_version,
             "kind": EVENT.kind,
             "metadata": {"name": name, "namespace": metadata["namespace"]},
-            "eventTime": _now(),
-            "reportingController": CONTROLLER,
+            "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "firstTimestamp": _second(now),
+            "lastTimestamp": _second(now),
+            "count": 1,
+            "source": {"component": CONTROLLER},
+            "reportingComponent": CONTROLLER,
             "reportingInstance": self._instance,
             "action": "Reconcile",
             "type": event.type,
             "reason": event.reason,
-            "note": event.message if len(event.message) <= _NOTE_LIMIT else event.message[: _NOTE_LIMIT - 1] + "…",
-            "regarding": {
+            "message": event.message if len(event.message) <= _NOTE_LIMIT else event.message[: _NOTE_LIMIT - 1] + "…",
+            "involvedObject": {
                 "apiVersion": names.API_VERSION,
                 "kind": kind,
                 "namespace": metadata["namespace"],
@@ -94,9 +99,9 @@ class Recorder:
         await self._api.request("POST", EVENT.path(metadata["namespace"]), body=body)
 
     async def _count(self, namespace: str, said: _Said) -> None:
-        body = {"series": {"count": said.count, "lastObservedTime": _now()}}
+        body = {"count": said.count, "lastTimestamp": _second(datetime.now(UTC))}
         await self._api.request("PATCH", EVENT.path(namespace, said.name), body=body, content_type=MERGE)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _second(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from aurora_operator.api.base import names
 from aurora_operator.api.base.quantity import is_quantity, to_bytes, to_millis
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import NotFound
-from aurora_operator.kube.resources import CHILDREN, CLUSTER, NODE, STORAGE_CLASS, Resource
+from aurora_operator.kube.resources import CHILDREN, CLUSTER, NODE, STORAGE_CLASS, Resource, resource_of
 from aurora_operator.planning.model.plan_model import Node, Raw, StorageClass
+from aurora_operator.planning.ownership.whose import Belongings, sort_out
 
 LABEL_STORAGE_DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
 _TAINT_CONTROL_PLANE: Final = "node-role.kubernetes.io/control-plane"
 
 Children = Mapping[str, Mapping[str, Raw]]
+Key = tuple[str, str]
+"""Kind and name."""
 
 
 async def get_cluster(api: Api, namespace: str, name: str) -> Raw | None:
@@ -57,6 +60,22 @@ async def children(api: Api, namespace: str, cluster: str) -> Children:
     if own is not None:
         found["Secret"].setdefault(_name(own), own)
     return found
+
+
+async def belongings(api: Api, cluster: Raw, met: Collection[Key] = (), more: Children | None = None) -> Belongings:
+    """The objects of a cluster, whose they are, and those that are somebody else's under names that it needs.
+
+    Found by label, as `children`, and by name: those of `met`, which were there when they were to be created; a steady
+    cluster has none. `more` are of kinds that are listed elsewhere. Raises KubeError.
+    """
+    namespace, name = cluster["metadata"]["namespace"], cluster["metadata"]["name"]
+    found = {**await children(api, namespace, name), **(more or {})}
+    unseen = [key for key in met if key[1] not in found.get(key[0], {})]
+    read = await asyncio.gather(*(get(api, resource_of(kind), namespace, wanted) for kind, wanted in unseen))
+    for (kind, wanted), obj in zip(unseen, read, strict=True):
+        if obj is not None:
+            found[kind] = {**found.get(kind, {}), wanted: obj}
+    return sort_out(cluster, found)
 
 
 async def list_objects(

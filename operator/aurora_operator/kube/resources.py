@@ -40,7 +40,8 @@ SNAPSHOT: Final = Resource(names.API_VERSION, SNAPSHOT_KIND, SNAPSHOT_PLURAL)
 NODE: Final = Resource("v1", "Node", "nodes", namespaced=False)
 STORAGE_CLASS: Final = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
-EVENT: Final = Resource("events.k8s.io/v1", "Event", "events")
+EVENT: Final = Resource("v1", "Event", "events")
+"""Of the core group: in events.k8s.io the time and the count that kubectl sorts and shows by cannot change."""
 
 CHILDREN: Final = {
     kind: Resource(version, kind, _PLURALS.get(kind, kind.lower() + "s")) for kind, version in CHILD_KINDS.items()

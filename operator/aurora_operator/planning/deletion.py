@@ -22,6 +22,7 @@ from aurora_operator.planning.bootstrap.seed_candidates import Means, means_of
 from aurora_operator.planning.contribution import Contribution
 from aurora_operator.planning.model.plan_model import ObjectRef, Raw, parse_time
 from aurora_operator.planning.objects.common import is_leaving
+from aurora_operator.planning.ownership.whose import may_delete_claim
 from aurora_operator.planning.view.facts import Facts
 
 FINALIZER: Final = f"{names.GROUP}/cleanup"
@@ -92,8 +93,8 @@ def plan_deletion(facts: Facts) -> Deletion:
     if pods and since < PATIENCE:
         return Deletion((), None, f"The instances are shutting down: {', '.join(sorted(pods))}.", ())
     if _deletes_volumes(facts):
-        claims = facts.observed.children.get("PersistentVolumeClaim", {})
-        delete = [_reference("PersistentVolumeClaim", raw) for raw in _present(facts, "PersistentVolumeClaim")]
+        claims = [c for c in _claims(facts) if may_delete_claim(c, facts.metadata)]
+        delete = [_reference("PersistentVolumeClaim", dict(raw)) for raw in claims if not is_leaving(raw)]
         if claims:
             return Deletion(tuple(delete), None, "The volumes are being deleted.", _why(delete))
     return Deletion((), without_finalizer(facts), "All is removed.", ("let the cluster go",))
@@ -146,6 +147,10 @@ def _deletes_volumes(facts: Facts) -> bool:
     for key in ("storage", "volumeRetention"):
         node = node.get(key) or {}
     return bool(node.get("whenDeleted") == "Delete")
+
+
+def _claims(facts: Facts) -> list[Raw]:
+    return [raw for _, raw in sorted(facts.observed.children.get("PersistentVolumeClaim", {}).items())]
 
 
 def _present(facts: Facts, kind: str) -> list[dict[str, object]]:

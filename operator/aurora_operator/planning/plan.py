@@ -29,6 +29,7 @@ from aurora_operator.planning.instances import contribute as instances
 from aurora_operator.planning.model.plan_model import Observed, Plan, Supplies
 from aurora_operator.planning.network import contribute as network
 from aurora_operator.planning.objects.compare import matches
+from aurora_operator.planning.ownership.names_taken import settle
 from aurora_operator.planning.power import contribute as power
 from aurora_operator.planning.recovery import contribute as recovery
 from aurora_operator.planning.rollout import contribute as rollout
@@ -99,13 +100,13 @@ def _going(view: Facts, verdict: Verdict, ending: Deletion) -> Plan:
 
 
 def _fold(view: Facts, said: Contribution, picture: Picture) -> Plan:
-    """The sum as a plan: without what is there already, in order, with status, events, and when to look again."""
+    """The sum as a plan: without what is there already or is not ours, in order, with status, events, and when to look
+    again."""
     seen = view.observed
     apply = in_order(o for o in said.apply if not matches(seen.child(o["kind"], o["metadata"]["name"]), o))
     create = in_order(said.create)
-    status = make_status(view, picture)
     made = Plan(
-        status=status,
+        status={},
         apply=apply,
         create=create,
         delete=deletions_in_order(said.delete),
@@ -113,13 +114,19 @@ def _fold(view: Facts, said: Contribution, picture: Picture) -> Plan:
         annotations=said.annotations,
         wakes=said.wakes,
         finalizers=said.finalizers,
-        events=(*said.events, *events_between(view.before, status)),
+        events=said.events,
         why=(
             *said.why,
             *(f"create {obj['kind']} {obj['metadata']['name']}" for obj in create),
             *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply),
         ),
     )
+    settled = settle(made, seen)
+    if settled.fault is not None:
+        faults, stated = (settled.fault, *picture.faults), (*picture.conditions, *settled.conditions)
+        picture = replace(picture, faults=faults, conditions=stated)
+    status = make_status(view, picture)
+    made = replace(settled.plan, status=status, events=(*said.events, *events_between(view.before, status)))
     pause = {"Degraded": ILL_SECONDS, "Unavailable": ILL_SECONDS}
     pause |= dict.fromkeys(("Ready", "Blocked", "Paused", "Stopped"), STEADY_SECONDS)
     seconds = BUSY_SECONDS if made.changes else pause.get(status["phase"], BUSY_SECONDS)

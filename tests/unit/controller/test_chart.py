@@ -35,7 +35,7 @@ def test_every_kind_can_be_watched_and_applied() -> None:
     allowed = rules()
     for kind, resource in CHILDREN.items():
         verbs = allowed[group_of(resource.api_version), resource.plural]
-        needed = {"list", "watch", "patch"} | (set() if kind == "Pod" else {"create"})
+        needed = {"get", "list", "watch", "patch"} | (set() if kind == "Pod" else {"create"})
         assert needed <= verbs, kind
 
 
@@ -45,7 +45,7 @@ def test_nothing_is_allowed_that_is_not_used() -> None:
     own |= {("aurorapg.io", f"aurorasnapshots{sub}") for sub in ("", "/status")}
     optional = {(group_of(r.api_version), r.plural) for r in OPTIONAL.values()}
     granted = {("", "pods/resize")}  # to the agents of serverless instances
-    assert set(rules()) == children | optional | granted | own | {("events.k8s.io", "events")}
+    assert set(rules()) == children | optional | granted | own | {("", "events")}
     assert not any("*" in verbs for verbs in rules().values())
 
 

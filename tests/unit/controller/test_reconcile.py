@@ -287,3 +287,43 @@ async def test_no_answer_about_the_cluster_is_not_its_end() -> None:
     world.api.fail["GET", "auroraclusters"] = NoAnswer("no answer")
     outcome = await world.reconciler(KEY)
     assert (outcome.gone, outcome.failed) == (False, True)
+
+
+async def test_what_is_there_already_is_not_touched_and_read_by_its_name() -> None:
+    world = World(
+        lambda observed: Plan(
+            status=STATUS, create=() if "demo" in observed.taken.get("Service", {}) else (manifest("Service", "demo"),)
+        )
+    )
+    path = "/api/v1/namespaces/ns/services/demo"
+    theirs = dict(world.api.put(path, spec={"selector": {"app": "shop"}}))
+    outcome = await world.reconciler(KEY)
+    assert (outcome.failed, outcome.again_in) == (False, 0.5), "it is looked at again at once"
+    for _ in range(3):
+        await world.reconciler(KEY)
+        assert world.observed[-1].taken["Service"] == {"demo": theirs}
+        assert "demo" not in world.observed[-1].children["Service"]
+    assert world.api.objects[path] == theirs
+    assert len([c for c in world.api.calls if c == ("POST", "/api/v1/namespaces/ns/services")]) == 1
+
+    del world.api.objects[path]
+    await world.reconciler(KEY)
+    assert world.observed[-1].taken["Service"] == {}
+    world.api.calls.clear()
+    await world.reconciler(KEY)
+    await world.reconciler(KEY)
+    assert ("GET", path) not in world.api.calls, "a steady cluster reads nothing by name"
+
+
+async def test_what_lost_its_label_is_known_by_its_owner() -> None:
+    world = World(
+        lambda observed: Plan(
+            status=STATUS, create=() if observed.child("Service", "demo") else (manifest("Service", "demo"),)
+        )
+    )
+    uid = world.api.objects[CLUSTER_PATH]["metadata"]["uid"]
+    owner = {"kind": "AuroraCluster", "name": "demo", "uid": uid, "controller": True}
+    world.api.put("/api/v1/namespaces/ns/services/demo", metadata={"ownerReferences": [owner]})
+    await world.reconciler(KEY)
+    await world.reconciler(KEY)
+    assert world.observed[-1].child("Service", "demo") is not None

@@ -55,7 +55,7 @@ async def test_the_finalizer_comes_before_anything_and_the_status_tells_of_it() 
 async def test_it_lets_go_only_when_the_data_are_gone() -> None:
     shell = Shell()
     gone = {"generation": 1, "finalizers": [FINALIZER], "deletionTimestamp": "2026-03-01T12:00:00Z"}
-    shell.api.put(PATH, spec={"cluster": "demo"}, metadata=gone)
+    shell.api.put(PATH, spec={"cluster": "demo"}, metadata=gone, status={"volumeSnapshot": "monday"})
     shell.api.put(HELD, metadata={"labels": {"aurorapg.io/snapshot": "monday"}})
     shell.api.fail["DELETE", "volumesnapshots"] = NoAnswer("away")
     assert (await shell.run(KEY)).failed
@@ -109,14 +109,14 @@ async def test_a_namespace_that_ends_takes_no_job_and_keeps_no_snapshot() -> Non
     shell = Shell()
     backed_up(shell, deletionTimestamp="2026-03-01T12:00:00Z")
     why = 'jobs "x" is forbidden: unable to create new content in namespace ns because it is being terminated'
-    shell.api.fail["PATCH", "jobs"] = Forbidden(403, "Forbidden", why)
+    shell.api.fail["POST", "jobs"] = Forbidden(403, "Forbidden", why)
     assert (await shell.run(KEY)).failed
     assert shell.api.objects[PATH]["metadata"]["finalizers"] == [FINALIZER]
     await shell.run(KEY)
     assert shell.api.objects[PATH]["metadata"]["finalizers"] == []
     assert shell.said[-1].reason == "SnapshotLeft"
     # A namespace of the same name is made later: what its snapshots hold is removed again.
-    del shell.api.fail["PATCH", "jobs"]
+    del shell.api.fail["POST", "jobs"]
     held = backed_up(shell, deletionTimestamp="2026-03-01T13:00:00Z")
     held["metadata"]["uid"] = "uid-1234-later"
     await shell.run(KEY)

@@ -95,6 +95,9 @@ class FakeApi:
         path = path.removesuffix("/status")
         if content_type == APPLY:
             old = self.objects.get(path, {})
+            uid = body["metadata"].get("uid")
+            if uid is not None and uid != old.get("metadata", {}).get("uid"):
+                raise Conflict(409, "Conflict", "uid mismatch")
             return self.put(path, **_merged(old, body))
         now = self._existing(path)
         if content_type == JSON_PATCH:

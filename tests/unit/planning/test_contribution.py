@@ -161,7 +161,9 @@ def _restarts_besides(view: Facts, choices: Choices) -> Contribution:
 def _replaces_besides(view: Facts, choices: Choices) -> Contribution:
     """A room that deletes the StatefulSet of a reader while another one restarts."""
     outdated = choices.rollout.outdated[1:2]
-    return Contribution(delete=tuple(ObjectRef("StatefulSet", name) for name in outdated))
+    sets = view.observed.children.get("StatefulSet", {})
+    uids = {name: raw["metadata"]["uid"] for name, raw in sets.items()}
+    return Contribution(delete=tuple(ObjectRef("StatefulSet", name, uids[name]) for name in outdated))
 
 
 def _switches_besides(view: Facts, choices: Choices) -> Contribution:

@@ -52,10 +52,10 @@ def test_a_difference_names_the_step_and_the_object() -> None:
     recorded = text_of(world.plans)
     assert difference("story", recorded, world.plans) is None
     first, second, *rest = world.plans
-    changed = replace(second, apply=second.apply[1:])
+    changed = replace(second, create=second.create[1:])
     found = difference("story", recorded, [first, changed, *rest])
     assert found is not None and "story: step 2 of" in found
-    assert second.apply[0]["metadata"]["name"] in found and RENEW in found
+    assert second.create[0]["metadata"]["name"] in found and RENEW in found
     assert difference("story", recorded, world.plans[:-1]) is not None
 
 

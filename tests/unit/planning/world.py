@@ -38,6 +38,7 @@ from aurora_operator.planning.model.plan_model import (
     Supplies,
     Unreachable,
 )
+from aurora_operator.planning.ownership.whose import sort_out
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -79,6 +80,8 @@ class World(Agents):
         self.stuck_pods: set[str] = set()
         self.volume_stats: dict[str, VolumeUse] = {}
         """What kubelets say."""
+        self.met: set[tuple[str, str]] = set()
+        """What was there already when it was to be created."""
         self.plans: list[Plan] = []
         self.gone = False
         self.quota: int | None = None
@@ -96,10 +99,18 @@ class World(Agents):
         for name in self._pods():
             known = name in self.agents and name not in self.unreachable
             agents[name] = self.status_of(name) if known else Unreachable("no answer")
+        # As the shell does: what has the label, what was met when it was to be created, the connection Secret.
+        found = {
+            kind: {name: obj for name, obj in objects.items() if self._is_found(kind, name, obj)}
+            for kind, objects in self.objects.items()
+            if kind != "AuroraSnapshot"
+        }
+        sorted_out = sort_out(self.resource, found)
         return Observed(
             cluster=self.resource,
             operator=OperatorConfig(self.image, "aurora-system", {"app": "aurora-operator"}),
-            children=self.objects,
+            children=sorted_out.ours,
+            taken=sorted_out.taken,
             nodes=self.nodes,
             storage_classes=self.classes,
             agents=agents,
@@ -110,6 +121,11 @@ class World(Agents):
             held=self.held if snapshot_wanted(self.resource, self.objects) is not None else None,
             snapshots=self.objects.get("AuroraSnapshot", {}),
         )
+
+    def _is_found(self, kind: str, name: str, obj: Mapping[str, Any]) -> bool:
+        labels = obj["metadata"].get("labels") or {}
+        labelled = labels.get(names.LABEL_CLUSTER) == self.cluster_name
+        return labelled or (kind, name) in self.met or name == names.app_secret(self.cluster_name)
 
     def _source(self) -> Source | None:
         if self.source is None or source_wanted(self.resource, self.objects) is None:
@@ -151,12 +167,16 @@ class World(Agents):
     def carry_out(self, made: Plan) -> None:
         """What the shell does with a plan."""
         self.plans.append(made)
+        refused = [obj for obj in (*made.create, *made.apply) if self._over_quota(obj)]
         for obj in made.create:
-            if obj["metadata"]["name"] not in self.objects.get(obj["kind"], {}):
+            if obj["metadata"]["name"] in self.objects.get(obj["kind"], {}):
+                self.met.add((obj["kind"], obj["metadata"]["name"]))
+            elif obj not in refused:
                 self._apply(obj)
-        refused = [obj for obj in made.apply if self._over_quota(obj)]
         for obj in made.apply:
             if obj not in refused:
+                there = self.objects[obj["kind"]][obj["metadata"]["name"]]
+                assert obj["metadata"]["uid"] == there["metadata"]["uid"], "applied to something else"
                 self._apply(obj)
         for ref in made.delete:
             self._delete(ref)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from aurora_operator.agent.member.instance import Instance, Size
 from aurora_operator.agent.ports import Ports
+from aurora_operator.api.base import names
+from aurora_operator.api.base.password import PasswordRefused, parse_password
 from aurora_operator.api.spec.capacity import ACU_BYTES
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.config import conf, configure, parameters
@@ -113,14 +115,17 @@ class Configuration:
     async def ensure_roles(self) -> None:
         """Create what a client needs to connect: our roles, the master user with the Secret's password, its database.
 
-        Raises PostgresError."""
+        What cannot be a password changes none that is in force. Raises PostgresError."""
         from aurora_operator.postgres.sql.roles import ensure_roles  # Later than all else: see `session.load`.
 
         copy = self._copy
+        secret, password = names.app_secret(copy.settings.cluster), None
         try:
-            password = (copy.environment.app / "password").read_text()
+            password = parse_password((copy.environment.app / "password").read_bytes())
         except OSError as error:
-            raise PostgresError(f"the Secret {copy.settings.cluster}-app cannot be read: {error}") from error
+            raise PostgresError(f"the Secret {secret} cannot be read: {error}") from error
+        except PasswordRefused as error:
+            log.warning("the password in the Secret %s cannot be used: %s", secret, error)
         await ensure_roles(
             copy.session,
             master=copy.settings.master_username,

@@ -33,6 +33,13 @@ RECONCILED: Final = "Reconciled"
 STORAGE_HEALTHY: Final = "StorageHealthy"
 """Every volume has room left, or is growing, and nothing piles up on one."""
 
+NAME_TAKEN: Final = "NameTaken"
+"""An object that the cluster needs has a name that somebody else's has. Only there while it is so."""
+PASSWORD_REFUSED: Final = "PasswordRefused"  # noqa: S105  a condition
+"""What is in the Secret cannot be a password. Only there while it is so."""
+
+TROUBLES: Final = (NAME_TAKEN, PASSWORD_REFUSED)
+
 BACKUP_HEALTHY: Final = "BackupHealthy"
 """All WAL is stored within seconds, and backups are taken. Only where there is `spec.backup`."""
 RESTORE_REHEARSED: Final = "RestoreRehearsed"

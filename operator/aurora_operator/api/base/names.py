@@ -18,6 +18,8 @@ LABEL_ROLE: Final = f"{GROUP}/role"
 """`writer` or `reader`, put on a pod by its own agent once PostgreSQL serves in that role; `log` on log copies."""
 LABEL_ZONE: Final = "topology.kubernetes.io/zone"
 
+ANNOTATION_CLUSTER_UID: Final = f"{GROUP}/cluster-uid"
+"""On a claim: the uid of the cluster whose volume it is. Claims have no owner, which would take them with it."""
 ANNOTATION_EPOCH: Final = f"{GROUP}/epoch"
 """On the writer's EndpointSlice: the epoch of the agent that wrote it. A lower epoch never overwrites it."""
 ANNOTATION_CLIENTS: Final = f"{GROUP}/clients"
@@ -138,6 +140,11 @@ def app_secret(cluster: str) -> str:
     return f"{cluster}-app"
 
 
+def connection_secret(cluster: str) -> str:
+    """Like `app_secret`, where a Secret of that name is somebody else's and holds the password only."""
+    return f"{cluster}-connection"
+
+
 def ca_secret(cluster: str) -> str:
     """The certificate authority; only the operator reads it."""
     return f"{cluster}-ca"
@@ -155,7 +162,12 @@ def origin_secret(cluster: str) -> str:
 
 def origin_snapshot(cluster: str) -> str:
     """The VolumeSnapshot that a clone is made from; gone once it is complete."""
-    return f"{cluster}-origin"
+    return f"{cluster}.origin"
+
+
+def seed_snapshot(instance: str) -> str:
+    """The VolumeSnapshot that an instance's new volume is made from; gone once it is."""
+    return f"{instance}.seed"
 
 
 def stanza(cluster: str, uid: str) -> str:
@@ -171,7 +183,7 @@ def rehearsal_job(cluster: str, token: int) -> str:
 
 def rehearsal_policy(cluster: str) -> str:
     """The NetworkPolicy of the pods of rehearsals."""
-    return f"{cluster}-rehearsal"
+    return f"{cluster}.rehearsal"
 
 
 def snapshot_path(destination: str, snapshot: str, uid: str, attempt: int | None = None) -> str:
@@ -194,3 +206,50 @@ def settings_configmap(cluster: str) -> str:
 def record_configmap(cluster: str) -> str:
     """The cluster's record: see `api.record.Record`."""
     return f"{cluster}-record"
+
+
+RESERVED_ENDINGS: Final = ("-ro", "-any", "-pods", "-log", "-gateway")
+"""No cluster's name ends like this: another cluster has objects that are called so."""
+RESERVED_SNAPSHOT_ENDINGS: Final = (".origin", ".seed")
+"""No AuroraSnapshot's name ends like this: its VolumeSnapshot has its name."""
+
+_RIGHTS: Final = ("ServiceAccount", "Role", "RoleBinding")
+GENERATED: Final[tuple[tuple[str, str], ...]] = (
+    ("Service", "{cluster}"),
+    ("Service", "{cluster}-ro"),
+    ("Service", "{cluster}-any"),
+    ("Service", "{cluster}-pods"),
+    ("EndpointSlice", "{cluster}-writer"),
+    ("EndpointSlice", "{cluster}-any-writer"),
+    ("Secret", "{cluster}-app"),
+    ("Secret", "{cluster}-connection"),
+    ("Secret", "{cluster}-ca"),
+    ("Secret", "{cluster}-tls"),
+    ("Secret", "{cluster}-origin"),
+    ("ConfigMap", "{cluster}-settings"),
+    ("ConfigMap", "{cluster}-record"),
+    *((kind, "{cluster}") for kind in _RIGHTS),
+    *((kind, "{cluster}-log") for kind in _RIGHTS),
+    *((kind, "{cluster}-gateway") for kind in _RIGHTS),
+    ("PodDisruptionBudget", "{cluster}"),
+    ("NetworkPolicy", "{cluster}"),
+    ("NetworkPolicy", "{cluster}.rehearsal"),
+    ("StatefulSet", "{cluster}-{number}"),
+    ("StatefulSet", "{cluster}-log-{number}"),
+    ("StatefulSet", "{cluster}-gateway"),
+    ("Pod", "{cluster}-{number}-0"),
+    ("Pod", "{cluster}-log-{number}-0"),
+    ("Pod", "{cluster}-gateway-0"),
+    ("PersistentVolumeClaim", "data-{cluster}-{number}"),
+    ("PersistentVolumeClaim", "data-{cluster}-log-{number}"),
+    ("Job", "{cluster}-rehearsal-{number}"),
+    ("Job", "{snapshot}-{uid}-copy"),
+    ("Job", "{snapshot}-{uid}-remove"),
+    ("VolumeSnapshot", "{cluster}.origin"),
+    ("VolumeSnapshot", "{cluster}-{number}.seed"),
+    ("VolumeSnapshot", "{snapshot}"),
+    ("AuroraSnapshot", "{cluster}-final-{uid}"),
+)
+"""Every name that is made from a cluster's or a snapshot's. A cluster's name has no dot, so that an ending with one
+meets nothing of another cluster; for the others, see `RESERVED_ENDINGS`. A test holds that no two names of one kind are
+the same. Whose an object is, is never told from its name: see `planning.ownership`."""

@@ -51,6 +51,16 @@ IMPOSSIBLE_SPEC: Final = "ImpossibleSpec"
 PARAMETERS_REFUSED: Final = "ParametersRefused"
 """PostgreSQL does not take a parameter."""
 
+# Condition NameTaken; also an event
+NAME_TAKEN: Final = "NameTaken"
+"""An object of somebody else has a name that the cluster needs: it stays as it is."""
+
+# Condition PasswordRefused; also an event
+PASSWORD_REFUSED: Final = "PasswordRefused"  # noqa: S105  a reason
+"""What is in the Secret cannot be a password."""
+CONNECTION_APART: Final = "ConnectionApart"
+"""An event: the Secret with the password is left alone, and how to connect is in another one."""
+
 # Condition BackupHealthy
 ARCHIVING: Final = "Archiving"
 BACKUP_STARTING: Final = "BackupStarting"

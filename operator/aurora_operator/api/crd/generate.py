@@ -140,15 +140,20 @@ def _column(name: str, type: str, path: str, priority: int, description: str) ->
 def _schema(resource: Resource) -> dict[str, Any]:
     fields = resource.model.model_fields
     spec, status = _model(fields["spec"]), _model(fields["status"])
+    wanted = structural_schema(spec, defaults=True) | {"description": fields["spec"].description}
+    if not fields["spec"].is_required():
+        # Without a spec, or with null: what `kubectl apply --server-side` makes of an empty one that a client-side
+        # apply wrote before. Whole, since the rules are checked on it before defaults inside it are filled in.
+        wanted["default"] = {name: item["default"] for name, item in wanted["properties"].items() if "default" in item}
     schema = {
         "type": "object",
         "description": resource.model.__doc__,
-        "required": ["spec"],
+        **({"required": ["spec"]} if fields["spec"].is_required() else {}),
         "properties": {
             "apiVersion": {"type": "string", "description": "The version of this schema."},
             "kind": {"type": "string", "description": resource.kind},
             "metadata": {"type": "object"},
-            "spec": structural_schema(spec, defaults=True) | {"description": fields["spec"].description},
+            "spec": wanted,
             "status": structural_schema(status, defaults=False) | {"description": fields["status"].description},
         },
     }

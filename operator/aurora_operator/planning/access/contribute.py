@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-from aurora_operator.api.base import names
+from aurora_operator.api.base import names, reasons
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
+from aurora_operator.planning.access.endpoints import endpoints_of
 from aurora_operator.planning.certificates.certificates import Certificates, plan_certificates, server_hosts
 from aurora_operator.planning.contribution import Contribution
 from aurora_operator.planning.membership.members import Members
 from aurora_operator.planning.membership.voting import Votes
-from aurora_operator.planning.model.plan_model import Supplies
+from aurora_operator.planning.model.plan_model import EventSpec, Supplies
 from aurora_operator.planning.objects.access import build_access, build_log_access
 from aurora_operator.planning.objects.common import decode_data
 from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
+from aurora_operator.planning.ownership.login import Login, read_login
 from aurora_operator.planning.view.facts import Facts
 
 
@@ -34,19 +36,11 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
     certificates = _certificates(view, choices.supplies)
     instances = [names.instance_name(view.name, ordinal) for ordinal in present]
     there = view.observed.child("Secret", names.app_secret(view.name))
-    app = decode_data(there)
+    login = read_login(there, identity, spec.master_username, choices.supplies.password)
     return Contribution(
         apply=(
             *build_certificates(identity, certificates),
-            build_app_secret(
-                identity,
-                database=spec.database_name,
-                username=spec.master_username,
-                password=app.get("password") or choices.supplies.password,
-                instances=instances,
-                ca=certificates.tls["ca.crt"],
-                kind=(there or {}).get("type", "Opaque"),
-            ),
+            *_connection(view, spec, login, instances, certificates),
             *build_access(
                 identity,
                 instances,
@@ -56,7 +50,44 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
             *build_log_access(identity, [names.log_name(view.name, n) for n in choices.votes.present_logs]),
         ),
         why=certificates.why,
+        events=_apart(view, login),
+        faults=(login.refused,) if login.refused is not None else (),
+        conditions=login.conditions,
+        status={"endpoints": endpoints_of(view, login.secret)},
     )
+
+
+def _connection(
+    view: Facts, spec: AuroraClusterSpec, login: Login, instances: list[str], certificates: Certificates
+) -> list[dict[str, Any]]:
+    """The Secret for applications; it stays as it is while there is no password to connect with."""
+    if login.password is None:
+        return []
+    there = view.observed.child("Secret", login.secret)
+    return [
+        build_app_secret(
+            view.identity,
+            database=spec.database_name,
+            username=spec.master_username,
+            password=login.password,
+            instances=instances,
+            ca=certificates.tls["ca.crt"],
+            kind=(there or {}).get("type", "Opaque"),
+            secret=login.secret,
+            owned=login.owned,
+            kept=login.kept,
+        )
+    ]
+
+
+def _apart(view: Facts, login: Login) -> tuple[EventSpec, ...]:
+    """Told once: where it says how to connect, if not in the Secret with the password."""
+    before = view.before.endpoints
+    if login.apart is None or (before is not None and before.secret == login.secret):
+        return ()
+    app = names.app_secret(view.name)
+    text = f"The Secret {app} is left alone, because {login.apart}: its password is used, and how to connect is in the "
+    return (EventSpec("Normal", reasons.CONNECTION_APART, f"{text}Secret {login.secret}."),)
 
 
 def _certificates(view: Facts, supplies: Supplies) -> Certificates:

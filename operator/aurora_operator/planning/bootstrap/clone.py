@@ -24,6 +24,7 @@ from aurora_operator.planning.bootstrap.first_data import (
     begun,
     moment,
     origin_credentials,
+    origin_snapshot,
     tidy,
 )
 from aurora_operator.planning.bootstrap.seed_candidates import Means, fit_copies, means_for, readers_are_behind
@@ -92,7 +93,7 @@ class _Work:
     def plan(self) -> Beginning:
         facts = self.facts
         claim = facts.observed.child("PersistentVolumeClaim", claim_name(self._instance))
-        snapshot = facts.observed.child("VolumeSnapshot", names.origin_snapshot(facts.name))
+        snapshot = origin_snapshot(facts)
         if claim is not None and is_leaving(claim):
             return self._wait("A volume that could not be made is being removed.")
         if claim is not None and (claim["spec"].get("dataSource") or {}).get("kind") == "VolumeSnapshot":
@@ -201,7 +202,9 @@ class _Work:
             ready=before == origin,
             bootstrap=self.bootstrap,
             zone=zone_of(snapshot) if snapshot is not None else None,
-            data_source=data_source(names.origin_snapshot(self.facts.name)),
+            data_source=data_source(
+                names.origin_snapshot(self.facts.name) if snapshot is None else snapshot["metadata"]["name"]
+            ),
             least_bytes=least_bytes(snapshot) if snapshot is not None else 0,
             status=self._said("VolumeSnapshot", lsn),
             message=f"The first instance begins with a snapshot of {self.source}.",

@@ -66,14 +66,22 @@ def moment(facts: Facts) -> str:
 def tidy(facts: Facts, status: OriginStatus) -> Beginning:
     """The cluster has begun: what led there is removed."""
     delete = []
-    snapshot = facts.observed.child("VolumeSnapshot", names.origin_snapshot(facts.name))
+    snapshot = origin_snapshot(facts)
     if snapshot is not None and not is_leaving(snapshot):
-        delete.append(ObjectRef("VolumeSnapshot", names.origin_snapshot(facts.name), snapshot["metadata"].get("uid")))
+        delete.append(ObjectRef("VolumeSnapshot", snapshot["metadata"]["name"], snapshot["metadata"].get("uid")))
     secret = facts.observed.child("Secret", names.origin_secret(facts.name))
     objects = () if secret is None else (origin_credentials(facts, dict.fromkeys((secret.get("data") or {}), "")),)
     kept = (facts.metadata.get("annotations") or {}).keys() & {ANNOTATION_POINT, ANNOTATION_FALLBACK}
     done = status if status.completed_at else status.model_copy(update={"completed_at": moment(facts)})
     return Beginning(objects=objects, delete=tuple(delete), annotations=dict.fromkeys(sorted(kept)), status=done)
+
+
+def origin_snapshot(facts: Facts) -> Raw | None:
+    """The VolumeSnapshot that the clone is made from; a release before this one gave it another name."""
+    seen = facts.observed
+    return seen.child("VolumeSnapshot", names.origin_snapshot(facts.name)) or seen.child(
+        "VolumeSnapshot", f"{facts.name}-origin"
+    )
 
 
 def origin_credentials(facts: Facts, data: Mapping[str, str]) -> dict[str, Any]:

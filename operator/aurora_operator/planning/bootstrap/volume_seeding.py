@@ -49,11 +49,6 @@ class Seeding:
     why: tuple[str, ...] = ()
 
 
-def seed_name(instance: str) -> str:
-    """The VolumeSnapshot that an instance's new volume is made from; gone once it is."""
-    return f"{instance}-seed"
-
-
 def plan_seeds(members: Members, zones: Mapping[int, str | None], facts: Facts) -> Seeding:
     """For each instance that has no volume yet: a snapshot first, where that helps."""
     if not facts.initialised or facts.leader is None:
@@ -67,7 +62,7 @@ def plan_seeds(members: Members, zones: Mapping[int, str | None], facts: Facts) 
         instance = names.instance_name(facts.name, ordinal)
         copy = facts.copies.get(ordinal)
         claim = copy.claim if copy is not None else None
-        seed = facts.observed.child("VolumeSnapshot", seed_name(instance))
+        seed = _seed(instance, facts)
         if claim is not None:
             if _never_made(claim, facts):
                 why.append(f"give up the volume of {instance} that the driver does not make from a snapshot")
@@ -82,10 +77,18 @@ def plan_seeds(members: Members, zones: Mapping[int, str | None], facts: Facts) 
                 held.add(ordinal)
         elif _fresh(seed, facts):
             if is_usable(seed):
-                sources[ordinal] = VolumeSource(data_source(seed_name(instance)), least_bytes(seed))
+                sources[ordinal] = VolumeSource(data_source(seed["metadata"]["name"]), least_bytes(seed))
             else:
                 held.add(ordinal)
     return Seeding(tuple(objects), tuple(delete), sources, frozenset(held), tuple(why))
+
+
+def _seed(instance: str, facts: Facts) -> Raw | None:
+    """What the volume is made from; a release before this one gave it another name."""
+    seen = facts.observed
+    return seen.child("VolumeSnapshot", names.seed_snapshot(instance)) or seen.child(
+        "VolumeSnapshot", f"{instance}-seed"
+    )
 
 
 def _take(instance: str, zone: str | None, facts: Facts) -> dict[str, Any] | None:
@@ -95,7 +98,7 @@ def _take(instance: str, zone: str | None, facts: Facts) -> dict[str, Any] | Non
             if not isinstance(means, str):
                 return build_volume_snapshot(
                     facts.identity,
-                    seed_name(instance),
+                    names.seed_snapshot(instance),
                     claim=claim_name(copy.name),
                     snapshot_class=means.snapshot_class,
                     zone=copy.zone,
@@ -123,7 +126,7 @@ def _never_made(claim: Raw, facts: Facts) -> bool:
     """Whether a volume that was to be made from a seed is overdue. Such a claim holds nothing."""
     source = claim["spec"].get("dataSource") or {}
     created = claim["metadata"].get("creationTimestamp")
-    if not str(source.get("name", "")).endswith("-seed") or is_leaving(claim) or created is None:
+    if not str(source.get("name", "")).endswith((".seed", "-seed")) or is_leaving(claim) or created is None:
         return False
     pending = (claim.get("status") or {}).get("phase") == "Pending" and not claim["spec"].get("volumeName")
     return pending and facts.now - parse_time(created) > 2 * PATIENCE

@@ -2,7 +2,8 @@
 
 The shell observes, calls `planning.plan.plan(observed, supplies, now)`, and carries the answer out:
 
-1. `finalizers` when not None, `create` (ignore AlreadyExists), `apply` (server-side apply, `FIELD_MANAGER`, force);
+1. `finalizers` when not None; `create` (what exists already is read before the next plan); `apply` (server-side apply,
+   `FIELD_MANAGER`, force; by the uid in it, to that one object only);
 2. `delete` (with the uid as a precondition, background propagation; NotFound is fine) and `calls`;
 3. `annotations` (merge patch; None removes), `wakes`, `status` (only when it differs from the observed one), `events`.
 
@@ -44,7 +45,8 @@ CHILD_KINDS: Final[Mapping[str, str]] = {
     "Job": "batch/v1",
 }
 """Kinds in `Observed.children` and their apiVersions. All are found by the label `names.LABEL_CLUSTER`; the Secret
-`names.app_secret` is looked up by name besides, because a user may have made it before the cluster."""
+`names.app_secret` is looked up by name besides, because a user may have made it before the cluster; and so is what was
+there already when it was to be created."""
 
 
 OPTIONAL_KINDS: Final[Mapping[str, str]] = {"VolumeSnapshot": "snapshot.storage.k8s.io/v1"}
@@ -141,7 +143,10 @@ class Observed:
     """The AuroraCluster, whole."""
     operator: OperatorConfig
     children: Mapping[str, Mapping[str, Raw]] = field(default_factory=dict)
-    """Kind -> name -> object, for the kinds of `CHILD_KINDS`."""
+    """Kind -> name -> object, for the kinds of `CHILD_KINDS`: only what is the cluster's own, see
+    `planning.ownership.whose`."""
+    taken: Mapping[str, Mapping[str, Raw]] = field(default_factory=dict)
+    """The same of what is somebody else's, as far as it was met."""
     nodes: tuple[Node, ...] = ()
     storage_classes: tuple[StorageClass, ...] = ()
     agents: Mapping[str, AgentStatus | Unreachable] = field(default_factory=dict)
@@ -278,9 +283,9 @@ class Plan:
     status: dict[str, Any]
     """The whole status subresource (replace, not merge)."""
     apply: tuple[dict[str, Any], ...] = ()
-    """Whole objects for server-side apply; only those that differ from what was observed."""
+    """Whole objects for server-side apply: only what was observed, and differs."""
     create: tuple[dict[str, Any], ...] = ()
-    """Objects to create if absent, never to change: the record, Jobs."""
+    """Objects to create, and never to change: what was not observed."""
     delete: tuple[ObjectRef, ...] = ()
     calls: tuple[AgentCall, ...] = ()
     annotations: Mapping[str, str | None] = field(default_factory=dict)

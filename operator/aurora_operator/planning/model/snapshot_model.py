@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from aurora_operator.api.snapshot import AuroraSnapshotStatus, SnapshotPhase
+from aurora_operator.api.snapshot import LABEL_SNAPSHOT, LABEL_SNAPSHOT_UID, AuroraSnapshotStatus, SnapshotPhase
 from aurora_operator.planning.model.plan_model import (
     EventSpec,
     ObjectRef,
@@ -32,7 +32,7 @@ class SnapshotSeen:
     snapshot: Raw
     operator: OperatorConfig
     volume_snapshot: Raw | None = None
-    """The VolumeSnapshot of its name, ours or not."""
+    """The VolumeSnapshot of its name, its own or not."""
     source: Source | None = None
     """The cluster; read only until the snapshot is complete."""
     copied: Raw | None = None
@@ -53,7 +53,7 @@ class SnapshotPlan:
     events; and finalizers that are removed at last, when all else was done."""
 
     status: dict[str, Any]
-    apply: tuple[dict[str, Any], ...] = ()
+    create: tuple[dict[str, Any], ...] = ()
     delete: tuple[ObjectRef, ...] = ()
     call: TakeSnapshot | None = None
     finalizers: tuple[str, ...] | None = None
@@ -69,7 +69,7 @@ class Step:
     reason: str
     message: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    apply: tuple[dict[str, Any], ...] = ()
+    create: tuple[dict[str, Any], ...] = ()
     delete: tuple[ObjectRef, ...] = ()
     call: TakeSnapshot | None = None
     finalizers: tuple[str, ...] | None = None
@@ -92,6 +92,17 @@ def by_backup(snapshot: Raw) -> bool:
 def is_going(snapshot: Raw) -> bool:
     """Whether somebody has deleted it."""
     return snapshot["metadata"].get("deletionTimestamp") is not None
+
+
+def is_held_by(snapshot: Raw, volume: Raw) -> bool:
+    """Whether a VolumeSnapshot of an AuroraSnapshot's name is its own: by the uid that it carries. One from before they
+    carried it is known by its label, if the AuroraSnapshot's status says that it was made for it."""
+    metadata = snapshot["metadata"]
+    labels = volume["metadata"].get("labels") or {}
+    if LABEL_SNAPSHOT_UID in labels:
+        return bool(labels[LABEL_SNAPSHOT_UID] == metadata.get("uid"))
+    noted = (snapshot.get("status") or {}).get("volumeSnapshot")
+    return bool(labels.get(LABEL_SNAPSHOT) == metadata["name"] == noted)
 
 
 def needs_source(snapshot: Raw) -> bool:

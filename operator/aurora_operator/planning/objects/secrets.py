@@ -28,8 +28,13 @@ def build_app_secret(
     instances: Iterable[str],
     ca: str,
     kind: str = "Opaque",
+    secret: str | None = None,
+    owned: bool = True,
+    kept: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The connection Secret: the same connection in the forms that clients ask for.
+
+    One that is not `owned` is a user's: its `kept` values are not written. In one that is, they are as they are.
 
     Hosts are the short DNS names that the server's certificate covers. URIs ask for TLS; a client that also has
     `ca.crt` can raise `sslmode` to `verify-full`. A Secret's type cannot change: one that a user made keeps its own.
@@ -54,7 +59,16 @@ def build_app_secret(
         "ro-uri": f"postgresql://{login}@{ro_host}:{port}/{database}?sslmode=require",
         "ca.crt": ca,
     }
-    return identity.object("Secret", names.app_secret(name), type=kind, data=encode_data(data))
+    encoded, values = encode_data(data), dict(kept or {})
+    encoded = encoded | values if owned else {key: value for key, value in encoded.items() if key not in values}
+    return identity.object(
+        "Secret",
+        secret or names.app_secret(name),
+        annotations=None if owned else {names.ANNOTATION_CLUSTER_UID: identity.uid},
+        owned=owned,
+        type=kind,
+        data=encoded,
+    )
 
 
 def _secret(identity: Identity, name: str, data: Mapping[str, str]) -> dict[str, Any]:

@@ -63,9 +63,11 @@ def build_transfer(
     database: str,
     place: OnClaim | InDestination,
     jobs: int,
+    secret: str | None = None,
 ) -> dict[str, Any]:
-    """The Job. `host` must be a single server, because all workers of an export share its snapshot."""
-    app = {"secretName": names.app_secret(cluster), "defaultMode": 0o440}
+    """The Job. `secret` says how to connect. `host` must be a single server, because all workers of an export share its
+    snapshot."""
+    app = {"secretName": secret or names.app_secret(cluster), "defaultMode": 0o440}
     volumes: list[Mount] = [
         ({"name": "transfer", **_volume(place)}, {"name": "transfer", "mountPath": MOUNT}),
         ({"name": "app", "secret": app}, {"name": "app", "mountPath": names.APP_MOUNT, "readOnly": True}),

@@ -58,7 +58,8 @@ def build_claim(
         "PersistentVolumeClaim",
         claim_name(instance),
         labels=labels,
-        annotations={ANNOTATION_RETIRED: retired} | ({} if given_up is None else {ANNOTATION_GIVEN_UP: given_up}),
+        annotations={ANNOTATION_RETIRED: retired, names.ANNOTATION_CLUSTER_UID: identity.uid}
+        | ({} if given_up is None else {ANNOTATION_GIVEN_UP: given_up}),
         owned=False,
         spec=spec,
     )

@@ -17,6 +17,7 @@ from aurora_operator.api.base.conditions import READY, get_condition, set_condit
 from aurora_operator.api.base.rules import sentences
 from aurora_operator.api.snapshot import (
     LABEL_SNAPSHOT,
+    LABEL_SNAPSHOT_UID,
     AuroraSnapshot,
     AuroraSnapshotSpec,
     AuroraSnapshotStatus,
@@ -33,10 +34,11 @@ from aurora_operator.planning.model.snapshot_model import (
     Step,
     by_backup,
     is_going,
+    is_held_by,
     ready_message,
     status_of,
 )
-from aurora_operator.planning.objects.common import is_leaving, label
+from aurora_operator.planning.objects.common import is_leaving
 from aurora_operator.planning.objects.snapshot import build_volume_snapshot, error_of, format_lsn, is_usable
 from aurora_operator.planning.objects.volume import claim_name
 from aurora_operator.planning.power.waking import without_writer
@@ -72,7 +74,7 @@ def plan_snapshot(seen: SnapshotSeen, now: datetime) -> SnapshotPlan:
     event = EventSpec("Warning" if step.reason in _WARN else "Normal", step.reason, step.message)
     return SnapshotPlan(
         status.to_kubernetes(),
-        step.apply,
+        step.create,
         step.delete,
         step.call,
         step.finalizers,
@@ -105,7 +107,9 @@ class _Planning:
                 return plan_removal(self.seen, self.before, kept, self.now)
             return self._going(kept)
         try:
-            spec = AuroraSnapshot.model_validate({"metadata": metadata, "spec": self.seen.snapshot["spec"]}).spec
+            spec = AuroraSnapshot.model_validate(
+                {"metadata": metadata, "spec": self.seen.snapshot.get("spec") or {}}
+            ).spec
         except ValidationError as error:
             return self._cannot(" ".join(sentences(error)))
         finalizers = tuple(metadata.get("finalizers") or ())
@@ -116,10 +120,14 @@ class _Planning:
         if spec.method == "Backup":
             return plan_backed_up(self.seen, spec, self.before, self.now)
         there = self.seen.volume_snapshot
-        if there is not None and label(there, LABEL_SNAPSHOT) != self.name:
+        if there is not None and not is_held_by(self.seen.snapshot, there):
             return self._cannot(
-                f"There is a VolumeSnapshot {self.name} already, which is not ours: choose another name for this one."
+                f"There is a VolumeSnapshot {self.name} already, which is not this one's: choose another name, or "
+                "remove it."
             )
+        if there is None and self.name.endswith(names.RESERVED_SNAPSHOT_ENDINGS):
+            endings = ", ".join(names.RESERVED_SNAPSHOT_ENDINGS)
+            return self._cannot(f"A name that ends with {endings} is reserved for the operator: choose another name.")
         if self.before.completed_at is not None:
             return self._kept(there)
         return self._begin(spec) if there is None else self._follow(spec, there)
@@ -167,11 +175,11 @@ class _Planning:
             snapshot_class=means.snapshot_class,
             zone=copies[0].zone,
             lsn=lsn,
-            labels={LABEL_SNAPSHOT: self.name},
+            labels={LABEL_SNAPSHOT: self.name, LABEL_SNAPSHOT_UID: self.seen.snapshot["metadata"].get("uid", "")},
             owned=False,
         )
         changes = {"source": source, "volume_snapshot": self.name}
-        return Step("Creating", reasons.TAKING_SNAPSHOT, _taking(copies[0]), changes, apply=(made,))
+        return Step("Creating", reasons.TAKING_SNAPSHOT, _taking(copies[0]), changes, create=(made,))
 
     def _facts(self) -> Facts | None:
         seen, source = self.seen, self.seen.source
@@ -212,7 +220,7 @@ class _Planning:
 
     def _going(self, kept: tuple[str, ...]) -> Step:
         there = self.seen.volume_snapshot
-        ours = there is not None and label(there, LABEL_SNAPSHOT) == self.name
+        ours = there is not None and is_held_by(self.seen.snapshot, there)
         policy = (self.seen.snapshot.get("spec") or {}).get("deletionPolicy", "Delete")
         if there is None or not ours or policy == "Retain":
             return Step("Deleting", reasons.DELETING, "The snapshot is being let go.", finalizers=kept)

@@ -233,7 +233,7 @@ class _Work:
         }
         made = build_copy(self.seen.snapshot, self.seen.operator.default_image, found.backup.repository, repository)
         message = f"{spec.source_snapshot} is copied to {path}."
-        return Step("Creating", reasons.TAKING_SNAPSHOT, message, taken, apply=(made,))
+        return Step("Creating", reasons.TAKING_SNAPSHOT, message, taken, create=(made,))
 
     def _copying(self, spec: AuroraSnapshotSpec, job: Any) -> Step:
         name, why = job["metadata"]["name"], complaint(job, self.seen.job_pods)
@@ -278,7 +278,7 @@ class _Work:
             if "/snapshots/" not in folder or not folder.endswith(f"-{self.uid[:8]}"):
                 return self._cannot(f"{backup.path} is not a path of this snapshot: nothing is removed.")
             made = build_removal(self.seen.snapshot, self.seen.operator.default_image, _at(backup.repository, folder))
-            return Step("Deleting", reasons.DELETING, f"What is in {folder} is being removed.", apply=(made,))
+            return Step("Deleting", reasons.DELETING, f"What is in {folder} is being removed.", create=(made,))
         if is_complete(job):
             return Step("Deleting", reasons.DELETING, "What it held is removed.", finalizers=kept)
         why = complaint(job, self.seen.job_pods)

@@ -7,7 +7,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from aurora_operator.api.base import reasons
-from aurora_operator.api.base.conditions import BACKUP_HEALTHY, CAPACITY_MET, SPEC_ACCEPTED, Condition, get_condition
+from aurora_operator.api.base.conditions import (
+    BACKUP_HEALTHY,
+    CAPACITY_MET,
+    SPEC_ACCEPTED,
+    TROUBLES,
+    Condition,
+    get_condition,
+)
 from aurora_operator.api.status import (
     AuroraClusterStatus,
     BackupStatus,
@@ -43,6 +50,7 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
         raise ValueError("the status does not fit its model") from error
     events: list[EventSpec] = []
     events += _spec(get_condition(before.conditions, SPEC_ACCEPTED), get_condition(after.conditions, SPEC_ACCEPTED))
+    events += _troubles(before, after)
     events += _writer(before, after)
     events += _instances(before, after)
     events += _capacities(before, after)
@@ -66,6 +74,16 @@ def _spec(before: Condition | None, after: Condition | None) -> list[EventSpec]:
     if after.status == "True" and before is not None:
         return [EventSpec("Normal", reasons.SPEC_ACCEPTED, after.message)]
     return []
+
+
+def _troubles(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:
+    """Conditions that are only there while something is wrong: told when they come, and when they change."""
+    found = [(get_condition(before.conditions, type_), get_condition(after.conditions, type_)) for type_ in TROUBLES]
+    return [
+        EventSpec("Warning", now.reason, now.message)
+        for then, now in found
+        if now is not None and (then is None or then.message != now.message)
+    ]
 
 
 def _writer(before: AuroraClusterStatus, after: AuroraClusterStatus) -> list[EventSpec]:

@@ -10,10 +10,12 @@ from aurora_operator.api.base.conditions import (
     BACKUP_HEALTHY,
     RECONCILED,
     RESTORE_REHEARSED,
+    TROUBLES,
     Condition,
     set_condition,
 )
-from aurora_operator.api.status import AuroraClusterStatus, Endpoints, MemberStatus
+from aurora_operator.api.status import AuroraClusterStatus, MemberStatus
+from aurora_operator.planning.access.endpoints import endpoints_of
 from aurora_operator.planning.autoscaling.readers import TIER as ADDED_TIER
 from aurora_operator.planning.status.durability import durability_status
 from aurora_operator.planning.status.judgement import Judgement, judge_state
@@ -21,7 +23,7 @@ from aurora_operator.planning.status.judgement_model import Picture
 from aurora_operator.planning.status.member_status import log_members, member_message, position_of
 from aurora_operator.planning.view.facts import Facts
 
-_OPTIONAL: Final = frozenset({BACKUP_HEALTHY, RESTORE_REHEARSED})
+_OPTIONAL: Final = frozenset({BACKUP_HEALTHY, RESTORE_REHEARSED, *TROUBLES})
 """Conditions that are not there while nobody states them."""
 
 
@@ -47,11 +49,10 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         ready=f"{ready}/{len(picture.wanted)}",
         selector=",".join(f"{key}={value}" for key, value in sorted(facts.identity.pod_selector.items())),
         engine_version=_version(facts) or before.engine_version,
-        endpoints=_endpoints(facts),
         members=members,
         durability=durability,
         conditions=_conditions(facts, picture, before, judgement),
-        **{"origin": before.origin, **picture.fields},
+        **{"origin": before.origin, "endpoints": endpoints_of(facts), **picture.fields},
     )
     return status.to_kubernetes()
 
@@ -129,17 +130,6 @@ def _capacity(agent: AgentStatus | None) -> dict[str, Any]:
         "capacity_reason": capacity.obstacle or capacity.reason or None,
         "capacity_change": capacity.change,
     }
-
-
-def _endpoints(facts: Facts) -> Endpoints:
-    end = f".{facts.identity.namespace}.svc"
-    return Endpoints(
-        writer=names.writer_service(facts.name) + end,
-        reader=names.reader_service(facts.name) + end,
-        any=names.any_service(facts.name) + end,
-        port=names.POSTGRES_PORT,
-        secret=names.app_secret(facts.name),
-    )
 
 
 def _version(facts: Facts) -> str | None:

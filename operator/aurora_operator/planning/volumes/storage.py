@@ -19,6 +19,7 @@ from aurora_operator.planning.objects.volume import (
     RETIRED,
     build_claim,
 )
+from aurora_operator.planning.ownership.whose import may_delete_claim
 from aurora_operator.planning.view.copies import Copy
 from aurora_operator.planning.view.facts import Facts
 from aurora_operator.planning.volumes.volume_expansion import Growth, grow, poke
@@ -115,10 +116,12 @@ def _given_up(
 
 
 def may_delete(copy: Copy, facts: Facts) -> bool:
-    """Whether a retired volume can go: nothing uses it, an open leader says that its copy is no member, and a write
-    quorum of the members is up to date."""
+    """Whether a retired volume can go: it is this cluster's own, nothing uses it, an open leader says that its copy is
+    no member, and a write quorum of the members is up to date."""
     return (
         annotation(copy.claim, ANNOTATION_RETIRED) == "Delete"
+        and copy.claim is not None
+        and may_delete_claim(copy.claim, facts.metadata)
         and copy.statefulset is None
         and copy.pod is None
         and facts.is_member(copy.name) is False

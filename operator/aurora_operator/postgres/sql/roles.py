@@ -39,17 +39,18 @@ def password_matches(verifier: str | None, password: str) -> bool:
     return hmac.compare_digest(hashlib.sha256(client_key).digest(), base64.b64decode(match[3]))
 
 
-async def ensure_master(session: Session, user: str, password: str) -> None:
+async def ensure_master(session: Session, user: str, password: str | None) -> None:
     """The master user, as powerful as one can be without being superuser. Idempotent. Raises QueryError.
 
-    The password travels and is logged as a SCRAM verifier only, and is left alone when it is this one already.
+    Without a password, the one in force stays, and a new user cannot log in. The password travels and is logged as a
+    SCRAM verifier only, and is left alone when it is this one already.
     """
     if not await session.rows(
         "SELECT FROM pg_roles WHERE rolname = %s", [user]
     ):  # What somebody gave or took from it later is theirs to decide.
         await session.rows(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE").format(sql.Identifier(user)))
     ((verifier,),) = await session.rows("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [user])
-    if not password_matches(verifier, password):
+    if password is not None and not password_matches(verifier, password):
         made = await session.encrypt_password(user, password)
         await session.rows(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(user), sql.Literal(made)))
     missing = await session.rows(
@@ -71,7 +72,7 @@ async def ensure_database(session: Session, database: str, owner: str) -> bool:
     return True
 
 
-async def ensure_roles(session: Session, *, master: str, password: str, database: str) -> None:
+async def ensure_roles(session: Session, *, master: str, password: str | None, database: str) -> None:
     """All of the above. Fit to be called again and again. Raises QueryError, Unavailable."""
     await ensure_access(session)
     await ensure_master(session, master, password)

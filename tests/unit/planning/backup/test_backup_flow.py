@@ -135,12 +135,13 @@ def test_a_restore_is_in_force_before_there_is_any_instance() -> None:
     world = World(cluster(instances=1, durability={"copies": 1}, restoreFrom=restore))
     for _ in range(6):
         made = world.step()
-        if any(obj["kind"] == "StatefulSet" for obj in made.apply):
+        if any(obj["kind"] == "PersistentVolumeClaim" for obj in made.create):
             break
-        assert "PersistentVolumeClaim" not in world.objects or not world.objects["PersistentVolumeClaim"]
+        assert not world.objects.get("PersistentVolumeClaim") and not world.objects.get("StatefulSet")
     origin = settings_of(world).origin
     assert isinstance(origin, RestoreOrigin)
     assert (origin.repository.stanza, origin.target.lsn) == ("old-1f2e3d4c", "0/3000000")
+    world.step()
     assert any(v["name"] == "restore-credentials" for v in pod_of(world, "demo-1")["volumes"])
 
 

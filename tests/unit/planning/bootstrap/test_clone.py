@@ -29,7 +29,7 @@ def clone_of(source: World, kind: str = "copy-on-write", **spec: Any) -> World:
 
 
 def snapshot(world: World) -> dict[str, Any]:
-    return world.objects.get("VolumeSnapshot", {})["copy-origin"]
+    return world.objects.get("VolumeSnapshot", {})["copy.origin"]
 
 
 def take(world: World, **status: Any) -> None:
@@ -40,7 +40,7 @@ def take(world: World, **status: Any) -> None:
 
 
 def until_snapshot(world: World) -> None:
-    world.until(lambda: "copy-origin" in world.objects.get("VolumeSnapshot", {}))
+    world.until(lambda: "copy.origin" in world.objects.get("VolumeSnapshot", {}))
 
 
 def origin(world: World) -> str:
@@ -58,7 +58,7 @@ def test_a_clone_begins_with_a_snapshot_of_a_readers_volume() -> None:
     take(world, readyToUse=True, restoreSize="20Gi")
     world.settle()
     claims = world.objects["PersistentVolumeClaim"]
-    assert claims["data-copy-1"]["spec"]["dataSource"]["name"] == "copy-origin"
+    assert claims["data-copy-1"]["spec"]["dataSource"]["name"] == "copy.origin"
     assert claims["data-copy-1"]["spec"]["resources"]["requests"]["storage"] == "20Gi"
     assert "dataSource" not in claims["data-copy-2"]["spec"]
     # Where the snapshot is, and the others elsewhere.

@@ -36,15 +36,15 @@ def bind(world: World, instance: str) -> None:
 def test_a_new_reader_begins_with_a_snapshot_of_its_zone() -> None:
     world = large()
     world.edit(instances=4)
-    world.until(lambda: seeds(world) == ["demo-4-seed"])
+    world.until(lambda: seeds(world) == ["demo-4.seed"])
     assert "demo-4" not in world.instances
     zone = world.zones()["demo-1"]
-    seed = world.objects["VolumeSnapshot"]["demo-4-seed"]
+    seed = world.objects["VolumeSnapshot"]["demo-4.seed"]
     source = seed["spec"]["source"]["persistentVolumeClaimName"].removeprefix("data-")
-    taken(world, "demo-4-seed")
+    taken(world, "demo-4.seed")
     world.until(lambda: "demo-4" in world.instances)
     claim = world.objects["PersistentVolumeClaim"]["data-demo-4"]
-    assert claim["spec"]["dataSource"]["name"] == "demo-4-seed"
+    assert claim["spec"]["dataSource"]["name"] == "demo-4.seed"
     assert world.zones()["demo-4"] == world.zones()[source] and zone in world.zones().values()
     bind(world, "demo-4")
     world.settle()
@@ -60,10 +60,10 @@ def test_a_lost_volume_comes_back_from_a_snapshot_of_its_zone() -> None:
     del world.objects["PersistentVolumeClaim"][f"data-{lost}"]
     del world.disks[lost]
     world.kill(lost)
-    world.until(lambda: seeds(world) == [f"{lost}-seed"])
-    taken(world, f"{lost}-seed")
+    world.until(lambda: seeds(world) == [f"{lost}.seed"])
+    taken(world, f"{lost}.seed")
     world.until(lambda: f"data-{lost}" in world.objects["PersistentVolumeClaim"])
-    assert world.objects["PersistentVolumeClaim"][f"data-{lost}"]["spec"]["dataSource"]["name"] == f"{lost}-seed"
+    assert world.objects["PersistentVolumeClaim"][f"data-{lost}"]["spec"]["dataSource"]["name"] == f"{lost}.seed"
 
 
 @pytest.mark.parametrize("why", ["small", "no driver", "no copy in the zone"])
@@ -82,8 +82,8 @@ def test_where_it_does_not_help_the_volume_begins_empty(why: str) -> None:
 def test_a_snapshot_that_does_not_come_is_not_waited_for(trouble: str) -> None:
     world = large()
     world.edit(instances=4)
-    world.until(lambda: seeds(world) == ["demo-4-seed"])
-    raw = world.objects["VolumeSnapshot"]["demo-4-seed"]
+    world.until(lambda: seeds(world) == ["demo-4.seed"])
+    raw = world.objects["VolumeSnapshot"]["demo-4.seed"]
     raw["metadata"]["creationTimestamp"] = world.now.isoformat()
     if trouble == "error":
         raw["status"] = {"error": {"message": "no"}}
@@ -97,8 +97,8 @@ def test_a_snapshot_that_does_not_come_is_not_waited_for(trouble: str) -> None:
 def test_a_volume_that_is_never_made_is_made_empty_instead() -> None:
     world = large()
     world.edit(instances=4)
-    world.until(lambda: seeds(world) == ["demo-4-seed"])
-    taken(world, "demo-4-seed")
+    world.until(lambda: seeds(world) == ["demo-4.seed"])
+    taken(world, "demo-4.seed")
     world.until(lambda: "data-demo-4" in world.objects["PersistentVolumeClaim"])
     claim = world.objects["PersistentVolumeClaim"]["data-demo-4"]
     claim["metadata"]["creationTimestamp"] = world.now.isoformat()

@@ -47,7 +47,7 @@ class Story:
         made = plan_snapshot(seen, START + timedelta(seconds=len(self.plans)))
         self.plans.append(made)
         self.raw["status"] = made.status
-        for obj in made.apply:
+        for obj in made.create:
             self.held = {**obj, "metadata": {**obj["metadata"], "uid": "uid-v"}}
         for ref in made.delete:
             assert self.held is not None and ref.uid == self.held["metadata"]["uid"]
@@ -75,7 +75,7 @@ def test_it_becomes_ready_with_its_place_in_the_history() -> None:
     story = Story()
     assert story.step().finalizers == (FINALIZER,)
     assert story.step().status["consistencyPoint"] == {"lsn": "0/64", "timeline": 1}
-    (made,) = story.step().apply
+    (made,) = story.step().create
     assert made["spec"]["source"]["persistentVolumeClaimName"] == "data-demo-3"
     assert made["metadata"]["labels"][LABEL_SNAPSHOT] == "monday" and "ownerReferences" not in made["metadata"]
     assert story.status["phase"] == "Creating"
@@ -140,7 +140,7 @@ def test_a_stranger_of_its_name_is_left_alone() -> None:
     story.held = {"metadata": {"name": "monday", "uid": "uid-x"}, "status": {"readyToUse": True}}
     for _ in range(3):
         story.step()
-    assert "which is not ours" in story.status["message"]
+    assert "which is not this one's" in story.status["message"]
     story.raw["metadata"]["deletionTimestamp"] = "2026-03-01T13:00:00Z"
     story.step()
     assert story.gone and story.held is not None
@@ -152,7 +152,7 @@ def test_data_that_somebody_deleted_are_missed() -> None:
     story.held = None
     assert story.step().status["phase"] == "Failed"
     assert story.plans[-1].events[0].reason == "SnapshotLost"
-    assert not story.step().apply  # never another moment's data in their place
+    assert not story.step().create  # never another moment's data in their place
 
 
 def test_no_writer_no_snapshot() -> None:

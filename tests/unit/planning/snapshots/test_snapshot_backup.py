@@ -76,7 +76,7 @@ class Story:
         self.seconds += 1
         self.plans.append(made)
         self.raw["status"] = made.status
-        for obj in made.apply:
+        for obj in made.create:
             self.jobs[obj["metadata"]["name"]] = {**obj, "metadata": {**obj["metadata"], "uid": "uid-j"}}
         for ref in made.delete:
             assert ref.kind == "Job" and ref.uid == "uid-j"

@@ -134,7 +134,7 @@ def test_volume_that_cannot_grow() -> None:
         ("ServiceAccount", "demo"),
         ("PodDisruptionBudget", "demo"),
         ("NetworkPolicy", "demo"),
-        ("NetworkPolicy", "demo-rehearsal"),
+        ("NetworkPolicy", "demo.rehearsal"),
         ("StatefulSet", "demo-2"),
     ],
 )
@@ -152,7 +152,7 @@ def test_what_is_deleted_comes_back(kind: str, name: str) -> None:
 
 def test_what_is_edited_is_repaired() -> None:
     world = ready(backup=BACKUP)
-    world.objects["NetworkPolicy"]["demo-rehearsal"]["spec"]["egress"].append({"to": [{"podSelector": {}}]})
+    world.objects["NetworkPolicy"]["demo.rehearsal"]["spec"]["egress"].append({"to": [{"podSelector": {}}]})
     world.objects["Service"]["demo-any"]["spec"]["selector"] = {"app": "other", names.LABEL_CLUSTER: "demo"}
     world.objects["Role"]["demo"]["rules"].append({"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]})
     world.objects["NetworkPolicy"]["demo"]["spec"]["ingress"] = []
@@ -161,7 +161,7 @@ def test_what_is_edited_is_repaired() -> None:
         ("Service", "demo-any"),
         ("Role", "demo"),
         ("NetworkPolicy", "demo"),
-        ("NetworkPolicy", "demo-rehearsal"),
+        ("NetworkPolicy", "demo.rehearsal"),
     }
     assert not world.step().apply
 
