@@ -33,6 +33,7 @@ CLUSTER: Final = "demo"
 PASSWORD: Final = "secret"
 END_SECONDS: Final = 30.0
 ASK_SECONDS: Final = 5.0
+QUIT_SECONDS: Final = 3.0
 
 
 def _descendants(pid: int) -> list[int]:
@@ -188,6 +189,17 @@ class Pod:
         if self._client is not None:
             await self._client.close()
             self._client = None
+        if self.running and self.process is not None:
+            # At once, but with its shared memory, which a server that is killed, by the watchdog too, leaves on this
+            # host.
+            others = {self.process.pid, *_descendants(self.process.pid)} - set(self.postgres())
+            processes.send(others, signal.SIGKILL)
+            processes.send(self.postgres(), signal.SIGCONT)
+            processes.send(self.postgres(), signal.SIGQUIT)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUIT_SECONDS):
+                    while self.postgres():
+                        await asyncio.sleep(0.02)
         await self.kill()
 
     async def call(self, method: str, path: str, body: str = "") -> str:
