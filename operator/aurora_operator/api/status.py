@@ -26,6 +26,7 @@ ClusterPhase = Literal[
     "Resuming",  # on its way back
     "Deleting",
 ]
+MaintenanceStage = Literal["window", "turn", "going"]
 MemberRole = Literal["writer", "reader", "log", "none"]
 
 
@@ -254,6 +255,21 @@ class ReaderAutoscalingStatus(WireModel):
     message: str | None = Field(default=None, description="Why the number was changed, or was not.")
 
 
+class PendingMaintenance(WireModel):
+    """Restarts that nobody asked for, because the operator or its default image has changed."""
+
+    instances: tuple[str, ...] = Field(
+        default=(),
+        description="Copies whose pod has yet to be replaced.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    since: datetime | None = Field(default=None, description="Since when.")
+    stage: MaintenanceStage = Field(
+        default="going", description="What they are at: waiting for the window, for a turn, or going on."
+    )
+    waits_for: str | None = Field(default=None, description="What they wait for; none: they go on.")
+
+
 class AuroraClusterStatus(WireModel):
     """The observed state. Only the operator writes it."""
 
@@ -284,6 +300,12 @@ class AuroraClusterStatus(WireModel):
     )
     storage: StorageStatus | None = Field(default=None, description="The volumes.")
     backup: BackupStatus | None = Field(default=None, description="Continuous backup.")
+    rolled_out_generation: int | None = Field(
+        default=None, description="The metadata.generation at which all pods were last up to date."
+    )
+    pending_maintenance: PendingMaintenance | None = Field(
+        default=None, description="Restarts that nobody asked for, and what they wait for."
+    )
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Standard conditions; `kubectl wait --for=condition=Ready` waits for one.",

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from aurora_operator.api.base import names
-from aurora_operator.cli import backup, dataloss, exports, inside, transfer
+from aurora_operator.cli import backup, dataloss, exports, inside, maintenance, transfer
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.cli.render import render
 from aurora_operator.kube import client, observe, write
@@ -27,6 +27,7 @@ app.command("export")(transfer.export_)
 app.command("import")(transfer.import_)
 app.command()(exports.exports)
 app.command()(backup.backup)
+app.command("apply-now")(maintenance.apply_now)
 app.command("accept-data-loss")(dataloss.accept_data_loss)
 
 _POLL_SECONDS: Final = 0.5

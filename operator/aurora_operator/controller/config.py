@@ -28,6 +28,8 @@ class Config:
     """Prometheus, plain HTTP: /metrics."""
     watch_namespaces: tuple[str, ...]
     """Empty: all namespaces."""
+    max_concurrent_clusters: int = 1
+    """How many clusters may be restarted at a time for what nobody asked for."""
     kubelet_account: str | None = None
     """The ServiceAccount that may ask kubelets about volumes; None: nobody does."""
     kubelet_verify: bool = True
@@ -62,6 +64,7 @@ class Config:
             health_port=_port(environ, "AURORA_HEALTH_PORT", 8081),
             metrics_port=_port(environ, "AURORA_METRICS_PORT", 8080),
             watch_namespaces=tuple(n for n in environ.get("AURORA_WATCH_NAMESPACES", "").split(",") if n),
+            max_concurrent_clusters=_seconds(environ, "AURORA_MAX_CONCURRENT_CLUSTERS") or 1,
             kubelet_account=environ.get("AURORA_KUBELET_STATS_ACCOUNT") or None,
             kubelet_verify=environ.get("AURORA_KUBELET_STATS_INSECURE") != "true",
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
 from typing import Final
 
 from aurora_operator.controller.loop import Loop, Outcome
@@ -39,6 +39,11 @@ class Fleet:
     def active(self) -> bool:
         """Whether we are the operator that acts."""
         return self._active
+
+    @property
+    def known(self) -> Collection[Key]:
+        """The clusters that exist, as far as events have told."""
+        return self._known.keys()
 
     def activate(self) -> None:
         """Start the loops of all known clusters, and of those to come."""

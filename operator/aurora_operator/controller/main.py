@@ -25,6 +25,7 @@ from aurora_operator.controller.kubelet import VolumeStats, over_https
 from aurora_operator.controller.metrics import Metrics
 from aurora_operator.controller.reconcile import Reconciler
 from aurora_operator.controller.snapshots import SnapshotReconciler
+from aurora_operator.controller.turns import Turns
 from aurora_operator.kube import client as kube
 from aurora_operator.kube import observe
 from aurora_operator.kube.errors import KubeError
@@ -76,6 +77,7 @@ async def run(config: Config) -> None:
             may_write=lambda: election.holding,
         )
         fleet = Fleet(reconciler)
+        reconciler.turns = Turns(config.max_concurrent_clusters, lambda: fleet.known)
         snapshots = Fleet(
             SnapshotReconciler(
                 api=api,

@@ -17,6 +17,7 @@ from aurora_operator.controller.failures import sentence, with_failure
 from aurora_operator.controller.fleet import Key
 from aurora_operator.controller.kubelet import VolumeStats
 from aurora_operator.controller.loop import Outcome
+from aurora_operator.controller.turns import Turns
 from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
@@ -88,6 +89,8 @@ class Reconciler:
     plan: Callable[[Observed, Supplies, datetime], Plan]
     supplies: Callable[[], Supplies]
     watcher: Watcher
+    turns: Turns | None = None
+    """Whose turn it is to be restarted; None: everybody's."""
     volume_stats: VolumeStats | None = None
     """Whom to ask about volumes when agents are silent."""
     may_write: Callable[[], bool] = field(default=lambda: True)
@@ -112,6 +115,8 @@ class Reconciler:
             self.checks.pop(key, None)
             self.met.pop(key, None)
             self.watcher.forget(key)
+            if self.turns is not None:
+                self.turns.forget(key)
             if self.volume_stats is not None:
                 self.volume_stats.forget(key)
             await self.agents.forget(key)
@@ -120,6 +125,8 @@ class Reconciler:
         outcome = await work.run()
         seconds = asyncio.get_running_loop().time() - started
         self.watcher.passed(key, work.status, seconds=seconds, failed=outcome.failed)
+        if self.turns is not None:
+            self.turns.passed(key, cluster, work.status)
         return outcome
 
 
@@ -185,6 +192,7 @@ class _Pass:
             snapshot_classes=snapshot_classes,
             source=await self._source(),
             held=await self._held(),
+            turn=self._to.turns.waits_for(self._key) if self._to.turns is not None else None,
             snapshots={item["metadata"]["name"]: item for item in snapshots},
         )
 

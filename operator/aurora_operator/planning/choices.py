@@ -38,9 +38,10 @@ from aurora_operator.planning.power.waking import woken
 from aurora_operator.planning.recovery.dataloss import Acceptance, judge_loss
 from aurora_operator.planning.recovery.lost_copies import Losses, find_losses
 from aurora_operator.planning.rollout.capacity_shortage import NO_ROOM, roomier
+from aurora_operator.planning.rollout.maintenance import Maintenance, judge_maintenance
 from aurora_operator.planning.rollout.moving import NONE as NO_MOVES
 from aurora_operator.planning.rollout.moving import Moves, plan_moves
-from aurora_operator.planning.rollout.rollout import Rollout, plan_rollout
+from aurora_operator.planning.rollout.rollout import Rollout, outdated_copies, plan_rollout
 from aurora_operator.planning.rollout.switchover import Request, read_request
 from aurora_operator.planning.settings import bootstrap_of, choose_settings
 from aurora_operator.planning.spec.validation import Verdict
@@ -78,6 +79,8 @@ class Choices:
     logs: LogCopies
     request: Request
     """The switchover that a user asked for."""
+    maintenance: Maintenance
+    """What restarts that nobody asked for wait for."""
     rollout: Rollout
     """The only room that interrupts a copy that serves."""
     seeding: Seeding
@@ -136,6 +139,7 @@ def choose(
         statefulset["spec"]["replicas"] = 0 if statefulset["metadata"]["name"] in power.held_back else power.replicas
     templates = {obj["metadata"]["name"]: template_of(obj) for obj in made}
     request = read_request(spec, members, facts)
+    maintenance = judge_maintenance(spec, outdated_copies(members, votes, templates, facts), facts)
     room = roomier(members, facts) if request.target is None else None
     rollout = plan_rollout(
         spec,
@@ -146,6 +150,7 @@ def choose(
         requested=room or request.target,
         requested_because=NO_ROOM if room is not None else "it was asked for",
         moves=moves,
+        held=maintenance.held,
     )
     if power.mode != "on":
         rollout = Rollout()
@@ -182,6 +187,7 @@ def choose(
         statefulsets=statefulsets,
         logs=logs,
         request=request,
+        maintenance=maintenance,
         rollout=rollout,
         seeding=seeding,
         volumes=volumes,

@@ -72,6 +72,7 @@ class World(Agents):
             StorageClass("standard", default=True, expandable=True, provisioner="csi.test"),
         )
         self.image = "aurora-instance:dev"
+        self.turn: str | None = None
         self.broken_images: set[str] = set()
         self.now = START
         self.unreachable: set[str] = set()
@@ -120,6 +121,7 @@ class World(Agents):
             source=self._source(),
             held=self.held if snapshot_wanted(self.resource, self.objects) is not None else None,
             snapshots=self.objects.get("AuroraSnapshot", {}),
+            turn=self.turn,
         )
 
     def _is_found(self, kind: str, name: str, obj: Mapping[str, Any]) -> bool:

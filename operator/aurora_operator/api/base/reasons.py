@@ -161,6 +161,10 @@ SNAPSHOT_LOST: Final = "SnapshotLost"
 """Somebody deleted what held the data."""
 DELETING: Final = "Deleting"
 
+MAINTENANCE_PENDING: Final = "MaintenancePending"
+"""Pods are of an earlier operator or default image, and their replacement waits."""
+MAINTENANCE_STARTED: Final = "MaintenanceStarted"
+"""They are being replaced."""
 READER_MOVED: Final = "ReaderMoved"
 """A reader whose node is too small begins again on a larger one."""
 

@@ -29,6 +29,7 @@ from aurora_operator.api.spec.instances import (
     instance_ordinals,
     settings_rules,
 )
+from aurora_operator.api.spec.maintenance import MaintenanceWindow
 from aurora_operator.api.spec.parameters import Parameters
 from aurora_operator.api.spec.placement import Image, Scheduling
 from aurora_operator.api.spec.pod_metadata import PodMetadata
@@ -150,6 +151,11 @@ class AuroraClusterSpec(RuledModel):
     )
     preferred_backup_window: BackupWindow = Field(
         default="02:00-03:00", description="When backups are taken, hh24:mi-hh24:mi in UTC. With backup."
+    )
+    preferred_maintenance_window: MaintenanceWindow | None = Field(
+        default=None,
+        description="When the operator may restart what no edit of this resource asked for, ddd:hh24:mi-ddd:hh24:mi in "
+        "UTC, such as sun:03:00-sun:04:00: after an upgrade of the operator or of the default image. Default: always.",
     )
     restore_from: RestoreFrom | None = Field(
         default=None,

@@ -164,6 +164,8 @@ class Observed:
 
     held: Held | None = None
     """What `planning.restored.snapshot_wanted` asked for, if it exists."""
+    turn: str | None = None
+    """What restarts that nobody asked for wait for among all clusters; None: nothing (see `rollout.turns`)."""
     snapshots: Mapping[str, Raw] = field(default_factory=dict)
     """The AuroraSnapshots of the cluster's namespace, of whatever cluster, by name."""
 

@@ -10,6 +10,7 @@ from aurora_operator.planning.contribution import Contribution
 from aurora_operator.planning.membership.voting import Votes
 from aurora_operator.planning.model.plan_model import EventSpec
 from aurora_operator.planning.objects.access import build_disruption_budget
+from aurora_operator.planning.rollout.maintenance import Maintenance, maintenance_done
 from aurora_operator.planning.rollout.rollout import Rollout
 from aurora_operator.planning.rollout.switchover import Request
 from aurora_operator.planning.view.facts import Facts
@@ -23,6 +24,8 @@ class _Needs(Protocol):
     @property
     def request(self) -> Request: ...
     @property
+    def maintenance(self) -> Maintenance: ...
+    @property
     def rollout(self) -> Rollout: ...
 
 
@@ -34,10 +37,14 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
         apply=(build_disruption_budget(view.identity, spare=copies - choices.spec.write_quorum(copies)),),
         delete=() if now is None or now.delete is None else (now.delete,),
         calls=() if now is None or now.call is None else (now.call,),
-        annotations=request.annotations,
+        annotations={**request.annotations, **maintenance_done(choices.maintenance, view)},
         events=(*request.events, *moved),
         why=(*request.why, *(() if now is None else (now.why,))),
         progress=_progress(choices.rollout),
+        status={
+            "rolled_out_generation": choices.maintenance.rolled_out,
+            "pending_maintenance": choices.maintenance.pending,
+        },
     )
 
 

@@ -60,15 +60,17 @@ def plan_rollout(
     requested: str | None = None,
     requested_because: str = "it was asked for",
     moves: Moves | None = None,
+    held: str | None = None,
 ) -> Rollout:
     """The one thing to do next. `templates` are the fingerprints that pods should have, by name; `requested` is the
-    instance that should be the writer, and why; `moves` are pods that would be better off on another node."""
-    copies = [facts.copies[o] for o in members.present if o in facts.copies]
-    logs = [facts.log_copies[n] for n in votes.present_logs if n in facts.log_copies and n not in votes.leaving_logs]
-    copies += logs
-    outdated = [c for c in copies if c.pod is not None and c.name in templates and c.template != templates[c.name]]
+    instance that should be the writer, and why; `moves` are pods that would be better off on another node. `held` says
+    what pods that are merely out of date have to wait for."""
+    logs = _logs(votes, facts)
+    copies = [*_copies(facts, members.present), *logs]
+    outdated = _outdated(copies, templates)
     pending = [c for c in copies if c not in outdated and c.agent is not None and c.agent.pending_restart]
-    todo = tuple(c.name for c in (*outdated, *pending))
+    due = [] if held is not None else outdated
+    todo = tuple(c.name for c in (*due, *pending))
     for copy in outdated:
         if copy.stuck is not None and _will_be_new(copy, templates):
             return Rollout(_replace(copy, f"its pod cannot run: {copy.stuck}"), todo)
@@ -96,7 +98,7 @@ def plan_rollout(
     )
     # Log copies first: nobody is connected to them, and what is wrong with an image shows where it hurts least.
     for copy in (*logs, *readers):
-        if copy in outdated:
+        if copy in due:
             if not _will_be_new(copy, templates):
                 return Rollout(None, todo, f"the StatefulSet of {copy.name} is being updated")
             return Rollout(_replace(copy, "its pod is out of date"), todo)
@@ -110,13 +112,28 @@ def plan_rollout(
         if readers:
             return _hand_over(spec, members, facts, todo, "the writer has to be restarted")
         writer = facts.copies[members.wanted[0]]
-        if writer in outdated and not _will_be_new(writer, templates):
+        if writer in due and not _will_be_new(writer, templates):
             return Rollout(None, todo, f"the StatefulSet of {writer.name} is being updated")
         return Rollout(_replace(writer, "it has to be restarted, and no other instance can take over"), todo)
     for copy in readers:
         if moves is not None and copy.name in moves.elsewhere:
             return Rollout(replace(_replace(copy, moves.elsewhere[copy.name]), kind="move"), todo)
     return Rollout(None, todo)
+
+
+def outdated_copies(members: Members, votes: Votes, templates: Mapping[str, str], facts: Facts) -> tuple[str, ...]:
+    """The copies whose pod is not what it should be."""
+    copies = [*_copies(facts, members.present), *_logs(votes, facts)]
+    return tuple(copy.name for copy in _outdated(copies, templates))
+
+
+def _outdated(copies: Iterable[Copy], templates: Mapping[str, str]) -> list[Copy]:
+    return [c for c in copies if c.pod is not None and c.name in templates and c.template != templates[c.name]]
+
+
+def _logs(votes: Votes, facts: Facts) -> list[Copy]:
+    there = (n for n in votes.present_logs if n in facts.log_copies and n not in votes.leaving_logs)
+    return [facts.log_copies[n] for n in there]
 
 
 def best_target(spec: AuroraClusterSpec, members: Members, facts: Facts) -> Copy | None:

@@ -19,6 +19,7 @@ from aurora_operator.api.status import (
     AuroraClusterStatus,
     BackupStatus,
     OriginStatus,
+    PendingMaintenance,
     ReaderAutoscalingStatus,
     RehearsalStatus,
 )
@@ -60,10 +61,21 @@ def events_between(before: AuroraClusterStatus, status: dict[str, Any]) -> tuple
     events += _readers(before.reader_autoscaling, after.reader_autoscaling)
     events += _backup(before, after)
     events += _rehearsal(before.backup, after.backup)
+    events += _maintenance(before.pending_maintenance, after.pending_maintenance)
     if after.phase != before.phase and after.phase in _PHASES:
         kind, reason = _PHASES[after.phase]
         events.append(EventSpec(kind, reason, after.message or after.phase))
     return tuple(events)
+
+
+def _maintenance(before: PendingMaintenance | None, after: PendingMaintenance | None) -> list[EventSpec]:
+    if after is None or (before is not None and before.stage == after.stage):
+        return []
+    what = f"The pods of {', '.join(after.instances)} are of an earlier operator or default image"
+    if after.waits_for is not None:
+        text = f"{what}. Replacing them waits for {after.waits_for}; aurora apply-now does it at once."
+        return [EventSpec("Normal", reasons.MAINTENANCE_PENDING, text)]
+    return [EventSpec("Normal", reasons.MAINTENANCE_STARTED, f"{what}, and are replaced one at a time.")]
 
 
 def _spec(before: Condition | None, after: Condition | None) -> list[EventSpec]:

@@ -52,7 +52,12 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         members=members,
         durability=durability,
         conditions=_conditions(facts, picture, before, judgement),
-        **{"origin": before.origin, "endpoints": endpoints_of(facts), **picture.fields},
+        **{
+            "origin": before.origin,
+            "endpoints": endpoints_of(facts),
+            "rolled_out_generation": before.rolled_out_generation,
+            **picture.fields,
+        },
     )
     return status.to_kubernetes()
 
