@@ -15,8 +15,9 @@ from aurora_operator.planning.contribution import Contribution
 from aurora_operator.planning.membership.copy_count import zones_of
 from aurora_operator.planning.membership.members import Members
 from aurora_operator.planning.membership.voting import Votes
-from aurora_operator.planning.model.plan_model import PushSettings, Raw
+from aurora_operator.planning.model.plan_model import ObjectRef, PushSettings, Raw
 from aurora_operator.planning.objects.config import build_record, build_settings
+from aurora_operator.planning.view.copies import Copy
 from aurora_operator.planning.view.facts import Facts
 
 
@@ -100,13 +101,16 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
     settings, raw = choices.settings, choices.raw
     late = [a.name for a in view.answering if settings is not None and a.settings_revision < settings.revision]
     kept = () if settings is None or raw is None else (_kept(view, choices.spec, settings, raw),)
-    record = new_record(view)
+    record, vain = new_record(view), vain_record(view)
     return Contribution(
         apply=kept,
         create=() if record is None else (record,),
+        delete=() if vain is None else (vain,),
+        why=() if vain is None else ("the volumes of an earlier cluster of this name hold nothing: it begins anew",),
         calls=() if settings is None else tuple(PushSettings(name, settings) for name in late),
         progress=(
             *((f"New settings are on their way to {', '.join(sorted(late))}.",) if late else ()),
+            *_earlier_life(view),
             *_membership(view, choices),
         ),
     )
@@ -116,8 +120,47 @@ def new_record(view: Facts) -> dict[str, Any] | None:
     """The record, where there is none yet."""
     if view.observed.child("ConfigMap", names.record_configmap(view.name)) is not None:
         return None
-    volumes = bool(view.observed.children.get("PersistentVolumeClaim"))
-    return build_record(view.identity, volumes=volumes)
+    return build_record(view.identity, volumes=bool(_with_data(view)))
+
+
+def vain_record(view: Facts) -> ObjectRef | None:
+    """The record that speaks of data, where no volume has any: a cluster that was deleted before it had some, or in
+    the middle of a restore, and was made again."""
+    if not _nobody_ever_led(view) or _with_data(view):
+        return None
+    live = view.observed.child("ConfigMap", names.record_configmap(view.name)) or {}
+    return ObjectRef("ConfigMap", names.record_configmap(view.name), live["metadata"].get("uid"))
+
+
+def _nobody_ever_led(view: Facts) -> bool:
+    """Whether the record was made for volumes that were there before, and nobody has led since."""
+    record = view.record
+    if record is None or record.state != "initialised" or view.leader is not None:
+        return False
+    return record.epoch == 0 and record.leader is None and record.config is None
+
+
+def _with_data(view: Facts) -> tuple[str, ...]:
+    """The claims that hold data, or may: only their own agent can tell that one does not."""
+    copies = (copy for copy in view.all_copies.values() if _empty(copy))
+    empty = {copy.claim["metadata"]["name"] for copy in copies if copy.claim is not None}
+    return tuple(sorted(set(view.observed.children.get("PersistentVolumeClaim", {})) - empty))
+
+
+def _empty(copy: Copy) -> bool:
+    return copy.agent is not None and copy.agent.holds_data is False
+
+
+def _earlier_life(view: Facts) -> tuple[str, ...]:
+    """What stands in the way of a cluster whose instances have nothing, while other volumes hold something."""
+    if not _nobody_ever_led(view) or not view.copies or not all(_empty(copy) for copy in view.copies.values()):
+        return ()
+    found = ", ".join(_with_data(view))
+    sentence = (
+        f"No instance holds data of the earlier cluster of this name, but {found} may: bring back the volumes of its "
+        "instances, or delete these claims to begin anew."
+    )
+    return (sentence,) if found else ()
 
 
 def _kept(view: Facts, spec: AuroraClusterSpec, settings: Settings, raw: Raw) -> dict[str, Any]:

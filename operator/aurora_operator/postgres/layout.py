@@ -1,4 +1,4 @@
-"""Where things are on a copy's volume. Pure."""
+"""Where things are on a copy's volume."""
 
 from __future__ import annotations
 
@@ -80,6 +80,16 @@ class Layout:
     def ca_certificate(self) -> Path:
         """The cluster's certificate authority, beside the server's certificate."""
         return self.run / "tls" / "ca.crt"
+
+    def holds_data(self) -> bool:
+        """Whether anything is there that was, or belongs to, a database: when in doubt, there is.
+
+        What a restore or a clone has not completed is worth nothing.
+        """
+        return any(
+            folder.is_dir() and next(folder.iterdir(), None) is not None
+            for folder in (self.pgdata, self.received, self.received_before, self.fetched, self.kept)
+        )
 
     def initialised(self) -> bool:
         """Whether there is a complete data directory."""

@@ -100,6 +100,7 @@ class Agents:
             role="writer" if leads else "reader" if agent.phase == "Following" and not is_log(name) else "none",
             epoch=self.epoch,
             lsn=100,
+            holds_data=disk.has_data,
             volume_used_bytes=self.used_bytes,
             settings_revision=disk.settings.revision if disk.settings is not None else 0,
             applied_parameters=agent.parameters,
@@ -175,7 +176,9 @@ class Agents:
             self._reconfigure()
 
     def _elect(self) -> None:
-        record = self.objects["ConfigMap"][names.record_configmap(self.cluster_name)]
+        record = self.objects["ConfigMap"].get(names.record_configmap(self.cluster_name))
+        if record is None:
+            return
         state = Record.model_validate_json(record["data"][RECORD_KEY]).state
         if state == "empty":
             settings = next((d.settings for d in self.disks.values() if d.settings), None)

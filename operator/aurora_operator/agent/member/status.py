@@ -54,6 +54,7 @@ def build(copy: Member) -> AgentStatus:
         backup=copy.backup_report,
         backup_run=copy.backup_run,
         snapshot_run=copy.snapshot_run,
+        holds_data=state.durable.promised > 0 or bool(state.durable.config.voters) or copy.layout.holds_data(),
         volume_bytes=usage.size,
         volume_used_bytes=copy.volume.used_bytes if copy.volume is not None else usage.used,
         load=copy.load,

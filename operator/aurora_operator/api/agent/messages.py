@@ -206,6 +206,11 @@ class AgentStatus(WireModel):
     backup: BackupReport | None = Field(default=None, description="On the leader only.")
     backup_run: BackupRun | None = None
     snapshot_run: SnapshotRun | None = None
+    holds_data: bool | None = Field(
+        default=None,
+        description="False: the volume holds no data directory, no WAL, nothing that was put aside, and no promise. "
+        "None: an agent that does not say.",
+    )
     volume_bytes: int = 0
     volume_used_bytes: int = 0
     load: Load | None = Field(default=None, description="None until there are two samples.")
