@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from aurora_operator.planning import deletion, settings
 from aurora_operator.planning.access import contribute as access
@@ -102,8 +102,14 @@ def _going(view: Facts, verdict: Verdict, ending: Deletion) -> Plan:
 def _fold(view: Facts, said: Contribution, picture: Picture) -> Plan:
     """The sum as a plan: without what is there already or is not ours, in order, with status, events, and when to look
     again."""
-    seen = view.observed
-    apply = in_order(o for o in said.apply if not matches(seen.child(o["kind"], o["metadata"]["name"]), o))
+    seen, going = view.observed, {(ref.kind, ref.name) for ref in said.delete}
+
+    def differs(obj: dict[str, Any]) -> bool:
+        """What goes by the same plan is not changed any more."""
+        kind, name = obj["kind"], obj["metadata"]["name"]
+        return (kind, name) not in going and not matches(seen.child(kind, name), obj)
+
+    apply = in_order(filter(differs, said.apply))
     create = in_order(said.create)
     made = Plan(
         status={},

@@ -65,8 +65,6 @@ def plan_log_copies(spec: AuroraClusterSpec, votes: Votes, facts: Facts) -> LogC
             statefulsets[number] = build_log_statefulset(facts.identity, _log_copy(facts, spec, number, zone))
         if copy is not None and not stays:
             gone = _gone(copy, facts)
-            if any(ref.kind == "StatefulSet" for ref in gone):
-                statefulsets.pop(number, None)  # what goes is not changed any more
             delete += gone
             why += [f"delete {ref.kind} {ref.name}: the log copy is no longer needed" for ref in gone]
     return LogCopies(statefulsets, tuple(claims), tuple(delete), tuple(why), tuple(growths), tuple(pokes))
