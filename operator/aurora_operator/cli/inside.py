@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from aurora_operator.api.agent.exports import ExportEntry
 from aurora_operator.api.base import names
+from aurora_operator.api.base.database import conninfo
 from aurora_operator.cli.options import Target, fail
 
 _SIZE = "SELECT pg_database_size(current_database())"
@@ -26,7 +27,7 @@ def command(where: Target, cluster: Any, instance: str | None, *options: str) ->
 
 def psql(database: str) -> list[str]:
     """psql there, as PostgreSQL's superuser."""
-    return ["psql", "--host", names.RUN_DIR, "--username", "postgres", "--dbname", database]
+    return ["psql", "--host", names.RUN_DIR, "--username", "postgres", "--dbname", conninfo(database)]
 
 
 async def database_size(where: Target, cluster: Any, database: str) -> int:

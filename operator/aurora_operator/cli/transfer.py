@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from aurora_operator.api.agent.exports import NAME, NAME_RULE
 from aurora_operator.api.base import names
+from aurora_operator.api.base.database import refusal
 from aurora_operator.api.base.quantity import parse_quantity
 from aurora_operator.api.spec.backup import Backup
 from aurora_operator.api.spec.repository import Repository
@@ -115,7 +116,10 @@ def import_(
 async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
     verb, name = wanted.verb, wanted.cluster
     found = need(await observe.get_cluster(api, where.namespace, name), name, where)
-    database = wanted.database or (found.get("spec") or {}).get("databaseName") or "app"
+    own = (found.get("spec") or {}).get("databaseName") or "app"
+    database = own if wanted.database is None else wanted.database
+    if why := refusal(database):
+        fail(why)
     place: OnClaim | InDestination
     if wanted.claim is not None:
         place = await _on_claim(api, where, wanted, wanted.claim)

@@ -43,6 +43,18 @@ async def test_a_database_goes_out_and_comes_in_again(source: Copy, root: Path) 
     assert await run(source, "INSERT INTO t1 (t) VALUES ('x') RETURNING id", "again") == [(1001,)]
 
 
+async def test_a_database_of_any_name_goes_out_and_comes_in_again(source: Copy, root: Path) -> None:
+    name, server, folder = 'Shop=1 "ü"', server_of(source), root / "export"
+    await run(source, 'CREATE DATABASE "Shop=1 ""ü"""')
+    await run(source, "CREATE TABLE kept AS SELECT 1 AS id", name)
+    await export_database(source.tools, server, name, folder, jobs=2, on_progress=_ignore)
+    await run(source, 'DROP DATABASE "Shop=1 ""ü"""')
+    await import_database(source.tools, server, name, folder, jobs=2, on_progress=_ignore)
+    assert await run(source, "SELECT id FROM kept", name) == [(1,)]
+    with pytest.raises(DataError, match="has up to 63 bytes"):
+        await import_database(source.tools, server, "ü" * 32, folder, jobs=2, on_progress=_ignore)
+
+
 async def test_nothing_is_overwritten(source: Copy, root: Path) -> None:
     await run(source, "CREATE TABLE kept AS SELECT 1 AS id")
     server, folder = server_of(source), root / "export"

@@ -145,7 +145,7 @@ def test_psql_runs_in_the_writers_pod() -> None:
     assert words == [
         *("kubectl", "--kubeconfig", "/k", "--context", "kind-aurora", "--namespace", "ns"),
         *("exec", "--stdin", "demo-1-0", "--container", "postgres", "--"),
-        *("psql", "--host", "/run/postgresql", "--username", "postgres", "--dbname", "shop", "-c", "select 1"),
+        *("psql", "--host", "/run/postgresql", "--username", "postgres", "--dbname", "dbname='shop'", "-c", "select 1"),
     ]
     there = cli.psql_command(Target(None, None, "ns"), cluster, "demo-2", [], tty=True)
     assert "--tty" in there

@@ -42,7 +42,7 @@ def test_an_export_is_a_job_of_the_clusters_own_image(api: FakeApi) -> None:
     (container,) = pod["containers"]
     assert container["image"] == "instance:1"
     # One reader, not the Service over all: no other one has the snapshot that the workers share.
-    host = ["--cluster", "demo", "--host", "demo-3-0.demo-pods.ns.svc", "--database", "shop"]
+    host = ["--cluster", "demo", "--host", "demo-3-0.demo-pods.ns.svc", "--database=shop"]
     assert container["command"][3:] == ["export", *host, "--path", "/transfer/monday", "--jobs", "4"]
     assert made["spec"]["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"
     # It is none of the cluster's own pods, and holds no right in Kubernetes.
@@ -56,6 +56,25 @@ def test_an_import_goes_to_the_writer(api: FakeApi) -> None:
     assert invoke("import", "demo", "--no-wait", *WORDS).exit_code == 0
     command = job(api)["spec"]["template"]["spec"]["containers"][0]["command"]
     assert command[command.index("--host") + 1] == "demo.ns.svc"
+
+
+@pytest.mark.parametrize("database", ['Shop=1 "ü"', "-x", "$(HOSTNAME) $$"])
+def test_a_database_of_any_name_gets_to_the_job_as_it_is(api: FakeApi, database: str) -> None:
+    ready(api)
+    result = invoke("export", "demo", "--no-wait", *WORDS, f"--database={database}")
+    assert result.exit_code == 0, result.output
+    command = job(api)["spec"]["template"]["spec"]["containers"][0]["command"]
+    # What Kubernetes makes of it: a reference whose first $ is doubled is none.
+    assert f"--database={database}" in [word.replace("$$", "$") for word in command]
+    assert not any("$(" in word.replace("$$", "") for word in command)
+
+
+def test_what_is_no_name_of_a_database_is_refused(api: FakeApi) -> None:
+    ready(api)
+    for name, why in (("", "is not empty"), ("ü" * 32, "has up to 63 bytes")):
+        result = invoke("import", "demo", *WORDS, f"--database={name}")
+        assert result.exit_code == 1 and why in result.output
+    assert api.writes == []
 
 
 def test_what_is_missing_is_said(api: FakeApi) -> None:

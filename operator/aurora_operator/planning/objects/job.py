@@ -35,14 +35,14 @@ def build_job(
     made: dict[str, Any] = {
         "name": container,
         "image": image,
-        "command": list(command),
+        "command": [_literal(word) for word in command],
         "securityContext": restricted_container(),
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}},
         "terminationMessagePolicy": message_policy,
         "volumeMounts": [place for _, place in mounts] + [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }
     if environment:
-        made["env"] = [{"name": key, "value": value} for key, value in environment.items()]
+        made["env"] = [{"name": key, "value": _literal(value)} for key, value in environment.items()]
     pod = {
         "restartPolicy": "Never" if tries == 1 else "OnFailure",
         "automountServiceAccountToken": False,
@@ -61,6 +61,11 @@ def build_job(
             "template": {"metadata": {"labels": dict(labels)}, "spec": pod},
         },
     }
+
+
+def _literal(text: str) -> str:
+    """Kubernetes puts a variable's value in place of $(NAME), and $ in place of $$."""
+    return text.replace("$", "$$")
 
 
 def ended(job: Raw) -> Raw | None:

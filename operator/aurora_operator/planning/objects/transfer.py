@@ -87,7 +87,7 @@ def build_transfer(
             *("python3", "-m", "aurora_operator.agent.transfer", verb),
             *("--cluster", cluster),
             *("--host", host),
-            *("--database", database),
+            f"--database={database}",
             *where,
             *("--jobs", str(jobs)),
         ],

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
+from aurora_operator.api.base.database import conninfo, refusal
 from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.errors import DataError, Unavailable
 from aurora_operator.postgres.files import remove_tree, rename_durably
@@ -107,7 +108,7 @@ async def import_database(
         "pg_restore",
         "--format=directory",
         f"--jobs={max(jobs, 2)}",
-        f"--dbname={database}",
+        f"--dbname={conninfo(database)}",
         "--no-owner",
         "--exit-on-error",
         "--verbose",
@@ -121,7 +122,7 @@ async def import_database(
 
 
 async def require_empty(server: Server, database: str) -> None:
-    """See to it that there is a database, and that it is empty. Raises DataError if it is not, Unavailable."""
+    """See to it that there is a database, and that it is empty. Raises Unavailable, DataError if that cannot be."""
     await _ensure_database(server, database)
     there = await _count_tables(server, database)
     if there:
@@ -180,6 +181,8 @@ async def _count_tables(server: Server, database: str) -> int:
 
 
 async def _ensure_database(server: Server, database: str) -> None:
+    if why := refusal(database):
+        raise DataError(why)
     async with _connected(server, "postgres") as connection:
         row = await (await connection.execute(_EXISTS, [database])).fetchone()
         if row is None or row[0] == 0:
