@@ -112,7 +112,13 @@ def choose(
             placed.setdefault(first_data.bootstrap, first_data.zone)
         sources[first_data.bootstrap] = VolumeSource(first_data.data_source, first_data.least_bytes)
     zones = place(
-        spec, members.present, placed, facts.zones, usable=facts.usable_zones or None, leaving=members.leaving
+        spec,
+        members.present,
+        placed,
+        facts.zones,
+        uid=facts.identity.uid,
+        usable=facts.usable_zones or None,
+        leaving=members.leaving,
     )
     backups = plan_backup(spec, facts)
     power = plan_power(

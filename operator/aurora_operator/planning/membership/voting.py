@@ -15,7 +15,7 @@ from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.spec.durability import DEFAULT_ZONES
 from aurora_operator.planning.membership.copy_count import copies_of
 from aurora_operator.planning.membership.members import Members
-from aurora_operator.planning.membership.placement import allowed_zones
+from aurora_operator.planning.membership.placement import allowed_zones, zones_in_turn
 from aurora_operator.planning.objects.common import annotation
 from aurora_operator.planning.view.copies import Copy
 from aurora_operator.planning.view.facts import Facts
@@ -100,7 +100,8 @@ def _zones(
     allowed = allowed_zones(spec, {*facts.zones, *used})
     gone, good = lost_zones(facts, lost), {*facts.usable_zones, *with_instances, *with_logs}
     alive = [zone for zone in allowed if zone not in gone and zone in good] or list(allowed)
-    order = sorted(alive, key=lambda zone: (zone not in with_instances, zone not in with_logs, zone))
+    turn = zones_in_turn(facts.identity.uid, alive)
+    order = sorted(turn, key=lambda zone: (zone not in with_instances, zone not in with_logs))
     return tuple(order[: spec.durability.zones or DEFAULT_ZONES]) or (None,)
 
 
