@@ -1,5 +1,5 @@
-"""Asks kubelets how full volumes are, for copies whose agent is silent (`planning.silent`). Off unless the chart's
-`kubeletStats.enabled` is set.
+"""Asks kubelets how full volumes are, for copies whose agent is silent (`planning.volumes.kubelet_stats`). Off unless
+the chart's `kubeletStats.enabled` is set.
 
 The token that a kubelet gets to see is not the operator's own, but one of a ServiceAccount that may do nothing but
 read nodes' statistics, so that a node that is taken over gains nothing by it.

@@ -216,7 +216,7 @@ class _Pass:
         return self._to.plan(observed, self._to.supplies(), self._to.now())
 
     async def _carry_out(self, plan: Plan) -> None:
-        """In the order that `planning.model` gives; a step that fails does not keep the others from being done."""
+        """In the order that `plan_model` gives; a step that fails does not keep the others from being done."""
         api, namespace, name = self._to.api, *self._key
         if plan.finalizers:
             await self._step("set finalizers", write.set_finalizers(api, namespace, self._cluster, plan.finalizers))

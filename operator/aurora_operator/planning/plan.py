@@ -66,7 +66,7 @@ ROOMS: tuple[Room, ...] = (
 
 
 def plan(observed: Observed, supplies: Supplies, now: datetime) -> Plan:
-    """What to do about a cluster. Equal arguments give equal plans; see `planning.model` for how to carry one out."""
+    """What to do about a cluster. Equal arguments give equal plans; see `plan_model` for how to carry one out."""
     view = Facts(observed, now)
     verdict = judge(view)
     ending = plan_deletion(view) if is_deleting(view) else None

@@ -63,7 +63,7 @@ replication.crt/.key (client of PostgreSQL, CN `aurora_replication`)."""
 APP_MOUNT: Final = "/etc/aurora/app"
 """The Secret `<cluster>-app`; the agent reads `username` and `password` to create the master user."""
 SETTINGS_MOUNT: Final = "/etc/aurora/settings"
-"""The ConfigMap `<cluster>-settings`, key `settings.json`: see `api.settings.Settings`."""
+"""The ConfigMap `<cluster>-settings`, key `settings.json`: see `api.agent.settings.Settings`."""
 BACKUP_MOUNT: Final = "/etc/aurora/backup"
 """What the repository of `spec.backup` needs: the Secrets `credentials`, `ca` and `encryption` as folders, and the
 volume, where it is one, as `volume`."""
@@ -71,7 +71,7 @@ RESTORE_MOUNT: Final = "/etc/aurora/restore"
 """The same of the repository in `spec.restoreFrom`, read-only."""
 ENV_SOURCE: Final = "AURORA_SOURCE"
 ENV_TARGET: Final = "AURORA_TARGET"
-"""Of the Jobs of AuroraSnapshots: repositories as `api.repository.Repository`, in JSON, whose Secrets are in
+"""Of the Jobs of AuroraSnapshots: repositories as `api.spec.repository.Repository`, in JSON, whose Secrets are in
 `RESTORE_MOUNT` and `BACKUP_MOUNT`."""
 ORIGIN_MOUNT: Final = "/etc/aurora/origin"
 """The Secret `<cluster>-origin`, while the first data of a clone are copied from a running cluster: that cluster's
@@ -208,7 +208,7 @@ def settings_configmap(cluster: str) -> str:
 
 
 def record_configmap(cluster: str) -> str:
-    """The cluster's record: see `api.record.Record`."""
+    """The cluster's record: see `api.agent.record.Record`."""
     return f"{cluster}-record"
 
 

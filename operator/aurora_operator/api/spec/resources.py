@@ -23,7 +23,7 @@ InstanceClassName = Annotated[
         check=lambda name: name == SERVERLESS or name in CLASSES,
     ),
 ]
-"""One of `api.classes.CLASSES`, or `SERVERLESS`."""
+"""One of `api.spec.classes.CLASSES`, or `SERVERLESS`."""
 
 
 class ComputeAmounts(Model):

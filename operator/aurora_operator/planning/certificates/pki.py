@@ -39,7 +39,7 @@ class Pair:
 
 
 def new_private_key() -> str:
-    """A new P-256 key in PEM (PKCS#8). Not pure: only `planning.supplies` calls it."""
+    """A new P-256 key in PEM (PKCS#8). Not pure: only `planning.certificates.entropy` calls it."""
     return _key_pem(ec.generate_private_key(ec.SECP256R1()))
 
 

@@ -160,10 +160,10 @@ class Observed:
     snapshot_classes: tuple[SnapshotClass, ...] = ()
     """Empty where Kubernetes knows no snapshots."""
     source: Source | None = None
-    """What `planning.origin.source_wanted` asked for, if it exists."""
+    """What `bootstrap.clone.source_wanted` asked for, if it exists."""
 
     held: Held | None = None
-    """What `planning.restored.snapshot_wanted` asked for, if it exists."""
+    """What `bootstrap.from_snapshot.snapshot_wanted` asked for, if it exists."""
     turn: str | None = None
     """What restarts that nobody asked for wait for among all clusters; None: nothing (see `rollout.turns`)."""
     snapshots: Mapping[str, Raw] = field(default_factory=dict)
@@ -176,8 +176,8 @@ class Observed:
 
 @dataclass(frozen=True)
 class Supplies:
-    """Randomness, brought in from outside (`planning.supplies.fresh()` makes it; used only where something new is
-    needed, and never used twice)."""
+    """Randomness, brought in from outside (`certificates.entropy.fresh()` makes it; used only where something new
+    is needed, and never used twice)."""
 
     password: str
     """For the master user."""
