@@ -82,10 +82,11 @@ async def test_scaling_points(cluster: Cluster) -> None:
 
 async def test_temporary_tables_in_a_tablespace(cluster: Cluster) -> None:
     writer = cluster.first()
-    writer.configure(Runtime(sync=(0, ())), standby=False, user={"allow_in_place_tablespaces": "on"})
+    writer.configure(Runtime(sync=(0, ())), standby=False)
     await writer.start()
-    await writer.session.rows("CREATE TABLESPACE fast LOCATION ''")
     async with user(writer, "postgres") as connection:
+        await connection.execute("SET allow_in_place_tablespaces = on")
+        await connection.execute("CREATE TABLESPACE fast LOCATION ''")
         await connection.execute("CREATE TEMPORARY TABLE cart (n int) TABLESPACE fast")
         assert await scaling_point.obstacle(writer.session, writer.layout.pgdata) == "temporary tables are in use"
     for _ in range(100):
