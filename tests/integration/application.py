@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from tests.integration.certificates import HOST
 from tests.integration.copies import Cluster, Copy
 
-from aurora_operator.postgres.export.transfer import Server
+from aurora_operator.postgres.export.server import Server
 from aurora_operator.postgres.sql import roles
 
 USER: Final = "app"

@@ -23,13 +23,8 @@ from aurora_operator.postgres import disk
 from aurora_operator.postgres.errors import DataError, PostgresError
 from aurora_operator.postgres.export import exports
 from aurora_operator.postgres.export.export_format import About
-from aurora_operator.postgres.export.transfer import (
-    Server,
-    engine_version,
-    export_database,
-    import_database,
-    require_empty,
-)
+from aurora_operator.postgres.export.server import Server, engine_version
+from aurora_operator.postgres.export.transfer import export_database, import_database, require_empty
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 from aurora_operator.postgres.tools import Tools
 
@@ -46,6 +41,7 @@ class Transfer:
     database: str
     jobs: int
     say: Callable[[str], None]
+    other_locale: bool = False
 
     def __post_init__(self) -> None:
         self._started = self._said = time.monotonic()
@@ -80,8 +76,15 @@ class Transfer:
 
     async def import_folder(self, source: Path) -> None:
         """Fill it from a folder."""
-        on_progress = self._tables
-        await import_database(self.tools, self.server, self.database, source, jobs=self.jobs, on_progress=on_progress)
+        await import_database(
+            self.tools,
+            self.server,
+            self.database,
+            source,
+            jobs=self.jobs,
+            on_progress=self._tables,
+            other_locale=self.other_locale,
+        )
 
     def _tables(self, done: int, total: int, table: str) -> None:
         self._far(done, total, f"{done} of {total} tables", f"; the last one: {table}" if table else "")
@@ -105,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--name", help="an export in the destination, by way of PATH; else PATH is the export")
     parser.add_argument("--host", required=True)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--other-locale", action="store_true", help="import into a database that sorts otherwise")
     options = parser.parse_args(arguments)
     try:
         asyncio.run(_run(options))
@@ -130,7 +134,7 @@ async def _run(options: argparse.Namespace) -> None:
         parse_password((folder / "password").read_bytes()),
         folder / "ca.crt",
     )
-    transfer = Transfer(Tools(), server, options.database, options.jobs, _say)
+    transfer = Transfer(Tools(), server, options.database, options.jobs, _say, options.other_locale)
     where = options.name or options.path
     _say(f"{options.verb} of database {options.database} by {options.host}, {where}")
     match options.verb, options.name:

@@ -63,6 +63,7 @@ class Wanted:
     database: str | None
     jobs: int
     wait: bool
+    other_locale: bool = False
 
 
 def export_(
@@ -99,6 +100,9 @@ def import_(
     claim: Claim = None,
     path: Path = None,
     jobs: Jobs = 2,
+    other_locale: Annotated[
+        bool, typer.Option("--other-locale", help="Take a database, or the server's default, that sorts otherwise.")
+    ] = False,
     wait: Wait = True,
     namespace: Namespace = None,
     context: Context = None,
@@ -109,7 +113,7 @@ def import_(
     By hand: a Job as this makes it, kubectl get job -o yaml
     """
     where = target(kubeconfig, context, namespace)
-    wanted = Wanted("import", cluster, name, scratch, claim, path, database, jobs, wait)
+    wanted = Wanted("import", cluster, name, scratch, claim, path, database, jobs, wait, other_locale)
     run(where, lambda api: _transfer(api, where, wanted))
 
 
@@ -130,7 +134,8 @@ async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
     job = build_transfer(
         verb, job_name, cluster=name, namespace=where.namespace, image=pod["containers"][0]["image"],
         pull_secrets=pod.get("imagePullSecrets") or (), host=_host(verb, found), database=database, place=place,
-        jobs=wanted.jobs, secret=((found.get("status") or {}).get("endpoints") or {}).get("secret"),
+        jobs=wanted.jobs, other_locale=wanted.other_locale,
+        secret=((found.get("status") or {}).get("endpoints") or {}).get("secret"),
     )  # fmt: skip
     await api.request("POST", JOB.path(where.namespace), body=job)
     typer.echo(f"job/{job_name}; watch it with: {' '.join(where.kubectl())} logs -f job/{job_name}")

@@ -10,7 +10,8 @@ from tests.integration.application import begin, run, server_of
 from tests.integration.copies import Cluster, Copy
 
 from aurora_operator.postgres.errors import DataError, ToolError, Unavailable
-from aurora_operator.postgres.export.transfer import export_database, import_database
+from aurora_operator.postgres.export.locales import Locale
+from aurora_operator.postgres.export.transfer import _ensure_database, export_database, import_database
 
 
 @pytest.fixture
@@ -53,6 +54,33 @@ async def test_a_database_of_any_name_goes_out_and_comes_in_again(source: Copy, 
     assert await run(source, "SELECT id FROM kept", name) == [(1,)]
     with pytest.raises(DataError, match="has up to 63 bytes"):
         await import_database(source.tools, server, "ü" * 32, folder, jobs=2, on_progress=_ignore)
+
+
+async def test_text_is_compared_as_it_was(source: Copy, root: Path) -> None:
+    """PostgreSQL's own C knows ASCII letters alone, its C.UTF-8 all of them."""
+    server, folder = server_of(source), root / "export"
+    await run(source, "CREATE DATABASE plain TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C' LOCALE 'C'")
+    await run(source, "CREATE TABLE words AS SELECT 'aä' AS word", "plain")
+    await export_database(source.tools, server, "plain", folder, jobs=2, on_progress=_ignore)
+    await import_database(source.tools, server, "again", folder, jobs=2, on_progress=_ignore)
+    upper = "SELECT upper(word) FROM words"
+    assert await run(source, upper, "again") == await run(source, upper, "plain") == [("Aä",)]
+    kept = "SELECT datlocprovider, datlocale, datcollate, encoding FROM pg_database WHERE datname = '{}'"
+    assert await run(source, kept.format("again")) == await run(source, kept.format("plain"))
+    # One that is there already, and empty, does otherwise.
+    with pytest.raises(DataError, match=r"by UTF8, builtin C\.UTF-8, and the export by UTF8, builtin C: drop it"):
+        await import_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
+    assert await run(source, "SELECT FROM pg_class WHERE relname = 'words'") == []
+    await import_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore, other_locale=True)
+    assert await run(source, upper) == [("AÄ",)]
+
+
+async def test_a_locale_that_the_server_does_not_have_is_said(source: Copy) -> None:
+    server = server_of(source)
+    elsewhere = Locale("UTF8", "libc", "xx_XX.UTF-8", "xx_XX.UTF-8")
+    with pytest.raises(DataError, match=r"cannot make the database again with .* libc xx_XX.UTF-8: .*--other-locale"):
+        await _ensure_database(server, "again", elsewhere, other_locale=False)
+    assert await run(source, "SELECT FROM pg_database WHERE datname = 'again'") == []
 
 
 async def test_nothing_is_overwritten(source: Copy, root: Path) -> None:

@@ -63,6 +63,7 @@ def build_transfer(
     database: str,
     place: OnClaim | InDestination,
     jobs: int,
+    other_locale: bool = False,
     secret: str | None = None,
 ) -> dict[str, Any]:
     """The Job. `secret` says how to connect. `host` must be a single server, because all workers of an export share its
@@ -90,6 +91,7 @@ def build_transfer(
             f"--database={database}",
             *where,
             *("--jobs", str(jobs)),
+            *(["--other-locale"] if other_locale else []),
         ],
         labels={"app.kubernetes.io/managed-by": "aurora", f"{names.GROUP}/transfer": cluster},
         mounts=volumes,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from psycopg import sql
 
 from aurora_operator.api.base.database import conninfo, refusal
-from aurora_operator.postgres.config import pins
-from aurora_operator.postgres.errors import DataError, Unavailable
+from aurora_operator.postgres.errors import DataError
+from aurora_operator.postgres.export import contents, locales
+from aurora_operator.postgres.export.locales import Locale
+from aurora_operator.postgres.export.server import Server, connected, first_line
 from aurora_operator.postgres.files import remove_tree, rename_durably
 from aurora_operator.postgres.tools import Tools
 
@@ -24,41 +24,10 @@ _TABLES: Final = (
     "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'"
     " AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 )
-_EXISTS: Final = "SELECT count(*) FROM pg_database WHERE datname = %s"
 DAY: Final = 24 * 3600
 
 Progress = Callable[[int, int, str], None]
 """Called with tables done, tables in all, and the one that was done last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where to connect, and as whom: always by TLS, to a server that proves its name."""
-
-    host: str
-    user: str
-    password: str
-    ca: Path
-    port: int = 5432
-    address: str | None = None
-    """Its IP, where no DNS is to be asked."""
-
-    def environment(self, database: str) -> dict[str, str]:
-        """libpq's variables: a password in arguments could be seen by others."""
-        return {
-            **({"PGHOSTADDR": self.address} if self.address is not None else {}),
-            "PGHOST": self.host,
-            "PGPORT": str(self.port),
-            "PGUSER": self.user,
-            "PGPASSWORD": self.password,
-            "PGDATABASE": database,
-            "PGSSLMODE": "verify-full",
-            "PGSSLCERTMODE": "disable",
-            "PGSSLROOTCERT": str(self.ca),
-            "PGCONNECT_TIMEOUT": "10",
-            "PGAPPNAME": "aurora-transfer",
-            **pins.environment(),
-        }
 
 
 async def export_database(
@@ -94,15 +63,24 @@ async def export_database(
 
 
 async def import_database(
-    tools: Tools, server: Server, database: str, source: Path, *, jobs: int, on_progress: Progress
+    tools: Tools,
+    server: Server,
+    database: str,
+    source: Path,
+    *,
+    jobs: int,
+    on_progress: Progress,
+    other_locale: bool = False,
 ) -> None:
-    """Fill `database`, made if there is none, with an export. Raises ToolError, and DataError if it holds tables.
+    """Fill `database`, made if there is none, with an export. Raises ToolError, Unavailable, OSError, and DataError if
+    it holds tables, or sorts otherwise than the export's (`other_locale`: that is taken as it is).
 
     Everything will belong to the user who imports. An import that breaks off leaves what it has made: drop the
     database, and begin again.
     """
-    listed = await tools.run("pg_restore", "--list", source, timeout=600)
-    total = sum(" TABLE DATA " in line for line in listed.splitlines() if not line.startswith(";"))
+    lines = await contents.entries(tools, source)
+    total = contents.with_data(lines)
+    await _ensure_database(server, database, await contents.locale(tools, source, lines), other_locale=other_locale)
     await require_empty(server, database)
     await tools.run(
         "pg_restore",
@@ -122,18 +100,15 @@ async def import_database(
 
 
 async def require_empty(server: Server, database: str) -> None:
-    """See to it that there is a database, and that it is empty. Raises Unavailable, DataError if that cannot be."""
-    await _ensure_database(server, database)
+    """See to it that there is nothing in a database, if it is there. Raises Unavailable, DataError if that is not so,
+    or if it can never be there."""
+    if why := refusal(database):
+        raise DataError(why)
+    if await _locale(server, database) is None:
+        return
     there = await _count_tables(server, database)
     if there:
         raise DataError(f"the database {database} holds {there} tables: an import begins with an empty one")
-
-
-async def engine_version(server: Server, database: str) -> str:
-    """The server's version, such as 17.6. Raises Unavailable."""
-    async with _connected(server, database) as connection:
-        row = await (await connection.execute("SHOW server_version")).fetchone()
-    return str(row[0]).split()[0] if row is not None else ""
 
 
 def _counter(total: int, on_progress: Progress) -> Callable[[str], None]:
@@ -149,41 +124,34 @@ def _counter(total: int, on_progress: Progress) -> Callable[[str], None]:
     return watch
 
 
-@contextlib.asynccontextmanager
-async def _connected(server: Server, database: str) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
-    """A connection; raises Unavailable for all that goes wrong with it, without the password."""
-    try:
-        connection = await psycopg.AsyncConnection.connect(
-            host=server.host,
-            hostaddr=server.address,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            dbname=database,
-            sslmode="verify-full",
-            sslcertmode="disable",
-            sslrootcert=str(server.ca),
-            connect_timeout=10,
-            application_name="aurora-transfer",
-            options=pins.options(),
-            autocommit=True,
-        )
-        async with connection:
-            yield connection
-    except psycopg.Error as error:
-        raise Unavailable((str(error).strip().splitlines() or ["no answer"])[0]) from error
-
-
 async def _count_tables(server: Server, database: str) -> int:
-    async with _connected(server, database) as connection:
+    async with connected(server, database) as connection:
         row = await (await connection.execute(_TABLES)).fetchone()
     return int(row[0]) if row is not None else 0
 
 
-async def _ensure_database(server: Server, database: str) -> None:
+async def _locale(server: Server, database: str) -> Locale | None:
+    """Of a database; None where there is none of this name."""
+    async with connected(server, "postgres") as connection:
+        row = await (await connection.execute(locales.QUERY, [database])).fetchone()
+    return None if row is None else locales.of_catalog(*row)
+
+
+async def _ensure_database(server: Server, database: str, wanted: Locale, *, other_locale: bool) -> None:
+    """It is there, and sorts as `wanted`. Raises DataError if that cannot be, Unavailable."""
     if why := refusal(database):
         raise DataError(why)
-    async with _connected(server, "postgres") as connection:
-        row = await (await connection.execute(_EXISTS, [database])).fetchone()
-        if row is None or row[0] == 0:
-            await connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+    there = await _locale(server, database)
+    if there is not None:
+        if (why := locales.differs(database, there, wanted)) and not other_locale:
+            raise DataError(why)
+        return
+    plain = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database))
+    async with connected(server, "postgres") as connection:
+        try:
+            await connection.execute(plain if other_locale else wanted.create(database))
+        except psycopg.Error as error:
+            raise DataError(
+                f"the server cannot make the database {database} with the export's locale, {wanted}:"
+                f" {first_line(error)}; --other-locale makes it with the server's own"
+            ) from error
