@@ -270,6 +270,14 @@ class PendingMaintenance(WireModel):
     waits_for: str | None = Field(default=None, description="What they wait for; none: they go on.")
 
 
+class RequestStatus(WireModel):
+    """A request by an annotation that stands in a manifest: it is done once, and stays."""
+
+    name: str = Field(description="The annotation.")
+    asked: str = Field(description="What it says.")
+    stage: str | None = Field(default=None, description="What has become of it so far; none: it is over.")
+
+
 class AuroraClusterStatus(WireModel):
     """The observed state. Only the operator writes it."""
 
@@ -305,6 +313,11 @@ class AuroraClusterStatus(WireModel):
     )
     pending_maintenance: PendingMaintenance | None = Field(
         default=None, description="Restarts that nobody asked for, and what they wait for."
+    )
+    requests: tuple[RequestStatus, ...] | None = Field(
+        default=None,
+        description="Requests by annotations that stand in a manifest: each is done once for each value that it has.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     conditions: tuple[Condition, ...] = Field(
         default=(),

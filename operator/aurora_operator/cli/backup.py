@@ -12,7 +12,8 @@ import typer
 
 from aurora_operator.api.base import names
 from aurora_operator.api.base.conditions import BACKUP_HEALTHY
-from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
+from aurora_operator.api.base.requests import request
+from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, anew, fail, need, run, target
 from aurora_operator.kube import client, observe, write
 
 _POLL_SECONDS: Final = 1.0
@@ -46,7 +47,7 @@ async def _backup(api: client.Api, where: Target, cluster: str, kind: Kind, seco
         fail(f"a backup has been asked for already, and is under way or waits: {_asked(found)}")
     known = _labels(found)
     started = time.monotonic()
-    await write.annotate(api, where.namespace, cluster, {names.ANNOTATION_BACKUP: kind})
+    await write.annotate(api, where.namespace, cluster, {names.ANNOTATION_BACKUP: anew(kind)})
     while seconds > 0:
         await asyncio.sleep(_POLL_SECONDS)
         found = need(await observe.get_cluster(api, where.namespace, cluster), cluster, where)
@@ -82,8 +83,7 @@ def outcome(cluster: Mapping[str, Any], known: frozenset[str]) -> Outcome | None
 
 
 def _asked(cluster: Mapping[str, Any]) -> str | None:
-    found: str | None = (cluster["metadata"].get("annotations") or {}).get(names.ANNOTATION_BACKUP)
-    return found
+    return request(cluster, names.ANNOTATION_BACKUP)
 
 
 def _labels(cluster: Mapping[str, Any]) -> frozenset[str]:

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 
 from aurora_operator.api.base import names
+from aurora_operator.api.base.requests import request
 from aurora_operator.cli import backup, dataloss, exports, inside, maintenance, transfer
-from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
+from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, anew, fail, need, run, target
 from aurora_operator.cli.render import render
 from aurora_operator.kube import client, observe, write
 from aurora_operator.kube.observe import get_cluster
@@ -114,12 +115,12 @@ async def _switchover(api: client.Api, where: Target, cluster: str, to: str | No
         typer.echo(f"{to} is the writer already")
         return
     started = time.monotonic()
-    await write.annotate(api, where.namespace, cluster, {names.ANNOTATION_SWITCHOVER: to or "any"})
+    await write.annotate(api, where.namespace, cluster, {names.ANNOTATION_SWITCHOVER: anew(to or "any")})
     while seconds > 0:
         await asyncio.sleep(_POLL_SECONDS)
         found = need(await observe.get_cluster(api, where.namespace, cluster), cluster, where)
         writer = (found.get("status") or {}).get("writer")
-        asked = names.ANNOTATION_SWITCHOVER in (found["metadata"].get("annotations") or {})
+        asked = request(found, names.ANNOTATION_SWITCHOVER) is not None
         if writer and writer != before:
             typer.echo(f"{writer} is the writer now, after {time.monotonic() - started:.1f} s")
             return

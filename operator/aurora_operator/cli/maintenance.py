@@ -9,7 +9,8 @@ from typing import Annotated, Final
 import typer
 
 from aurora_operator.api.base import names
-from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
+from aurora_operator.api.base.requests import request
+from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, anew, fail, need, run, target
 from aurora_operator.kube import client, observe, write
 
 _POLL_SECONDS: Final = 1.0
@@ -37,11 +38,11 @@ async def _apply_now(api: client.Api, where: Target, cluster: str, seconds: floa
         typer.echo(f"nothing is pending at {cluster}")
         return
     started = time.monotonic()
-    await write.annotate(api, where.namespace, cluster, {names.ANNOTATION_APPLY_NOW: "true"})
+    await write.annotate(api, where.namespace, cluster, {names.ANNOTATION_APPLY_NOW: anew("true")})
     while seconds > 0:
         await asyncio.sleep(_POLL_SECONDS)
         found = need(await observe.get_cluster(api, where.namespace, cluster), cluster, where)
-        if names.ANNOTATION_APPLY_NOW not in (found["metadata"].get("annotations") or {}):
+        if request(found, names.ANNOTATION_APPLY_NOW) is None:
             typer.echo(f"done after {time.monotonic() - started:.0f} s: {', '.join(pending.get('instances') or ())}")
             return
         if time.monotonic() - started > seconds:

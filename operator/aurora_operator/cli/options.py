@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -68,6 +69,11 @@ def need(cluster: Any, name: str, where: Target) -> Any:
     if cluster is None:
         fail(f"there is no AuroraCluster {name} in namespace {where.namespace}")
     return cluster
+
+
+def anew(word: str) -> str:
+    """A request's word with an identity, so that it differs from all that were made before, or stand in a manifest."""
+    return f"{word}/{secrets.token_hex(4)}"
 
 
 def fail(why: str) -> NoReturn:

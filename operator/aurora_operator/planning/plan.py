@@ -32,6 +32,7 @@ from aurora_operator.planning.objects.compare import matches
 from aurora_operator.planning.ownership.names_taken import settle
 from aurora_operator.planning.power import contribute as power
 from aurora_operator.planning.recovery import contribute as recovery
+from aurora_operator.planning.requests import settle_requests
 from aurora_operator.planning.rollout import contribute as rollout
 from aurora_operator.planning.spec import contribute as spec
 from aurora_operator.planning.spec.validation import Verdict, judge
@@ -111,13 +112,14 @@ def _fold(view: Facts, said: Contribution, picture: Picture) -> Plan:
 
     apply = in_order(filter(differs, said.apply))
     create = in_order(said.create)
+    requests = settle_requests(view, said.annotations)
     made = Plan(
         status={},
         apply=apply,
         create=create,
         delete=deletions_in_order(said.delete),
         calls=calls_in_order(said.calls),
-        annotations=said.annotations,
+        annotations=requests.annotations,
         wakes=said.wakes,
         finalizers=said.finalizers,
         events=said.events,
@@ -131,11 +133,13 @@ def _fold(view: Facts, said: Contribution, picture: Picture) -> Plan:
     if settled.fault is not None:
         faults, stated = (settled.fault, *picture.faults), (*picture.conditions, *settled.conditions)
         picture = replace(picture, faults=faults, conditions=stated)
-    status = make_status(view, picture)
-    made = replace(settled.plan, status=status, events=(*said.events, *events_between(view.before, status)))
+    status = make_status(view, replace(picture, fields={**picture.fields, "requests": requests.status}))
+    events = (*said.events, *requests.events, *events_between(view.before, status))
+    made = replace(settled.plan, status=status, events=events)
     pause = {"Degraded": ILL_SECONDS, "Unavailable": ILL_SECONDS}
     pause |= dict.fromkeys(("Ready", "Blocked", "Paused", "Stopped"), STEADY_SECONDS)
-    seconds = BUSY_SECONDS if made.changes else pause.get(status["phase"], BUSY_SECONDS)
+    moves = made.changes or requests.status != view.before.requests
+    seconds = BUSY_SECONDS if moves else pause.get(status["phase"], BUSY_SECONDS)
     return replace(made, requeue_seconds=seconds)
 
 

@@ -102,9 +102,14 @@ def test_status_of_what_is_not_there(api: FakeApi) -> None:
 def test_switchover_is_an_annotation(api: FakeApi) -> None:
     api.put(PATH, status=STATUS)
     assert invoke("switchover", "demo", "--to", "demo-2", "--timeout", "0").exit_code == 0
-    assert api.objects[PATH]["metadata"]["annotations"] == {names.ANNOTATION_SWITCHOVER: "demo-2"}
+    (to_one,) = api.objects[PATH]["metadata"]["annotations"].values()
     invoke("switchover", "demo", "--timeout", "0")
-    assert api.objects[PATH]["metadata"]["annotations"] == {names.ANNOTATION_SWITCHOVER: "any"}
+    (to_any,) = api.objects[PATH]["metadata"]["annotations"].values()
+    invoke("switchover", "demo", "--timeout", "0")
+    assert api.objects[PATH]["metadata"]["annotations"].keys() == {names.ANNOTATION_SWITCHOVER}
+    (again,) = api.objects[PATH]["metadata"]["annotations"].values()
+    assert [text.partition("/")[0] for text in (to_one, to_any, again)] == ["demo-2", "any", "any"]
+    assert again != to_any, "asking again is another request"
 
 
 def test_switchover_waits_for_another_writer(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:

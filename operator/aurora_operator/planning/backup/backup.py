@@ -11,12 +11,12 @@ from aurora_operator.api.agent.messages import AgentStatus, BackupReport, Backup
 from aurora_operator.api.agent.settings import BackupSettings
 from aurora_operator.api.base import names, reasons
 from aurora_operator.api.base.conditions import BACKUP_HEALTHY
+from aurora_operator.api.base.requests import request
 from aurora_operator.api.spec.backup import parse_window, window_minutes
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus, KeptBackup
 from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.model.plan_model import EventSpec, TakeBackup, parse_time
-from aurora_operator.planning.objects.common import annotation
 from aurora_operator.planning.view.facts import Facts
 
 Kind = Literal["full", "diff", "incr"]
@@ -125,7 +125,7 @@ def under_way(facts: Facts) -> str | None:
 
 def plan_backup(spec: AuroraClusterSpec, facts: Facts) -> BackupPlan:
     """The next step."""
-    asked = annotation(facts.observed.cluster, names.ANNOTATION_BACKUP)
+    asked = request(facts.observed.cluster, names.ANNOTATION_BACKUP)
     if spec.backup is None:
         if asked is None:
             return BackupPlan()

@@ -17,6 +17,7 @@ from aurora_operator.api.agent.rehearsal import RehearsalTask
 from aurora_operator.api.base import names, reasons
 from aurora_operator.api.base.conditions import RESTORE_REHEARSED
 from aurora_operator.api.base.quantity import from_bytes
+from aurora_operator.api.base.requests import request
 from aurora_operator.api.spec.backup import RestoreRehearsal
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import BackupStatus, RehearsalStatus
@@ -24,7 +25,7 @@ from aurora_operator.planning.backup.backup import backup_settings
 from aurora_operator.planning.backup.rehearsal_result import pod_of, progress_of, result_of, vanished
 from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.model.plan_model import EventSpec, ObjectRef, Raw
-from aurora_operator.planning.objects.common import annotation, is_leaving, label
+from aurora_operator.planning.objects.common import is_leaving, label
 from aurora_operator.planning.objects.rehearsal import COMPONENT, build_rehearsal
 from aurora_operator.planning.view.facts import Facts
 from aurora_operator.planning.volumes.storage import requested_bytes
@@ -90,7 +91,7 @@ def plan_rehearsal(spec: AuroraClusterSpec, facts: Facts, backup: BackupStatus |
     if wanted is None and (before.configured or before.next_at is not None):
         return _dropped(jobs, backup)
     due_at = _due_at(wanted, before.next_at, facts.now)
-    request = _request(facts)
+    asked = _request(facts)
     recorded = before.last.job if before.last is not None else None
     current = next((job for job in jobs if job["metadata"]["name"] != recorded), None)
     status = before.model_copy(
@@ -105,23 +106,23 @@ def plan_rehearsal(spec: AuroraClusterSpec, facts: Facts, backup: BackupStatus |
     elif before.running is not None and before.running != recorded:
         status = status.model_copy(update={"last": vanished(before.running, facts.name, facts.now)})
     else:
-        token = request.token
+        token = asked.token
         if token is None and due_at is not None and due_at <= facts.now:
             token = int(due_at.timestamp())
         if token is not None and not jobs and backup is not None and backup.backups:
             create = (_build(spec, wanted or RestoreRehearsal(), facts, names.rehearsal_job(facts.name, token)),)
-    told = request.token is not None and names.rehearsal_job(facts.name, request.token) in (
+    told = asked.token is not None and names.rehearsal_job(facts.name, asked.token) in (
         recorded,
         current["metadata"]["name"] if current is not None else None,
         before.running,
     )
     delete = tuple(_reference(job) for job in jobs if job["metadata"]["name"] == recorded and not is_leaving(job))
-    nothing = status == RehearsalStatus() and request.token is None
+    nothing = status == RehearsalStatus() and asked.token is None
     return RehearsalPlan(
         create=create,
         delete=delete,
-        annotations={names.ANNOTATION_REHEARSAL: None} if told else request.annotations,
-        events=request.events,
+        annotations={names.ANNOTATION_REHEARSAL: None} if told else asked.annotations,
+        events=asked.events,
         why=(
             *(f"rehearse a restore: {job['metadata']['name']}" for job in create),
             *(f"delete Job {ref.name}: its result is noted" for ref in delete),
@@ -143,7 +144,7 @@ def _dropped(jobs: list[Raw], backup: BackupStatus | None) -> RehearsalPlan:
 
 
 def _without_backup(facts: Facts) -> RehearsalPlan:
-    if annotation(facts.observed.cluster, names.ANNOTATION_REHEARSAL) is None:
+    if request(facts.observed.cluster, names.ANNOTATION_REHEARSAL) is None:
         return RehearsalPlan()
     return _refuse("There is nothing to restore: spec.backup is not set.")
 
@@ -154,7 +155,7 @@ def _refuse(message: str) -> RehearsalPlan:
 
 
 def _request(facts: Facts) -> _Request:
-    asked = annotation(facts.observed.cluster, names.ANNOTATION_REHEARSAL)
+    asked = request(facts.observed.cluster, names.ANNOTATION_REHEARSAL)
     if asked is None:
         return _Request()
     word, _, token = asked.partition("/")

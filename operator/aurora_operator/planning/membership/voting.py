@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aurora_operator.api.base import names
+from aurora_operator.api.base.requests import request
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.spec.durability import DEFAULT_ZONES
 from aurora_operator.planning.membership.copy_count import copies_of
 from aurora_operator.planning.membership.members import Members
 from aurora_operator.planning.membership.placement import allowed_zones, zones_in_turn
-from aurora_operator.planning.objects.common import annotation
 from aurora_operator.planning.view.copies import Copy
 from aurora_operator.planning.view.facts import Facts
 
@@ -127,7 +127,7 @@ def _instances(
     """The instances that should vote: the writer, who is asked to take over, those that vote now, then whoever spreads
     the votes over zones."""
     before = facts.voting_before
-    asked = annotation(facts.observed.cluster, names.ANNOTATION_SWITCHOVER)
+    asked = (request(facts.observed.cluster, names.ANNOTATION_SWITCHOVER) or "").partition("/")[0]
     chosen: list[int] = []
     crowd: Counter[Zone] = Counter()
     candidates = {o for o in members.wanted if names.instance_name(facts.name, o) not in lost}

@@ -14,6 +14,7 @@ from typing import Final
 from aurora_operator.api.agent.settings import PowerMode
 from aurora_operator.api.base import names
 from aurora_operator.api.base.conditions import AUTO_PAUSE
+from aurora_operator.api.base.requests import request
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import ClusterPhase
 from aurora_operator.planning.backup.backup import Kind, under_way
@@ -123,7 +124,7 @@ def plan_power(
         conditions = (_condition(mode, pause),)
     if mode != "on":
         return _down(mode, message, members, facts, gateway, conditions)
-    awake = _up(message, facts, gateway, conditions, woken=annotation(facts.observed.cluster, names.ANNOTATION_WAKE))
+    awake = _up(message, facts, gateway, conditions, woken=request(facts.observed.cluster, names.ANNOTATION_WAKE))
     return replace(awake, for_backup=backup is not None)
 
 
@@ -148,7 +149,7 @@ def _idle(spec: AuroraClusterSpec, members: Members, facts: Facts) -> float | No
     """For how long nobody has used any instance, in seconds; None unless all of them say, and all is well."""
     if facts.before.phase != "Ready" or facts.leader is None or members.leaving:
         return None
-    if annotation(facts.observed.cluster, names.ANNOTATION_SWITCHOVER) is not None:
+    if request(facts.observed.cluster, names.ANNOTATION_SWITCHOVER) is not None:
         return None
     if _backup_asked(spec, facts) or under_way(facts) is not None:
         return None
@@ -163,7 +164,7 @@ def _idle(spec: AuroraClusterSpec, members: Members, facts: Facts) -> float | No
 
 def _backup_asked(spec: AuroraClusterSpec, facts: Facts) -> bool:
     """Whether somebody asks for a backup that can be taken."""
-    return spec.backup is not None and annotation(facts.observed.cluster, names.ANNOTATION_BACKUP) is not None
+    return spec.backup is not None and request(facts.observed.cluster, names.ANNOTATION_BACKUP) is not None
 
 
 def _woken_by(spec: AuroraClusterSpec, facts: Facts, gateway: Gateway) -> str | None:
@@ -172,7 +173,7 @@ def _woken_by(spec: AuroraClusterSpec, facts: Facts, gateway: Gateway) -> str | 
     if facts.metadata.get("generation") != facts.before.observed_generation:
         return "Its spec has changed."
     for name in (names.ANNOTATION_WAKE, names.ANNOTATION_SWITCHOVER):
-        if annotation(facts.observed.cluster, name) is not None:
+        if request(facts.observed.cluster, name) is not None:
             return "It was asked to wake up."
     if _backup_asked(spec, facts):
         return "A backup was asked for."

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aurora_operator.api.base import names
+from aurora_operator.api.base.requests import request
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.spec.maintenance import in_maintenance_window
 from aurora_operator.api.status import MaintenanceStage, PendingMaintenance
-from aurora_operator.planning.objects.common import annotation
 from aurora_operator.planning.view.facts import Facts
 
 
@@ -37,7 +37,7 @@ def judge_maintenance(spec: AuroraClusterSpec, outdated: tuple[str, ...], facts:
     if before.rolled_out_generation is not None and before.rolled_out_generation != generation:
         return Maintenance(rolled_out=before.rolled_out_generation)
     state: MaintenanceStage
-    if annotation(facts.observed.cluster, names.ANNOTATION_APPLY_NOW) is not None:
+    if request(facts.observed.cluster, names.ANNOTATION_APPLY_NOW) is not None:
         state = "going"
     elif before.pending_maintenance is not None and before.pending_maintenance.waits_for is None:
         # What has begun is finished: a cluster of two kinds of pods is worse than one restart after the window.
@@ -59,5 +59,5 @@ def judge_maintenance(spec: AuroraClusterSpec, outdated: tuple[str, ...], facts:
 
 def maintenance_done(maintenance: Maintenance, facts: Facts) -> dict[str, str | None]:
     """Changes to the cluster's annotations: a request to do it now is over once nothing is pending."""
-    asked = annotation(facts.observed.cluster, names.ANNOTATION_APPLY_NOW) is not None
+    asked = request(facts.observed.cluster, names.ANNOTATION_APPLY_NOW) is not None
     return {names.ANNOTATION_APPLY_NOW: None} if asked and maintenance.pending is None else {}
