@@ -60,7 +60,8 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch, create, update, patch]
+# Read of copies that wait: why a StatefulSet makes no pod, or a claim gets no volume, stands nowhere else.
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [list, create, patch]
 {{- end -}}

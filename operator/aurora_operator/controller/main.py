@@ -33,6 +33,7 @@ from aurora_operator.kube.events import Recorder
 from aurora_operator.kube.lease import Election, LeaseLost
 from aurora_operator.kube.resources import CLUSTER
 from aurora_operator.kube.snapshots import Snapshots as VolumeSnapshots
+from aurora_operator.kube.warnings import Warnings
 from aurora_operator.planning.certificates import entropy
 from aurora_operator.planning.plan import plan
 
@@ -74,6 +75,7 @@ async def run(config: Config) -> None:
             supplies=entropy.fresh,
             watcher=metrics,
             volume_stats=_volume_stats(config, api),
+            warnings=Warnings(api),
             may_write=lambda: election.holding,
         )
         fleet = Fleet(reconciler)

@@ -22,6 +22,7 @@ from aurora_operator.kube import observe, write
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
 from aurora_operator.kube.resources import CHILDREN, OPTIONAL, SNAPSHOT
+from aurora_operator.kube.warnings import Warnings
 from aurora_operator.planning.bootstrap.clone import source_wanted
 from aurora_operator.planning.bootstrap.from_snapshot import snapshot_wanted
 from aurora_operator.planning.model.plan_model import (
@@ -30,6 +31,7 @@ from aurora_operator.planning.model.plan_model import (
     EventSpec,
     Held,
     Node,
+    ObjectWarning,
     Observed,
     OperatorConfig,
     Plan,
@@ -41,6 +43,7 @@ from aurora_operator.planning.model.plan_model import (
     Unreachable,
 )
 from aurora_operator.planning.model.snapshot_model import by_backup, is_held_by
+from aurora_operator.planning.view.waiting import warnings_wanted
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,8 @@ class Reconciler:
     """Whose turn it is to be restarted; None: everybody's."""
     volume_stats: VolumeStats | None = None
     """Whom to ask about volumes when agents are silent."""
+    warnings: Warnings | None = None
+    """Whom to ask what Kubernetes complains of when copies wait."""
     may_write: Callable[[], bool] = field(default=lambda: True)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     checks: dict[Key, OrderedDict[str, ParameterCheckResult]] = field(default_factory=dict)
@@ -188,6 +193,7 @@ class _Pass:
             storage_classes=classes,
             agents=agents,
             volume_stats=await stats.read(self._key, self._children, nodes, agents) if stats is not None else {},
+            warnings=await self._warnings(),
             parameter_checks=dict(self._to.checks.get(self._key) or {}),
             snapshot_classes=snapshot_classes,
             source=await self._source(),
@@ -195,6 +201,13 @@ class _Pass:
             turn=self._to.turns.waits_for(self._key) if self._to.turns is not None else None,
             snapshots={item["metadata"]["name"]: item for item in snapshots},
         )
+
+    async def _warnings(self) -> Mapping[observe.Key, ObjectWarning]:
+        """What Kubernetes complains of, about copies that have waited for a while."""
+        if self._to.warnings is None:
+            return {}
+        wanted = warnings_wanted(self._cluster, self._children, self._to.now())
+        return await self._to.warnings.read(self._namespace, wanted)
 
     async def _held(self) -> Held | None:
         """The AuroraSnapshot that this cluster is to be made from, as long as planning needs it."""

@@ -15,11 +15,13 @@ from aurora_operator.controller.reconcile import Reconciler, Stopped
 from aurora_operator.kube import observe
 from aurora_operator.kube.errors import Conflict, Forbidden, Invalid, NoAnswer
 from aurora_operator.kube.snapshots import Snapshots
+from aurora_operator.kube.warnings import Warnings
 from aurora_operator.planning.model.plan_model import (
     AgentCall,
     CheckParameters,
     EventSpec,
     ObjectRef,
+    ObjectWarning,
     Observed,
     OperatorConfig,
     Plan,
@@ -207,6 +209,84 @@ async def test_failing_again_writes_the_same_status_once() -> None:
     await world.reconciler(KEY)
     assert world.api.objects[CLUSTER_PATH]["metadata"]["resourceVersion"] == version
     assert world.status["conditions"][-1]["lastTransitionTime"] == "2026-11-01T12:00:00Z"
+
+
+def conditions(world: World) -> dict[str, Any]:
+    return {condition["type"]: condition for condition in world.status["conditions"]}
+
+
+async def test_a_cluster_that_cannot_be_reconciled_is_degraded_and_says_so_first() -> None:
+    well = {"type": "Degraded", "status": "False", "reason": "AllWell", "message": "", "lastTransitionTime": "then"}
+    status = {"phase": "Ready", "message": "All is ready.", "conditions": [well, *STATUS["conditions"]]}
+    world = World(lambda observed: Plan(status=status, apply=(manifest("Service", "demo"),)))
+    world.api.fail["PATCH", "services"] = Forbidden(403, "Forbidden", "exceeded quota: q")
+    await world.reconciler(KEY)
+    why = "cannot apply Service demo: exceeded quota: q (403 Forbidden)."
+    assert world.status["message"] == f"{why} All is ready."
+    assert [c["type"] for c in world.status["conditions"]] == ["Degraded", "Ready", "Reconciled"]
+    degraded = conditions(world)["Degraded"]
+    assert (degraded["status"], degraded["reason"], degraded["message"]) == ("True", "ReconcileFailed", why)
+    assert degraded["lastTransitionTime"] == "2026-11-01T12:00:00Z"
+    world.api.fail.clear()
+    await world.reconciler(KEY)
+    assert world.status == status
+
+
+async def test_what_was_wrong_besides_is_told_too() -> None:
+    ill = {
+        "type": "Degraded",
+        "status": "True",
+        "reason": "Fault",
+        "message": "demo-2 is ill.",
+        "lastTransitionTime": "t",
+    }
+    status = {"phase": "Degraded", "message": "demo-2 is ill.", "conditions": [ill]}
+    world = World(lambda observed: Plan(status=status, apply=(manifest("Service", "demo"),)))
+    world.api.fail["PATCH", "services"] = Forbidden(403, "Forbidden", "no")
+    await world.reconciler(KEY)
+    degraded = conditions(world)["Degraded"]
+    assert degraded["reason"] == "Fault"
+    assert (
+        degraded["message"]
+        == world.status["message"]
+        == "cannot apply Service demo: no (403 Forbidden). demo-2 is ill."
+    )
+
+
+async def test_failing_to_plan_again_and_again_says_each_thing_once() -> None:
+    def decide(observed: Observed) -> Plan:
+        raise RuntimeError(f"number {len(world.observed) // 2}")
+
+    world = World(decide)
+    world.api.put(CLUSTER_PATH, metadata={"generation": 3}, spec={}, status={"message": "All is ready.", **STATUS})
+    for passes in range(6):
+        assert (await world.reconciler(KEY)).failed
+        why = f"no plan could be made: RuntimeError: number {(passes + 1) // 2}."
+        assert world.status["message"] == f"{why} All is ready."
+        assert conditions(world)["Degraded"]["message"] == why
+
+
+async def test_events_are_read_of_a_copy_that_waits_and_of_no_other() -> None:
+    world = World()
+    world.reconciler.warnings = Warnings(world.api)
+    labels = {"aurorapg.io/cluster": "demo"}
+    world.api.put("/api/v1/namespaces/ns/pods/demo-1-0", metadata={"labels": labels}, status={"phase": "Running"})
+    for name in ("demo-1", "demo-2"):
+        metadata: dict[str, Any] = {"labels": labels, "creationTimestamp": "2026-11-01T11:50:00Z", "uid": f"uid-{name}"}
+        metadata["ownerReferences"] = [{"kind": "AuroraCluster", "uid": "uid-demo", "controller": True}]
+        world.api.put(f"/apis/apps/v1/namespaces/ns/statefulsets/{name}", metadata=metadata, spec={"replicas": 1})
+        about = {"kind": "StatefulSet", "name": name, "uid": f"uid-{name}"}
+        why = {"type": "Warning", "reason": "FailedCreate", "message": f"no pod for {name}"}
+        world.api.put(f"/api/v1/namespaces/ns/events/{name}", involvedObject=about, **why)
+    unready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-01T11:59:00Z"}
+    world.api.put(
+        CLUSTER_PATH, metadata={"generation": 3, "uid": "uid-demo"}, spec={}, status={"conditions": [unready]}
+    )
+    await world.reconciler(KEY)
+    (observed,) = world.observed
+    expected = {("StatefulSet", "demo-2"): ObjectWarning("FailedCreate", "no pod for demo-2")}
+    assert observed.warnings == expected
+    assert sum("/events" in path for method, path in world.api.calls if method == "GET") == 1
 
 
 async def test_when_somebody_else_was_quicker_it_is_planned_again_and_nobody_worries() -> None:

@@ -128,7 +128,7 @@ class FakeApi:
 _PLURALS = {
     "jobs", "statefulsets", "pods", "persistentvolumeclaims", "services", "endpointslices", "configmaps", "secrets",
     "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "networkpolicies", "nodes",
-    "storageclasses", "auroraclusters", "aurorasnapshots",
+    "storageclasses", "priorityclasses", "events", "auroraclusters", "aurorasnapshots",
 }  # fmt: skip
 
 
@@ -140,6 +140,13 @@ def _is_in(path: str, collection: str) -> bool:
 
 
 def _selected(obj: Mapping[str, Any], query: Mapping[str, str]) -> bool:
+    for term in filter(None, query.get("fieldSelector", "").split(",")):
+        path, _, wanted = term.partition("=")
+        value: Any = obj
+        for part in path.split("."):
+            value = (value or {}).get(part)
+        if value != wanted:
+            return False
     if "labelSelector" not in query:
         return True
     key, _, value = query["labelSelector"].partition("=")

@@ -29,6 +29,7 @@ from aurora_operator.planning.model.plan_model import (
     Held,
     Node,
     ObjectRef,
+    ObjectWarning,
     Observed,
     OperatorConfig,
     Plan,
@@ -39,6 +40,7 @@ from aurora_operator.planning.model.plan_model import (
     Unreachable,
 )
 from aurora_operator.planning.ownership.whose import sort_out
+from aurora_operator.planning.view.waiting import warnings_wanted
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -81,6 +83,14 @@ class World(Agents):
         self.stuck_pods: set[str] = set()
         self.volume_stats: dict[str, VolumeUse] = {}
         """What kubelets say."""
+        self.no_pods: dict[str, ObjectWarning] = {}
+        """StatefulSets that cannot make their pods, and what their controller says of it."""
+        self.no_start: dict[str, ObjectWarning] = {}
+        """Copies whose pods never start, and what their kubelet says of it."""
+        self.no_volumes: dict[str, ObjectWarning | None] = {}
+        """Copies whose claims get no volume, and what the provisioner says of it, if it says anything."""
+        self.asked: list[tuple[str, str]] = []
+        """What events were read of."""
         self.met: set[tuple[str, str]] = set()
         """What was there already when it was to be created."""
         self.plans: list[Plan] = []
@@ -116,6 +126,7 @@ class World(Agents):
             storage_classes=self.classes,
             agents=agents,
             volume_stats=dict(self.volume_stats),
+            warnings=self._warnings(sorted_out.ours),
             parameter_checks=dict(self.checks),
             snapshot_classes=self.snapshot_classes,
             source=self._source(),
@@ -123,6 +134,16 @@ class World(Agents):
             snapshots=self.objects.get("AuroraSnapshot", {}),
             turn=self.turn,
         )
+
+    def _warnings(self, ours: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], ObjectWarning]:
+        wanted = warnings_wanted(self.resource, ours, self.now)
+        self.asked += wanted
+        said: dict[tuple[str, str], ObjectWarning | None] = {
+            **{("StatefulSet", name): warning for name, warning in self.no_pods.items()},
+            **{("Pod", names.pod_name(name)): warning for name, warning in self.no_start.items()},
+            **{("PersistentVolumeClaim", f"data-{name}"): warning for name, warning in self.no_volumes.items()},
+        }
+        return {key: warning for key in wanted if (warning := said.get(key)) is not None}
 
     def _is_found(self, kind: str, name: str, obj: Mapping[str, Any]) -> bool:
         labels = obj["metadata"].get("labels") or {}
@@ -220,6 +241,8 @@ class World(Agents):
         if before is None:
             obj["metadata"]["uid"] = f"uid-{self._serial}"
             obj["metadata"]["generation"] = 1
+            if kind == "StatefulSet":
+                obj["metadata"]["creationTimestamp"] = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         else:
             version = wanted["metadata"].get("resourceVersion")
             assert version in (None, before["metadata"]["resourceVersion"]), "conflict"
@@ -283,12 +306,14 @@ class World(Agents):
                     continue
                 self._kill(pod_name)
                 del self.objects["StatefulSet"][name]
-            elif pod_name not in self.objects.get("Pod", {}):
+            elif pod_name not in self.objects.get("Pod", {}) and name not in self.no_pods:
                 self._make_pod(name, pod_name, statefulset)
         for claim in self.objects.get("PersistentVolumeClaim", {}).values():
             capacity = {"storage": claim["spec"]["resources"]["requests"]["storage"]}
             if not self.resizer_broken or "status" not in claim:
                 claim["status"] = {"capacity": capacity}
+            if claim["metadata"]["name"].removeprefix("data-") in self.no_volumes:
+                claim["status"] = {"phase": "Pending"}
         for name in self.lost_claims:
             self.objects["PersistentVolumeClaim"][name]["status"]["phase"] = "Lost"
         for pod in self.objects.get("Pod", {}).values():
@@ -312,6 +337,9 @@ class World(Agents):
 
     def _run(self, pod: dict[str, Any]) -> None:
         name, image = pod["metadata"]["labels"][names.LABEL_INSTANCE], pod["spec"]["containers"][0]["image"]
+        if name in self.no_start or name in self.no_volumes:
+            pod["status"] = {"phase": "Pending"}
+            return
         if image in self.broken_images:
             waiting = {"reason": "ImagePullBackOff", "message": "not found"}
             pod["status"] = {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]}

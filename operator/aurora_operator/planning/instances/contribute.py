@@ -74,7 +74,7 @@ def _faults(view: Facts, choices: _Needs) -> tuple[str, ...]:
         if copy is None:
             continue
         if copy.stuck is not None:
-            found.append(f"{copy.stuck}.".replace("..", "."))
+            found.append(f"{copy.stuck.rstrip('. ')}.")
         elif copy.agent is not None and copy.agent.ailment is not None:
             found.append(f"{copy.name} is ill ({copy.agent.ailment}): {copy.agent.message or 'see its log'}")
         elif copy.agent is not None and copy.agent.phase == "Failed":

@@ -110,6 +110,16 @@ class StorageClass:
 
 
 @dataclass(frozen=True)
+class ObjectWarning:
+    """The last thing that Kubernetes complained of about an object: an event of type Warning."""
+
+    reason: str
+    """Such as `FailedCreate`."""
+    message: str
+    """One line, cut where it is long."""
+
+
+@dataclass(frozen=True)
 class SnapshotClass:
     """A VolumeSnapshotClass: that its driver can make snapshots, and volumes from them."""
 
@@ -153,6 +163,8 @@ class Observed:
     """By instance name, for every pod of the cluster that has an IP."""
     volume_stats: Mapping[str, VolumeUse] = field(default_factory=dict)
     """What kubelets say about the volumes of copies whose agent has been silent for a while, by name."""
+    warnings: Mapping[tuple[str, str], ObjectWarning] = field(default_factory=dict)
+    """By kind and name, of what `planning.view.waiting.warnings_wanted` asked for."""
     parameter_checks: Mapping[str, ParameterCheckResult] = field(default_factory=dict)
     """Answers to `CheckParameters` by its `fingerprint`, kept in memory by the shell; the latest few suffice.
     A call that failed leaves no entry here, so that it is made again."""

@@ -77,7 +77,8 @@ def _phase(
     if picture.verdict.spec is None:
         return "Blocked", picture.verdict.message
     if picture.decided is not None:
-        return picture.decided
+        phase, message = picture.decided
+        return phase, " ".join((message, *picture.faults))
     if facts.blind:
         errors = "; ".join(sorted({copy.error for copy in facts.all_copies.values() if copy.error is not None}))
         return before.phase or "Creating", f"No agent can be reached, so the state is not known: {errors}"

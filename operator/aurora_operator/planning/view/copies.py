@@ -45,6 +45,8 @@ class Copy:
     kind: Literal["instance", "log"] = "instance"
     kubelet: VolumeUse | None = None
     """What the kubelet says about its volume, while its agent is silent."""
+    standstill: str | None = None
+    """Why it does not come to a pod that runs, where its objects and the events about them say so."""
 
     @property
     def retired(self) -> bool:
@@ -92,9 +94,10 @@ class Copy:
 
     @property
     def stuck(self) -> str | None:
-        """Why its pod cannot run as it is (its image, its size…), or None. Replacing such a pod disturbs nobody."""
+        """Why it has no pod, or one that cannot run as it is (its image, its size…), or None. Replacing such a pod
+        disturbs nobody."""
         if self.pod is None or is_leaving(self.pod):
-            return None
+            return self.standstill
         status = self.pod.get("status") or {}
         for condition in status.get("conditions") or []:
             if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
@@ -103,7 +106,7 @@ class Copy:
             waiting = (container.get("state") or {}).get("waiting") or {}
             if waiting.get("reason") in _STUCK:
                 return f"{names.pod_name(self.name)}: {waiting['reason']}: {waiting.get('message', '')}"
-        return None
+        return self.standstill
 
     @property
     def template(self) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, Literal, TypeVar
@@ -27,6 +27,7 @@ from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.config import ACCEPTED_KEY, SETTINGS_KEY, ZONES_KEY
 from aurora_operator.planning.objects.volume import claim_name
 from aurora_operator.planning.view.copies import Copy
+from aurora_operator.planning.view.waiting import standstill
 
 CAUGHT_UP_BYTES: Final = 16 << 20
 """A copy that is behind by no more than a WAL segment is up to date enough to count, and to take over."""
@@ -93,7 +94,7 @@ class Facts:
         name = (names.instance_name if kind == "instance" else names.log_name)(self.name, ordinal)
         seen = self.observed
         agent = seen.agents.get(name)
-        return Copy(
+        copy = Copy(
             ordinal=ordinal,
             name=name,
             statefulset=seen.child("StatefulSet", name),
@@ -104,6 +105,13 @@ class Facts:
             kind=kind,
             kubelet=seen.volume_stats.get(name),
         )
+        about = (
+            ("StatefulSet", name),
+            ("Pod", names.pod_name(name)),
+            ("PersistentVolumeClaim", claim_name(name)),
+        )
+        warnings = {key[0]: seen.warnings[key] for key in about if key in seen.warnings}
+        return replace(copy, standstill=standstill(copy, warnings, self.now))
 
     @cached_property
     def existing(self) -> tuple[int, ...]:
