@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 import time
@@ -25,11 +26,14 @@ from aurora_operator.postgres.export import exports
 from aurora_operator.postgres.export.export_format import About
 from aurora_operator.postgres.export.server import Server, engine_version
 from aurora_operator.postgres.export.transfer import export_database, import_database, require_empty
+from aurora_operator.postgres.export.trial import require_readable
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 from aurora_operator.postgres.tools import Tools
 
+MESSAGE = Path("/dev/termination-log")
+MESSAGE_BYTES = 4000
 QUIET_SECONDS = 1.0
-FULL = "No space left on device"
+TRIAL_BYTES = 1 << 20
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Transfer:
 
     async def export_to(self, repository: PgBackRest, name: str, cluster: str, scratch: Path) -> None:
         """Dump it to `scratch`, and store that as an export. Raises PostgresError, OSError."""
+        await require_readable(self.server, self.database)
         await asyncio.to_thread(repository.configure)
         async with exports.claimed(repository, name):
             about = About(cluster, self.database, await engine_version(self.server, self.database))
@@ -71,8 +76,15 @@ class Transfer:
 
     async def export_folder(self, target: Path) -> None:
         """Dump it to a folder."""
-        on_progress = self._tables
-        await export_database(self.tools, self.server, self.database, target, jobs=self.jobs, on_progress=on_progress)
+        await export_database(
+            self.tools,
+            self.server,
+            self.database,
+            target,
+            jobs=self.jobs,
+            on_progress=self._tables,
+            warn=self.say,
+        )
 
     async def import_folder(self, source: Path) -> None:
         """Fill it from a folder."""
@@ -83,6 +95,7 @@ class Transfer:
             source,
             jobs=self.jobs,
             on_progress=self._tables,
+            warn=self.say,
             other_locale=self.other_locale,
         )
 
@@ -113,13 +126,35 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asyncio.run(_run(options))
     except (PostgresError, OSError) as error:
-        hint = "; give it a larger one: --scratch" if options.name and FULL in str(error) else ""
-        print(f"{options.verb} of {options.database} failed: {error}{hint}", file=sys.stderr, flush=True)
+        hint = full_hint(error, options.path, scratch=options.name is not None)
+        told = f"{options.verb} of {options.database} failed: {error}{hint}"
+        print(told, file=sys.stderr, flush=True)
+        leave(told)
         return 1
     except asyncio.CancelledError:
         print(f"{options.verb} of {options.database} was called off", file=sys.stderr, flush=True)
         return 143
     return 0
+
+
+def full_hint(error: Exception, path: Path, *, scratch: bool) -> str:
+    """What to add to an error if the volume at `path` takes no more; `scratch` says that it is the Job's own.
+
+    The volume is asked: what programs have said holds names that users give.
+    """
+    found = error if isinstance(error, OSError) else None
+    if found is None or found.errno not in disk.FULL:
+        found = disk.trial(path if path.is_dir() else path.parent, TRIAL_BYTES)
+    if found is None or found.errno not in disk.FULL:
+        return ""
+    return "; its volume is full" + (": give it a larger one by --scratch" if scratch else "")
+
+
+def leave(text: str, message: Path = MESSAGE) -> None:
+    """Put an error where Kubernetes keeps it with the pod, apart from the log's other lines."""
+    with contextlib.suppress(OSError):
+        if message.exists():
+            message.write_bytes(text.encode(errors="replace")[:MESSAGE_BYTES])
 
 
 async def _run(options: argparse.Namespace) -> None:

@@ -148,7 +148,7 @@ async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
             typer.echo(f"{what} is complete{as_what}")
             return
         if state is not None:
-            fail(await _why(api, where, job) or f"{what} failed; see: kubectl logs job/{job_name}")
+            fail(await _why(api, where, job, what) or f"{what} failed; see: kubectl logs job/{job_name}")
     if as_what:
         typer.echo(f"{what} goes on{as_what}")
 
@@ -232,11 +232,17 @@ async def _pod(api: client.Api, namespace: str, cluster: str) -> Any:
     return found[0]["spec"]["template"]["spec"]
 
 
-async def _why(api: client.Api, where: Target, job: Any) -> str | None:
-    """The last that a failed Job has said."""
+async def _why(api: client.Api, where: Target, job: Any, what: str) -> str | None:
+    """What a failed Job has said of it."""
     selector = f"{LABEL_JOB}={job['metadata']['name']}"
     said = complaint(job, await observe.list_objects(api, CHILDREN["Pod"], where.namespace, selector))
-    return said.splitlines()[-1] if said else None
+    return why(said, what) if said else None
+
+
+def why(said: str, what: str) -> str:
+    """The error, which may be a list, without a log's lines that come before it; else the last line."""
+    _, begun, rest = said.rpartition(f"{what} failed: ")
+    return f"{begun}{rest}" if begun else said.splitlines()[-1]
 
 
 def _state(job: Any) -> str | None:

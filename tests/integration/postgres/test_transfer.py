@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.integration.copies import Cluster, Copy
 from aurora_operator.postgres.errors import DataError, ToolError, Unavailable
 from aurora_operator.postgres.export.locales import Locale
 from aurora_operator.postgres.export.transfer import _ensure_database, export_database, import_database
+from aurora_operator.postgres.sql.session import Session
 
 
 @pytest.fixture
@@ -81,6 +84,96 @@ async def test_a_locale_that_the_server_does_not_have_is_said(source: Copy) -> N
     with pytest.raises(DataError, match=r"cannot make the database again with .* libc xx_XX.UTF-8: .*--other-locale"):
         await _ensure_database(server, "again", elsewhere, other_locale=False)
     assert await run(source, "SELECT FROM pg_database WHERE datname = 'again'") == []
+
+
+@contextlib.asynccontextmanager
+async def superuser(copy: Copy, database: str = "app") -> AsyncIterator[Session]:
+    session = Session(copy.layout.run, dbname=database, timeout=20)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def test_what_may_not_be_read_is_listed_before_anything_is_written(source: Copy, root: Path) -> None:
+    server, folder = server_of(source), root / "export"
+    await run(source, "CREATE TABLE fine AS SELECT 1 AS id")
+    async with superuser(source) as session:
+        for statement in (
+            'CREATE ROLE "Other"',
+            "CREATE TABLE public.hidden (id int)",
+            "ALTER TABLE public.hidden ENABLE ROW LEVEL SECURITY",
+            'ALTER TABLE public.hidden OWNER TO "Other"',
+            "SELECT lo_create(4711)",
+            'ALTER LARGE OBJECT 4711 OWNER TO "Other"',
+            "REVOKE pg_read_all_data, pg_write_all_data FROM app",
+            'CREATE SCHEMA "a b"',
+            'CREATE TABLE "a b".closed (id serial)',
+            "CREATE EXTENSION pg_stat_statements SCHEMA public",  # its own are none that pg_dump reads
+        ):
+            await session.rows(statement)
+    with pytest.raises(DataError) as refused:
+        await export_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
+    assert str(refused.value).splitlines() == [
+        "app cannot read all of database app, so nothing is exported; as superuser (aurora psql):",
+        '- large objects of Other may not be read, 1 in all, such as 4711: GRANT "Other" TO "app"',
+        '- rows of table public.hidden are hidden by its row security: GRANT "Other" TO "app"',
+        '- schema "a b" may not be used: GRANT USAGE ON SCHEMA "a b" TO "app"',
+        '- sequence "a b".closed_id_seq may not be read: GRANT SELECT ON SEQUENCE "a b".closed_id_seq TO "app"',
+        '- table "a b".closed may not be read: GRANT SELECT ON "a b".closed TO "app"',
+        '- table public.hidden may not be read: GRANT SELECT ON public.hidden TO "app"',
+    ]
+    assert not folder.exists() and not folder.with_name("export.partial").exists()
+    # What it says is what helps.
+    async with superuser(source) as session:
+        for line in str(refused.value).splitlines()[1:]:
+            await session.rows(line.rpartition(": ")[2])
+    await export_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
+    assert folder.is_dir()
+
+
+async def test_what_cannot_be_created_is_listed_before_anything_is_written(source: Copy, root: Path) -> None:
+    server, folder = server_of(source), root / "export"
+    async with superuser(source) as session:
+        for statement in (
+            "CREATE ROLE gone",
+            'CREATE ROLE "also gone"',
+            "CREATE EXTENSION pg_visibility SCHEMA public",
+            "CREATE EXTENSION hstore SCHEMA public",
+        ):
+            await session.rows(statement)
+    for statement in (
+        "CREATE TABLE kept AS SELECT 1 AS id, 'a=>1'::hstore AS h",
+        "GRANT SELECT ON kept TO gone",
+        "SELECT lo_from_bytea(4711, 'x')",
+        'GRANT SELECT ON LARGE OBJECT 4711 TO "also gone"',
+        "CREATE VIEW v AS SELECT * FROM pg_visibility_map('kept'::regclass, 0)",
+    ):
+        await run(source, statement)
+    await export_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
+    async with superuser(source, "postgres") as session:
+        for statement in ("DROP DATABASE app", "DROP ROLE gone", 'DROP ROLE "also gone"'):
+            await session.rows(statement)
+    with pytest.raises(DataError) as refused:
+        await import_database(source.tools, server, "again", folder, jobs=2, on_progress=_ignore)
+    assert str(refused.value).splitlines() == [
+        "app cannot create all that the export holds, so nothing is imported:",
+        "- only a superuser may create extension pg_visibility: make the database again yourself, then CREATE EXTENSION"
+        ' "pg_visibility" in it as superuser (aurora psql)',
+        '- there is no role gone, which grants, policies or mappings name: CREATE ROLE "gone"',
+        '- there is no role also gone, which grants, policies or mappings name: CREATE ROLE "also gone"',
+    ]
+    async with superuser(source, "postgres") as session:
+        assert await session.rows("SELECT FROM pg_database WHERE datname = 'again'") == []
+        for statement in ("CREATE DATABASE again OWNER app", 'CREATE ROLE "gone"', 'CREATE ROLE "also gone"'):
+            await session.rows(statement)
+    async with superuser(source, "again") as session:
+        await session.rows('CREATE EXTENSION "pg_visibility" SCHEMA public')
+    await import_database(source.tools, server, "again", folder, jobs=2, on_progress=_ignore)
+    assert await run(source, "SELECT id, h -> 'a' FROM kept", "again") == [(1, "1")]
+    granted = "SELECT has_table_privilege('gone', 'kept', 'SELECT'), lomacl::text FROM pg_largeobject_metadata"
+    ((reads, grants),) = await run(source, granted, "again")
+    assert reads and 'also gone\\"=r/app' in grants
 
 
 async def test_nothing_is_overwritten(source: Copy, root: Path) -> None:

@@ -240,3 +240,14 @@ async def test_what_fails_inside_is_said(capsys: pytest.CaptureFixture[str]) -> 
 def test_how_a_job_ends(conditions: list[dict[str, str]], state: str | None) -> None:
     assert transfer._state({"status": {"conditions": conditions}}) == state
     assert transfer._state(None) == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("1 of 2 tables\nexport of shop failed: so it is:\n- a\n- b", "export of shop failed: so it is:\n- a\n- b"),
+        ("Traceback\nMemoryError", "MemoryError"),
+    ],
+)
+def test_all_of_an_error_is_said(said: str, why: str) -> None:
+    assert transfer.why(said, "export of shop") == why

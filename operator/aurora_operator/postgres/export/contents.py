@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,8 @@ from aurora_operator.postgres.tools import Tools
 
 SECONDS: Final = 600
 _DATABASE: Final = re.compile(r"\d+; 1262 \d+ DATABASE ")
+_OBJECT_GRANT: Final = re.compile(r"\d+; \d+ \d+ ACL - LARGE OBJECTS? ")
+_EXTENSION_COMMENT: Final = re.compile(r"\d+; \d+ \d+ COMMENT - EXTENSION (.*?) *$")
 
 
 async def entries(tools: Tools, source: Path) -> list[str]:
@@ -24,6 +26,16 @@ async def entries(tools: Tools, source: Path) -> list[str]:
 def with_data(lines: Iterable[str]) -> int:
     """How many tables with rows there are. Pure."""
     return sum(" TABLE DATA " in line for line in lines)
+
+
+def grants_on_objects(lines: Iterable[str]) -> list[str]:
+    """Those on large objects. Pure."""
+    return [line for line in lines if _OBJECT_GRANT.match(line)]
+
+
+def to_restore(lines: Iterable[str], extensions: Container[str]) -> list[str]:
+    """All but the comments on extensions that are there already: those are their owner's to write. Pure."""
+    return [line for line in lines if (found := _EXTENSION_COMMENT.match(line)) is None or found[1] not in extensions]
 
 
 async def locale(tools: Tools, source: Path, lines: Iterable[str]) -> Locale:
@@ -40,7 +52,7 @@ async def script(tools: Tools, source: Path, lines: Iterable[str], *options: str
 
 def chosen(lines: Iterable[str]) -> tempfile._TemporaryFileWrapper[str]:
     """A file with these entries, for pg_restore to read; it is gone when it is closed. Raises OSError."""
-    made = tempfile.NamedTemporaryFile("w", prefix="entries-", errors="replace")  # noqa: SIM115
+    made = tempfile.NamedTemporaryFile("w", prefix="entries-", encoding="utf-8", errors="replace")  # noqa: SIM115
     made.writelines(f"{line}\n" for line in lines)
     made.flush()
     Path(made.name).chmod(0o644)
