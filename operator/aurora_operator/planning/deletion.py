@@ -12,8 +12,10 @@ in: nothing is removed, and the cluster goes on, until protection is switched of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain, count
 from typing import Any, Final, Protocol
 
 from aurora_operator.api.base import names
@@ -21,13 +23,17 @@ from aurora_operator.api.snapshot import SNAPSHOT_KIND
 from aurora_operator.planning.bootstrap.seed_candidates import Means, means_of
 from aurora_operator.planning.contribution import Contribution
 from aurora_operator.planning.model.plan_model import ObjectRef, Raw, parse_time
-from aurora_operator.planning.objects.common import is_leaving
+from aurora_operator.planning.objects.common import annotation, is_leaving
 from aurora_operator.planning.ownership.whose import may_delete_claim
 from aurora_operator.planning.view.facts import Facts
 
 FINALIZER: Final = f"{names.GROUP}/cleanup"
 PATIENCE: Final = timedelta(minutes=2)
 """How long to wait for pods to end. One on a lost node never says that it has."""
+_IN_THE_FOREGROUND: Final = (
+    " It was deleted in the foreground (--cascade=foreground), so Kubernetes has deleted its pods and Secrets with it: "
+    "until the snapshot is there it runs on with new ones, another certificate authority and another password."
+)
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,28 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
     )
 
 
-def final_snapshot_name(cluster: Raw) -> str:
-    """Name of the AuroraSnapshot that is made before a cluster's volumes are deleted; another one for each cluster."""
+def is_final_snapshot(snapshot: Raw, cluster: Raw) -> bool:
+    """Whether an AuroraSnapshot holds what a cluster that is being deleted had last: its own, made by us or since it
+    was deleted. What a user called alike before may be of any age, or of another cluster."""
+    made, going = snapshot["metadata"], cluster["metadata"]
+    if (snapshot.get("spec") or {}).get("cluster") != going["name"]:
+        return False
+    if annotation(snapshot, names.ANNOTATION_CLUSTER_UID) == going.get("uid", ""):
+        return True
+    created = made.get("creationTimestamp")
+    return created is not None and parse_time(created) >= parse_time(going["deletionTimestamp"])
+
+
+def find_final_snapshot(cluster: Raw, snapshots: Mapping[str, Raw]) -> tuple[str, Raw | None]:
+    """The AuroraSnapshot that is made before a cluster's volumes are deleted, by its name; the first name that nobody
+    has taken, while there is none."""
     metadata = cluster["metadata"]
-    return f"{metadata['name']}-final-{str(metadata.get('uid', ''))[:8]}"
+    stem = f"{metadata['name']}-final-{str(metadata.get('uid', ''))[:8]}"
+    for name, snapshot in sorted(snapshots.items()):
+        if name.startswith(stem) and is_final_snapshot(snapshot, cluster):
+            return name, snapshot
+    further = (f"{stem}-{number}" for number in count(2))
+    return next(name for name in chain((stem,), further) if name not in snapshots), None
 
 
 def is_deleting(facts: Facts) -> bool:
@@ -106,16 +130,20 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
     claims = facts.observed.children.get("PersistentVolumeClaim", {})
     if not claims or not facts.initialised or not _deletes_volumes(facts) or spec.get("skipFinalSnapshot"):
         return None
-    name = final_snapshot_name(facts.observed.cluster)
-    there = facts.observed.snapshots.get(name)
+    name, there = find_final_snapshot(facts.observed.cluster, facts.observed.snapshots)
+    in_between = _IN_THE_FOREGROUND if "foregroundDeletion" in (facts.metadata.get("finalizers") or ()) else ""
     if there is None:
         made = {
             "apiVersion": names.API_VERSION,
             "kind": SNAPSHOT_KIND,
-            "metadata": {"name": name, "namespace": facts.identity.namespace},
+            "metadata": {
+                "name": name,
+                "namespace": facts.identity.namespace,
+                "annotations": {names.ANNOTATION_CLUSTER_UID: facts.identity.uid},
+            },
             "spec": {"cluster": facts.name, "method": _method(facts)},
         }
-        message = f"The final snapshot {name} is being made."
+        message = f"The final snapshot {name} is being made.{in_between}"
         return Deletion((), None, message, (), (made,), awaits_snapshot=True)
     status = there.get("status") or {}
     if status.get("phase") == "Ready" and not is_leaving(there):
@@ -125,7 +153,7 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
         None,
         f"Nothing is deleted before the final snapshot {name} is there. {status.get('message', '')} "
         "To delete the data without one, set skipFinalSnapshot: true. To have it made in another way, set "
-        "finalSnapshotMethod, and delete this AuroraSnapshot.",
+        f"finalSnapshotMethod, and delete this AuroraSnapshot.{in_between}",
         (),
         awaits_snapshot=True,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.unit.planning.recording import plan
 from tests.unit.planning.safety import disruptions
 from tests.unit.planning.stories import calls, ready, reasons
-from tests.unit.planning.world import START, World, cluster, some_supplies
+from tests.unit.planning.world import START, World, cluster, copied, some_supplies
 
 from aurora_operator.planning.deletion import FINALIZER
 from aurora_operator.planning.model.plan_model import SnapshotClass, Switchover
@@ -222,6 +223,50 @@ def test_nothing_goes_before_the_final_snapshot_is_there() -> None:
     snapshot["status"] = {"phase": "Ready"}
     world.until(lambda: world.gone)
     assert not world.objects["PersistentVolumeClaim"] and name in world.objects["AuroraSnapshot"]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "created", "method"),
+    [
+        ("demo", timedelta(hours=-1), "VolumeSnapshot"),
+        ("demo", timedelta(seconds=-1), "Backup"),
+        ("other", timedelta(hours=1), "VolumeSnapshot"),
+    ],
+)
+def test_a_snapshot_of_the_same_name_that_holds_something_else_is_not_the_final_one(
+    cluster: str, created: timedelta, method: str
+) -> None:
+    world = ready(storage={"volumeRetention": {"whenDeleted": "Delete"}})
+    metadata = {"name": "demo-final-uid-demo", "creationTimestamp": (world.now + created).isoformat()}
+    theirs = {"metadata": metadata, "spec": {"cluster": cluster, "method": method}, "status": {"phase": "Ready"}}
+    world.objects["AuroraSnapshot"] = {"demo-final-uid-demo": theirs}
+    before = copied(theirs)
+    world.resource["metadata"]["deletionTimestamp"] = world.now.isoformat()
+    for _ in range(5):
+        assert not world.step().delete
+    ours = world.objects["AuroraSnapshot"]["demo-final-uid-demo-2"]
+    assert "demo-final-uid-demo-2" in world.resource["status"]["message"]
+    ours["status"] = {"phase": "Ready"}
+    world.until(lambda: world.gone)
+    assert theirs == before and len(world.objects["AuroraSnapshot"]) == 2
+
+
+def test_a_snapshot_that_was_made_after_the_deletion_is_the_final_one_whoever_made_it() -> None:
+    world = _deleted_with_its_volumes()
+    metadata = {"name": "demo-final-uid-demo", "creationTimestamp": world.now.isoformat()}
+    mine = {"metadata": metadata, "spec": {"cluster": "demo"}, "status": {"phase": "Ready"}}
+    world.objects["AuroraSnapshot"] = {"demo-final-uid-demo": mine}
+    world.until(lambda: world.gone)
+    assert world.objects["AuroraSnapshot"] == {"demo-final-uid-demo": mine}
+
+
+def test_a_deletion_in_the_foreground_is_told_what_it_has_cost() -> None:
+    world = _deleted_with_its_volumes()
+    assert "--cascade=foreground" not in world.resource["status"]["message"]
+    world.resource["metadata"]["finalizers"].append("foregroundDeletion")
+    world.step()
+    message = world.resource["status"]["message"]
+    assert "--cascade=foreground" in message and "another password" in message
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ LABEL_ROLE: Final = f"{GROUP}/role"
 LABEL_ZONE: Final = "topology.kubernetes.io/zone"
 
 ANNOTATION_CLUSTER_UID: Final = f"{GROUP}/cluster-uid"
-"""On a claim: the uid of the cluster whose volume it is. Claims have no owner, which would take them with it."""
+"""On a claim: the uid of the cluster whose volume it is. Claims have no owner, which would take them with it.
+On a final AuroraSnapshot alike."""
 ANNOTATION_EPOCH: Final = f"{GROUP}/epoch"
 """On the writer's EndpointSlice: the epoch of the agent that wrote it. A lower epoch never overwrites it."""
 ANNOTATION_CLIENTS: Final = f"{GROUP}/clients"
@@ -253,6 +254,7 @@ GENERATED: Final[tuple[tuple[str, str], ...]] = (
     ("VolumeSnapshot", "{cluster}-{number}.seed"),
     ("VolumeSnapshot", "{snapshot}"),
     ("AuroraSnapshot", "{cluster}-final-{uid}"),
+    ("AuroraSnapshot", "{cluster}-final-{uid}-{number}"),
 )
 """Every name that is made from a cluster's or a snapshot's. A cluster's name has no dot, so that an ending with one
 meets nothing of another cluster; for the others, see `RESERVED_ENDINGS`. A test holds that no two names of one kind are
