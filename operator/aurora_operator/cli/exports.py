@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from aurora_operator.api.agent.exports import ExportEntry
 from aurora_operator.api.base.base import to_second
 from aurora_operator.cli import inside
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, need, run, target
-from aurora_operator.cli.render import human_bytes
+from aurora_operator.cli.render import human_bytes, show
 from aurora_operator.cli.transfer import repository_of
 from aurora_operator.kube import client
 from aurora_operator.kube.observe import get_cluster
@@ -45,7 +44,7 @@ async def _exports(api: client.Api, where: Target, cluster: str, remove: str | N
         return
     entries = await inside.exports(where, found, "list")
     if entries:
-        Console().print(table(entries))
+        show(table(entries))
     else:
         typer.echo("there are none")
 

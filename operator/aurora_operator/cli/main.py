@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 
 from aurora_operator.api.base import names
 from aurora_operator.api.base.requests import request
 from aurora_operator.cli import backup, dataloss, exports, inside, maintenance, transfer
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, anew, fail, need, run, target
-from aurora_operator.cli.render import render
+from aurora_operator.cli.render import render, show
 from aurora_operator.kube import client, observe, write
 from aurora_operator.kube.observe import get_cluster
 
@@ -44,7 +43,7 @@ def status(
     """
     where = target(kubeconfig, context, namespace)
     found = need(run(where, lambda api: get_cluster(api, where.namespace, cluster)), cluster, where)
-    Console().print(render(found))
+    show(render(found))
 
 
 @app.command()

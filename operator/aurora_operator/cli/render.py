@@ -1,14 +1,15 @@
-"""A cluster's status for people, as functions of the resource."""
+"""A cluster's status for people, as functions of the resource; and how tables are printed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+_PIPED_WIDTH: Final = 10_000
 _COLOURS: Final = {
     "Ready": "green",
     "Creating": "cyan",
@@ -20,6 +21,18 @@ _COLOURS: Final = {
     "Blocked": "red",
 }
 _GOOD_IS_FALSE: Final = frozenset({"Progressing", "Degraded"})
+
+
+def show(what: RenderableType) -> None:
+    """Print it: to a terminal as wide as that is, else a line for each line, for programs to read."""
+    console = Console()
+    if console.is_terminal:
+        console.print(what)
+        return
+    wide = Console(width=_PIPED_WIDTH)
+    with wide.capture() as printed:
+        wide.print(what)
+    wide.file.writelines(f"{line.rstrip()}\n" for line in printed.get().splitlines())
 
 
 def render(cluster: Mapping[str, Any]) -> RenderableType:

@@ -221,6 +221,14 @@ def test_exports_are_listed_and_removed(in_destination: Callable[[Inside], FakeA
     assert answers.asked[-1][-2:] == ("remove", "monday")
 
 
+def test_what_is_piped_is_a_line_for_each(in_destination: Callable[[Inside], FakeApi]) -> None:
+    name, problem = "n" * 63, "what is stored there cannot be decrypted with this passphrase" * 3
+    in_destination(Inside(entry(name=name, database="d" * 63, problem=problem), entry()))
+    lines = invoke("exports", "demo").output.splitlines()
+    assert len(lines) == 3 and lines[1].startswith(f"{name}  ") and lines[1].endswith(problem)
+    assert lines[2].startswith("monday ") and all(line == line.rstrip() for line in lines)
+
+
 async def test_what_fails_inside_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     script = "echo the destination refuses the credentials >&2; echo command terminated with exit code 1 >&2; exit 1"
     with pytest.raises(typer.Exit):
