@@ -4,6 +4,7 @@ one from there."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -22,10 +23,18 @@ from aurora_operator.api.spec.repository import Repository
 from aurora_operator.cli import inside
 from aurora_operator.cli.options import Cluster, Context, Kubeconfig, Namespace, Target, fail, need, run, target
 from aurora_operator.kube import client, observe
+from aurora_operator.kube.errors import KubeError
 from aurora_operator.kube.resources import CHILDREN, Resource
 from aurora_operator.planning.objects.job import LABEL_JOB, ended
 from aurora_operator.planning.objects.snapshotjob import complaint
-from aurora_operator.planning.objects.transfer import InDestination, OnClaim, Verb, build_transfer, scratch_size
+from aurora_operator.planning.objects.transfer import (
+    KEPT_AFTER_SUCCESS_SECONDS,
+    InDestination,
+    OnClaim,
+    Verb,
+    build_transfer,
+    scratch_size,
+)
 
 JOB: Final = Resource("batch/v1", "Job", "jobs")
 _POLL_SECONDS: Final = 1.0
@@ -146,11 +155,20 @@ async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
         state = _state(await observe.get(api, JOB, where.namespace, job_name))
         if state == "Complete":
             typer.echo(f"{what} is complete{as_what}")
+            if isinstance(place, InDestination):
+                await _give_back(api, where, job_name)
             return
         if state is not None:
             fail(await _why(api, where, job, what) or f"{what} failed; see: kubectl logs job/{job_name}")
     if as_what:
         typer.echo(f"{what} goes on{as_what}")
+
+
+async def _give_back(api: client.Api, where: Target, job_name: str) -> None:
+    """Let a complete Job go soon, and its volume with it. Where that is not allowed, it goes later by itself."""
+    patch = {"spec": {"ttlSecondsAfterFinished": KEPT_AFTER_SUCCESS_SECONDS}}
+    with contextlib.suppress(KubeError):
+        await api.request("PATCH", JOB.path(where.namespace, job_name), body=patch, content_type=client.MERGE)
 
 
 async def _on_claim(api: client.Api, where: Target, wanted: Wanted, claim: str) -> OnClaim:

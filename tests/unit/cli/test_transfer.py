@@ -12,6 +12,7 @@ from tests.unit.kube.fake import FakeApi
 from aurora_operator.api.agent.exports import NAME, ExportEntry
 from aurora_operator.api.spec.repository import Repository
 from aurora_operator.cli import inside, transfer
+from aurora_operator.kube.errors import Forbidden
 
 __all__ = ["api"]
 CLAIMS = "/api/v1/namespaces/ns/persistentvolumeclaims"
@@ -139,7 +140,7 @@ def test_an_export_goes_to_the_destination_by_way_of_a_volume(
     claim = volumes["transfer"]["ephemeral"]["volumeClaimTemplate"]["spec"]
     # A quarter more than the database; never on a node's disk, and not kept for a week.
     assert claim["resources"]["requests"]["storage"] == "5376Mi" and claim["storageClassName"] == "fast"
-    assert made["spec"]["ttlSecondsAfterFinished"] == 3600
+    assert made["spec"]["ttlSecondsAfterFinished"] == 600
     assert volumes["backup-credentials"]["secret"]["secretName"] == "keys"
     assert volumes["backup-encryption"]["secret"]["secretName"] == "pass"
     assert volumes["tmp"]["emptyDir"]["medium"] == "Memory"
@@ -150,6 +151,35 @@ def test_an_export_goes_to_the_destination_by_way_of_a_volume(
     repository = Repository.model_validate_json(variable["value"])
     assert repository.destination.path == "/aurora/ns" and repository.encryption is not None
     assert pod["serviceAccountName"] == "demo" and pod["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("forbidden", [False, True])
+@pytest.mark.parametrize(("end", "kept"), [("Complete", 60), ("Failed", 600)])
+def test_the_volume_goes_soon_once_all_is_well(
+    in_destination: Callable[[Inside], FakeApi],
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+    kept: int,
+    forbidden: bool,
+) -> None:
+    api = in_destination(Inside(size=1))
+    if forbidden:
+        api.fail["PATCH", "/jobs/"] = Forbidden(403, "Forbidden", "not you")
+    request = api.request
+
+    async def finish(method: str, path: str, **given: Any) -> dict[str, Any]:
+        answer = await request(method, path, **given)
+        if method == "POST":
+            condition = {"type": end, "status": "True"}
+            api.objects[f"{path}/{answer['metadata']['name']}"]["status"] = {"conditions": [condition]}
+        return answer
+
+    monkeypatch.setattr(api, "request", finish)
+    monkeypatch.setattr(transfer, "_POLL_SECONDS", 0)
+    result = invoke("export", "demo", "--name", "monday")
+    assert result.exit_code == (0 if end == "Complete" else 1), result.output
+    (left,) = [found for path, found in api.objects.items() if "/jobs/" in path]
+    assert left["spec"]["ttlSecondsAfterFinished"] == (600 if forbidden else kept)
 
 
 def test_an_import_has_room_for_the_export(in_destination: Callable[[Inside], FakeApi]) -> None:

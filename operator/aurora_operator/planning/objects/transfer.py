@@ -15,8 +15,10 @@ from aurora_operator.planning.objects.volume import claim_spec
 MOUNT = "/transfer"
 KEPT_SECONDS = 7 * 24 * 3600
 """How long a Job that has ended is kept, for its log."""
-KEPT_WITH_SCRATCH_SECONDS = 3600
-"""The same where its volume is kept as long."""
+KEPT_WITH_SCRATCH_SECONDS = 600
+"""The same where its volume, larger than the database, is kept as long."""
+KEPT_AFTER_SUCCESS_SECONDS = 60
+"""The same once somebody has seen that it was complete: nobody needs its log."""
 MEBI = 1 << 20
 
 Verb = Literal["export", "import"]
