@@ -38,6 +38,22 @@ BAD_TEXTS: Final = (
         )
         for name in ("postgres", "rdsadmin", "public", "none", "current_user", "pg_monitor", "aurora_replication")
     ),
+    *(
+        Bad(
+            f"maintenance-window-{name}",
+            {"preferredMaintenanceWindow": window},
+            "preferredMaintenanceWindow must be ddd:hh24:mi-ddd:hh24:mi in UTC, such as sun:03:00-sun:04:00.",
+        )
+        for name, window in (("form", "03:00-04:00"), ("day", "son:03:00-son:04:00"), ("hour", "sun:24:00-mon:01:00"))
+    ),
+    *(
+        Bad(
+            f"maintenance-window-{name}",
+            {"preferredMaintenanceWindow": window},
+            "preferredMaintenanceWindow must be at least 30 minutes long.",
+        )
+        for name, window in (("short", "sun:03:00-sun:03:29"), ("over-midnight", "Sun:23:50-Mon:00:19"))
+    ),
     _parameter(
         "port",
         5433,
