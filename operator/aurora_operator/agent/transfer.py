@@ -24,7 +24,8 @@ from aurora_operator.postgres import disk
 from aurora_operator.postgres.errors import DataError, PostgresError
 from aurora_operator.postgres.export import exports
 from aurora_operator.postgres.export.export_format import About
-from aurora_operator.postgres.export.server import Server, engine_version
+from aurora_operator.postgres.export.server import MAINTENANCE, Server, engine_version
+from aurora_operator.postgres.export.servers import Servers
 from aurora_operator.postgres.export.transfer import export_database, import_database, require_empty
 from aurora_operator.postgres.export.trial import require_readable
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
@@ -33,6 +34,7 @@ from aurora_operator.postgres.tools import Tools
 MESSAGE = Path("/dev/termination-log")
 MESSAGE_BYTES = 4000
 QUIET_SECONDS = 1.0
+PATIENCE_SECONDS = 120.0
 TRIAL_BYTES = 1 << 20
 
 
@@ -46,18 +48,23 @@ class Transfer:
     jobs: int
     say: Callable[[str], None]
     other_locale: bool = False
+    others: tuple[Server, ...] = ()
+    """Servers with the same data, for an export, if `server` does not answer or goes."""
+    patience: float = 0
+    """Seconds to wait until one answers."""
 
     def __post_init__(self) -> None:
         self._started = self._said = time.monotonic()
 
     async def export_to(self, repository: PgBackRest, name: str, cluster: str, scratch: Path) -> None:
         """Dump it to `scratch`, and store that as an export. Raises PostgresError, OSError."""
-        await require_readable(self.server, self.database)
+        servers = self._servers()
+        version = await servers.persist(self._readable)
         await asyncio.to_thread(repository.configure)
         async with exports.claimed(repository, name):
-            about = About(cluster, self.database, await engine_version(self.server, self.database))
+            about = About(cluster, self.database, version)
             begun, dump = datetime.now(UTC), scratch / "dump"
-            await self.export_folder(dump)
+            await self._dump(servers, dump)
             await exports.publish(repository, name, dump, about, begun, on_progress=self._bytes("uploaded"))
 
     async def import_from(self, repository: PgBackRest, name: str, scratch: Path) -> None:
@@ -66,7 +73,7 @@ class Transfer:
         manifest = await exports.find(repository, name)
         about = manifest.about
         self.say(f"of database {about.database} of {about.cluster}, PostgreSQL {about.engine_version}, {manifest.time}")
-        await require_empty(self.server, self.database)
+        await self._writer().persist(lambda server: require_empty(server, self.database))
         free = disk.usage(scratch).free
         if free < manifest.size:
             raise DataError(f"the export has {manifest.size} bytes, and the scratch volume room for {free}")
@@ -75,28 +82,44 @@ class Transfer:
         await self.import_folder(dump)
 
     async def export_folder(self, target: Path) -> None:
-        """Dump it to a folder."""
-        await export_database(
-            self.tools,
-            self.server,
-            self.database,
-            target,
-            jobs=self.jobs,
-            on_progress=self._tables,
-            warn=self.say,
-        )
+        """Dump it to a folder. Raises PostgresError, OSError."""
+        await self._dump(self._servers(), target)
 
     async def import_folder(self, source: Path) -> None:
-        """Fill it from a folder."""
+        """Fill it from a folder, once: only the wait for the server comes before. Raises PostgresError, OSError."""
+        server, _ = await self._writer().answering()
         await import_database(
             self.tools,
-            self.server,
+            server,
             self.database,
             source,
             jobs=self.jobs,
             on_progress=self._tables,
             warn=self.say,
             other_locale=self.other_locale,
+        )
+
+    def _servers(self) -> Servers:
+        return Servers((self.server, *self.others), self.database, self.say, patience=self.patience)
+
+    def _writer(self) -> Servers:
+        return Servers([self.server], MAINTENANCE, self.say, patience=self.patience)
+
+    async def _readable(self, server: Server) -> str:
+        await require_readable(server, self.database)
+        return await engine_version(server, self.database)
+
+    async def _dump(self, servers: Servers, target: Path) -> None:
+        await servers.persist(
+            lambda server: export_database(
+                self.tools,
+                server,
+                self.database,
+                target,
+                jobs=self.jobs,
+                on_progress=self._tables,
+                warn=self.say,
+            )
         )
 
     def _tables(self, done: int, total: int, table: str) -> None:
@@ -119,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--database", required=True)
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--name", help="an export in the destination, by way of PATH; else PATH is the export")
-    parser.add_argument("--host", required=True)
+    parser.add_argument("--host", required=True, action="append", help="may be repeated for an export, the best first")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--other-locale", action="store_true", help="import into a database that sorts otherwise")
     options = parser.parse_args(arguments)
@@ -163,15 +186,20 @@ async def _run(options: argparse.Namespace) -> None:
         # What has been stored is to be removed. The first process of a container ignores what it has no handler for.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     folder, started = Path(names.APP_MOUNT), time.monotonic()
-    server = Server(
-        options.host,
-        (folder / "username").read_text(),
-        parse_password((folder / "password").read_bytes()),
-        folder / "ca.crt",
+    user, password = (folder / "username").read_text(), parse_password((folder / "password").read_bytes())
+    server, *others = (Server(host, user, password, folder / "ca.crt") for host in options.host)
+    transfer = Transfer(
+        Tools(),
+        server,
+        options.database,
+        options.jobs,
+        _say,
+        options.other_locale,
+        others=tuple(others),
+        patience=PATIENCE_SECONDS,
     )
-    transfer = Transfer(Tools(), server, options.database, options.jobs, _say, options.other_locale)
     where = options.name or options.path
-    _say(f"{options.verb} of database {options.database} by {options.host}, {where}")
+    _say(f"{options.verb} of database {options.database} by {options.host[0]}, {where}")
     match options.verb, options.name:
         case "export", None:
             await transfer.export_folder(options.path)

@@ -142,7 +142,7 @@ async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
     job_name = f"{name[:40]}-{verb}-{secrets.token_hex(3)}"
     job = build_transfer(
         verb, job_name, cluster=name, namespace=where.namespace, image=pod["containers"][0]["image"],
-        pull_secrets=pod.get("imagePullSecrets") or (), host=_host(verb, found), database=database, place=place,
+        pull_secrets=pod.get("imagePullSecrets") or (), hosts=_hosts(verb, found), database=database, place=place,
         jobs=wanted.jobs, other_locale=wanted.other_locale,
         secret=((found.get("status") or {}).get("endpoints") or {}).get("secret"),
     )  # fmt: skip
@@ -231,14 +231,15 @@ def repository_of(cluster: Any) -> Repository:
     return backup.repository_of(metadata["name"], metadata["namespace"], metadata["uid"])
 
 
-def _host(verb: Verb, cluster: Any) -> str:
-    """Whom to connect to: one reader for an export, so that all its workers see the same moment; else the writer."""
+def _hosts(verb: Verb, cluster: Any) -> list[str]:
+    """Whom to connect to: for an export a reader, one so that all its workers see the same moment, and others if that
+    one goes; at last the writer."""
     metadata = cluster["metadata"]
     members = (cluster.get("status") or {}).get("members") or ()
-    readers = sorted(m["name"] for m in members if m.get("role") == "reader" and m.get("ready"))
-    if verb == "export" and readers:
-        return names.pod_host(metadata["name"], metadata["namespace"], readers[-1])
-    return f"{names.writer_service(metadata['name'])}.{metadata['namespace']}.svc"
+    readers = sorted((m["name"] for m in members if m.get("role") == "reader" and m.get("ready")), reverse=True)
+    chosen = [names.pod_host(metadata["name"], metadata["namespace"], reader) for reader in readers]
+    writer = f"{names.writer_service(metadata['name'])}.{metadata['namespace']}.svc"
+    return [*(chosen if verb == "export" else ()), writer]
 
 
 async def _pod(api: client.Api, namespace: str, cluster: str) -> Any:

@@ -156,7 +156,7 @@ async def test_one_that_is_called_off_leaves_nothing(
     monkeypatch.setattr(process, "Server", functools.partial(Server, address=filled.address))
     monkeypatch.setattr(process, "_repository", lambda tools: database.repository(filled.layout))
     monkeypatch.setattr(process, "_say", say)
-    words = {"verb": "export", "cluster": "demo", "database": "app", "name": "monday", "host": HOST, "jobs": 2}
+    words = {"verb": "export", "cluster": "demo", "database": "app", "name": "monday", "host": [HOST], "jobs": 2}
     options = argparse.Namespace(**words, path=scratch(filled, "out"), other_locale=False)
     try:
         with pytest.raises(asyncio.CancelledError):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.integration.application import begin, run, server_of
-from tests.integration.copies import Cluster, Copy
+from tests.integration.application import PASSWORD, USER, begin, run, server_of
+from tests.integration.certificates import HOST
+from tests.integration.copies import Cluster, Copy, give
+from tests.integration.stores.store import write
 
+from aurora_operator.agent import transfer as process
+from aurora_operator.api.base import names
 from aurora_operator.postgres.errors import DataError, ToolError, Unavailable
 from aurora_operator.postgres.export.locales import Locale
+from aurora_operator.postgres.export.server import Server, started
+from aurora_operator.postgres.export.servers import Servers
 from aurora_operator.postgres.export.transfer import _ensure_database, export_database, import_database
 from aurora_operator.postgres.sql.session import Session
 
@@ -174,6 +181,48 @@ async def test_what_cannot_be_created_is_listed_before_anything_is_written(sourc
     granted = "SELECT has_table_privilege('gone', 'kept', 'SELECT'), lomacl::text FROM pg_largeobject_metadata"
     ((reads, grants),) = await run(source, granted, "again")
     assert reads and 'also gone\\"=r/app' in grants
+
+
+async def _fail(server: Server) -> None:
+    raise ToolError("pg_dump", 1, "the server closed the connection unexpectedly")
+
+
+async def test_another_server_takes_over_where_one_does_not_answer(
+    source: Copy, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the Job's process does it, with a server that is not there and one that is."""
+    await run(source, "CREATE TABLE kept AS SELECT 1 AS id")
+    nobody, secret, folder = "127.234.240.254", root / "secret", root / "export"
+    write(secret, {"username": USER, "password": PASSWORD, "ca.crt": (source.layout.tls / "ca.crt").read_text()})
+    give(source.tools, secret)
+    addresses = iter([nobody, source.address, source.address])
+    monkeypatch.setattr(names, "APP_MOUNT", str(secret))
+    monkeypatch.setattr(process, "Tools", lambda: source.tools)
+    monkeypatch.setattr(process, "Server", lambda *words: replace(Server(*words), address=next(addresses)))
+    words = {"cluster": "demo", "name": None, "path": folder, "jobs": 2, "other_locale": False}
+    await process._run(argparse.Namespace(verb="export", database="app", host=[HOST, HOST], **words))
+    await process._run(argparse.Namespace(verb="import", database="again", host=[HOST], **words))
+    assert await run(source, "SELECT id FROM kept", "again") == [(1,)]
+
+
+async def test_an_export_begins_anew_where_its_server_restarts(source: Copy, root: Path) -> None:
+    await run(source, "CREATE TABLE kept AS SELECT 1 AS id")
+    folder, said, lives = root / "export", list[str](), list[str]()
+
+    async def work(server: Server) -> None:
+        lives.append(await started(server, "app"))
+        if len(lives) == 1:
+            await source.restart_clean()
+            raise ToolError("pg_dump", 1, "the server closed the connection unexpectedly")
+        await export_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore)
+
+    await Servers([server_of(source)], "app", said.append, patience=30).persist(work)
+    assert len(set(lives)) == 2 and folder.is_dir()
+    assert "has gone, so it begins anew: pg_dump ended with 1" in said[0]
+    # One that stays is believed.
+    with pytest.raises(ToolError):
+        await Servers([server_of(source)], "app", said.append, patience=30).persist(_fail)
+    assert len(said) == 1
 
 
 async def test_nothing_is_overwritten(source: Copy, root: Path) -> None:

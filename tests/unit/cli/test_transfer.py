@@ -42,9 +42,10 @@ def test_an_export_is_a_job_of_the_clusters_own_image(api: FakeApi) -> None:
     pod = made["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["image"] == "instance:1"
-    # One reader, not the Service over all: no other one has the snapshot that the workers share.
-    host = ["--cluster", "demo", "--host", "demo-3-0.demo-pods.ns.svc", "--database=shop"]
-    assert container["command"][3:] == ["export", *host, "--path", "/transfer/monday", "--jobs", "4"]
+    # One reader, not the Service over all: no other one has the snapshot that the workers share. Others if that goes.
+    hosts = [f"--host {host}" for host in ("demo-3-0.demo-pods.ns.svc", "demo-2-0.demo-pods.ns.svc", "demo.ns.svc")]
+    server = ["--cluster", "demo", *" ".join(hosts).split(), "--database=shop"]
+    assert container["command"][3:] == ["export", *server, "--path", "/transfer/monday", "--jobs", "4"]
     assert made["spec"]["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"
     # It is none of the cluster's own pods, and holds no right in Kubernetes.
     assert "aurorapg.io/cluster" not in made["spec"]["template"]["metadata"]["labels"]
@@ -56,7 +57,7 @@ def test_an_import_goes_to_the_writer(api: FakeApi) -> None:
     ready(api)
     assert invoke("import", "demo", "--no-wait", *WORDS).exit_code == 0
     command = job(api)["spec"]["template"]["spec"]["containers"][0]["command"]
-    assert command[command.index("--host") + 1] == "demo.ns.svc"
+    assert command[command.index("--host") + 1] == "demo.ns.svc" and command.count("--host") == 1
 
 
 @pytest.mark.parametrize("database", ['Shop=1 "ü"', "-x", "$(HOSTNAME) $$"])

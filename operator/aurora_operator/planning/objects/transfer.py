@@ -61,15 +61,15 @@ def build_transfer(
     namespace: str,
     image: str,
     pull_secrets: Sequence[Any] = (),
-    host: str,
+    hosts: Sequence[str],
     database: str,
     place: OnClaim | InDestination,
     jobs: int,
     other_locale: bool = False,
     secret: str | None = None,
 ) -> dict[str, Any]:
-    """The Job. `secret` says how to connect. `host` must be a single server, because all workers of an export share its
-    snapshot."""
+    """The Job. `secret` says how to connect. `hosts` are single servers, the best first: all workers of an export share
+    a snapshot."""
     app = {"secretName": secret or names.app_secret(cluster), "defaultMode": 0o440}
     volumes: list[Mount] = [
         ({"name": "transfer", **_volume(place)}, {"name": "transfer", "mountPath": MOUNT}),
@@ -89,7 +89,7 @@ def build_transfer(
         command=[
             *("python3", "-m", "aurora_operator.agent.transfer", verb),
             *("--cluster", cluster),
-            *("--host", host),
+            *(word for host in hosts for word in ("--host", host)),
             f"--database={database}",
             *where,
             *("--jobs", str(jobs)),

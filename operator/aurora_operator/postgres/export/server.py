@@ -6,12 +6,15 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
 from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.errors import Unavailable
+
+MAINTENANCE: Final = "postgres"
+"""The database to connect to where another one may not be there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +82,10 @@ async def engine_version(server: Server, database: str) -> str:
     async with connected(server, database) as connection:
         row = await (await connection.execute("SHOW server_version")).fetchone()
     return str(row[0]).split()[0] if row is not None else ""
+
+
+async def started(server: Server, database: str) -> str:
+    """When it did; another time for each of its lives. Raises Unavailable."""
+    async with connected(server, database) as connection:
+        row = await (await connection.execute("SELECT pg_postmaster_start_time()::text")).fetchone()
+    return str(row[0]) if row is not None else ""

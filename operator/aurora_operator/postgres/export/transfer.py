@@ -16,7 +16,7 @@ from aurora_operator.api.base.database import conninfo, refusal
 from aurora_operator.postgres.errors import DataError, Unavailable
 from aurora_operator.postgres.export import contents, locales
 from aurora_operator.postgres.export.locales import Locale
-from aurora_operator.postgres.export.server import Server, connected, first_line
+from aurora_operator.postgres.export.server import MAINTENANCE, Server, connected, first_line
 from aurora_operator.postgres.export.trial import require_creatable, require_readable
 from aurora_operator.postgres.files import remove_tree, rename_durably
 from aurora_operator.postgres.tools import Tools
@@ -158,7 +158,7 @@ async def _count_tables(server: Server, database: str) -> int:
 
 async def _locale(server: Server, database: str) -> Locale | None:
     """Of a database; None where there is none of this name."""
-    async with connected(server, "postgres") as connection:
+    async with connected(server, MAINTENANCE) as connection:
         row = await (await connection.execute(locales.QUERY, [database])).fetchone()
     return None if row is None else locales.of_catalog(*row)
 
@@ -173,7 +173,7 @@ async def _ensure_database(server: Server, database: str, wanted: Locale, *, oth
             raise DataError(why)
         return False
     plain = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database))
-    async with connected(server, "postgres") as connection:
+    async with connected(server, MAINTENANCE) as connection:
         try:
             await connection.execute(plain if other_locale else wanted.create(database))
         except psycopg.Error as error:
@@ -188,7 +188,7 @@ async def _drop_empty(server: Server, database: str) -> None:
     """Undo `_ensure_database`, unless somebody has put something there, or uses it."""
     with contextlib.suppress(Unavailable):
         if await _count_tables(server, database) == 0:
-            async with connected(server, "postgres") as connection:
+            async with connected(server, MAINTENANCE) as connection:
                 await connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(database)))
 
 
