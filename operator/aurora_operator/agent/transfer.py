@@ -27,7 +27,7 @@ from aurora_operator.postgres.export.export_format import About
 from aurora_operator.postgres.export.server import MAINTENANCE, Server, engine_version
 from aurora_operator.postgres.export.servers import Servers
 from aurora_operator.postgres.export.transfer import export_database, import_database, require_empty
-from aurora_operator.postgres.export.trial import require_readable
+from aurora_operator.postgres.export.trial import require_readable, unlogged_tables
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 from aurora_operator.postgres.tools import Tools
 
@@ -49,7 +49,7 @@ class Transfer:
     say: Callable[[str], None]
     other_locale: bool = False
     others: tuple[Server, ...] = ()
-    """Servers with the same data, for an export, if `server` does not answer or goes."""
+    """Servers with the same data, the writer last, for an export, if `server` does not answer or goes."""
     patience: float = 0
     """Seconds to wait until one answers."""
 
@@ -58,7 +58,7 @@ class Transfer:
 
     async def export_to(self, repository: PgBackRest, name: str, cluster: str, scratch: Path) -> None:
         """Dump it to `scratch`, and store that as an export. Raises PostgresError, OSError."""
-        servers = self._servers()
+        servers = await self._servers()
         version = await servers.persist(self._readable)
         await asyncio.to_thread(repository.configure)
         async with exports.claimed(repository, name):
@@ -83,7 +83,7 @@ class Transfer:
 
     async def export_folder(self, target: Path) -> None:
         """Dump it to a folder. Raises PostgresError, OSError."""
-        await self._dump(self._servers(), target)
+        await self._dump(await self._servers(), target)
 
     async def import_folder(self, source: Path) -> None:
         """Fill it from a folder, once: only the wait for the server comes before. Raises PostgresError, OSError."""
@@ -99,8 +99,13 @@ class Transfer:
             other_locale=self.other_locale,
         )
 
-    def _servers(self) -> Servers:
-        return Servers((self.server, *self.others), self.database, self.say, patience=self.patience)
+    async def _servers(self) -> Servers:
+        all_of_them = Servers((self.server, *self.others), self.database, self.say, patience=self.patience)
+        unlogged = await all_of_them.persist(lambda server: unlogged_tables(server, self.database))
+        if not unlogged or not self.others:
+            return all_of_them
+        self.say(f"{unlogged} tables are unlogged, which readers do not have: the export is made at the writer")
+        return Servers(self.others[-1:], self.database, self.say, patience=self.patience)
 
     def _writer(self) -> Servers:
         return Servers([self.server], MAINTENANCE, self.say, patience=self.patience)
@@ -142,7 +147,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--database", required=True)
     parser.add_argument("--path", type=Path, required=True)
     parser.add_argument("--name", help="an export in the destination, by way of PATH; else PATH is the export")
-    parser.add_argument("--host", required=True, action="append", help="may be repeated for an export, the best first")
+    parser.add_argument(
+        "--host", required=True, action="append", help="repeated for an export: the best first, the writer last"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--other-locale", action="store_true", help="import into a database that sorts otherwise")
     options = parser.parse_args(arguments)

@@ -15,7 +15,9 @@ from tests.integration.copies import Cluster, Copy, give
 from tests.integration.stores.store import write
 
 from aurora_operator.agent import transfer as process
+from aurora_operator.agent.transfer import Transfer
 from aurora_operator.api.base import names
+from aurora_operator.postgres.config.conf import Runtime
 from aurora_operator.postgres.errors import DataError, ToolError, Unavailable
 from aurora_operator.postgres.export.locales import Locale
 from aurora_operator.postgres.export.server import Server, started
@@ -223,6 +225,20 @@ async def test_an_export_begins_anew_where_its_server_restarts(source: Copy, roo
     with pytest.raises(ToolError):
         await Servers([server_of(source)], "app", said.append, patience=30).persist(_fail)
     assert len(said) == 1
+
+
+async def test_unlogged_tables_are_read_at_the_writer(source: Copy, cluster: Cluster, root: Path) -> None:
+    await run(source, "CREATE UNLOGGED TABLE fast AS SELECT 1 AS id")
+    reader = cluster.blank()
+    await reader.clone_from(source, verify=False)
+    reader.configure(Runtime(source=source.source))
+    await reader.start()
+    alone = Transfer(source.tools, server_of(reader), "app", 2, lambda _: None)
+    with pytest.raises(DataError, match=r"- table public\.fast is unlogged, so its rows are at the writer only"):
+        await alone.export_folder(root / "nothing")
+    await replace(alone, others=(server_of(source),)).export_folder(root / "export")
+    await import_database(source.tools, server_of(source), "again", root / "export", jobs=2, on_progress=_ignore)
+    assert await run(source, "SELECT id FROM fast", "again") == [(1,)]
 
 
 async def test_nothing_is_overwritten(source: Copy, root: Path) -> None:

@@ -13,7 +13,7 @@ _LISTED: Final = 12
 _LENGTH: Final = 300
 """Of one item, in characters: all of the message fits into what Kubernetes keeps of a container's end."""
 
-Kind = Literal["schema", "table", "sequence", "rows", "large objects"]
+Kind = Literal["schema", "table", "sequence", "rows", "large objects", "unlogged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,10 @@ def _to_read(user: str, one: Unreadable) -> str:
             return f"table {one.what} may not be read: GRANT SELECT ON {one.what} TO {user}"
         case "sequence":
             return f"sequence {one.what} may not be read: GRANT SELECT ON SEQUENCE {one.what} TO {user}"
+        case "unlogged":
+            return (
+                f"table {one.what} is unlogged, so its rows are at the writer only: ALTER TABLE {one.what} SET LOGGED"
+            )
         case "large objects":
             which = f"large objects of {one.owner} may not be read, {one.count} in all, such as {one.what}"
             return f"{which}: GRANT {_quoted(one.owner)} TO {user}"

@@ -15,8 +15,8 @@ from aurora_operator.postgres.tools import Tools
 
 _SECONDS: Final = 1800
 _RELATIONS: Final = """
-SELECT c.oid, c.relkind, c.relforcerowsecurity, n.oid AS schema, format('%I', n.nspname) AS schema_name, n.nspowner,
-       format('%I.%I', n.nspname, c.relname) AS name, c.relowner
+SELECT c.oid, c.relkind, c.relpersistence, c.relforcerowsecurity, c.relowner, n.oid AS schema, n.nspowner,
+       format('%I', n.nspname) AS schema_name, format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't'
   AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -39,6 +39,9 @@ UNION ALL
 SELECT 'rows', name, pg_get_userbyid(relowner), 1, relforcerowsecurity
 FROM r WHERE relkind = 'r' AND row_security_active(oid)
 UNION ALL
+SELECT 'unlogged', name, pg_get_userbyid(relowner), 1, false
+FROM r WHERE relkind = 'r' AND relpersistence = 'u' AND pg_is_in_recovery()
+UNION ALL
 SELECT 'large objects', min(l.oid)::text, pg_get_userbyid(l.lomowner), count(*), false
 FROM pg_largeobject_metadata l
 WHERE NOT pg_has_role(l.lomowner, 'USAGE') AND NOT current_setting('lo_compat_privileges')::boolean
@@ -47,6 +50,7 @@ WHERE NOT pg_has_role(l.lomowner, 'USAGE') AND NOT current_setting('lo_compat_pr
 GROUP BY l.lomowner
 ORDER BY 1, 2
 """  # noqa: S608 - nothing in it comes from outside
+_UNLOGGED: Final = f"WITH r AS ({_RELATIONS}) SELECT count(*) FROM r WHERE relkind = 'r' AND relpersistence = 'u'"  # noqa: S608
 _LOCKS: Final = (
     "SELECT current_setting('max_locks_per_transaction')::int"
     " * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)"
@@ -68,6 +72,14 @@ async def require_readable(server: Server, database: str) -> None:
             f"{server.user} cannot read all of database {database}, so nothing is exported; as superuser (aurora psql)"
         )
         raise DataError(refusals.message(why, refusals.to_read(server.user, found)))
+
+
+async def unlogged_tables(server: Server, database: str) -> int:
+    """How many there are: their rows are at the writer only, and pg_dump leaves them out at a reader. Raises
+    Unavailable."""
+    async with connected(server, database) as connection:
+        row = await (await connection.execute(_UNLOGGED)).fetchone()
+    return int(row[0]) if row is not None else 0
 
 
 async def require_creatable(
