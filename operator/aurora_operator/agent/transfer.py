@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +52,9 @@ class Transfer:
     """Servers with the same data, the writer last, for an export, if `server` does not answer or goes."""
     patience: float = 0
     """Seconds to wait until one answers."""
+
+    remarks: list[str] = field(default_factory=list)
+    """What is to be known of one that is complete."""
 
     def __post_init__(self) -> None:
         self._started = self._said = time.monotonic()
@@ -95,7 +98,7 @@ class Transfer:
             source,
             jobs=self.jobs,
             on_progress=self._tables,
-            warn=self.say,
+            warn=self._warn,
             other_locale=self.other_locale,
         )
 
@@ -123,9 +126,13 @@ class Transfer:
                 target,
                 jobs=self.jobs,
                 on_progress=self._tables,
-                warn=self.say,
+                warn=self._warn,
             )
         )
+
+    def _warn(self, text: str) -> None:
+        self.remarks.append(text)
+        self.say(text)
 
     def _tables(self, done: int, total: int, table: str) -> None:
         self._far(done, total, f"{done} of {total} tables", f"; the last one: {table}" if table else "")
@@ -154,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--other-locale", action="store_true", help="import into a database that sorts otherwise")
     options = parser.parse_args(arguments)
     try:
-        asyncio.run(_run(options))
+        leave("\n".join(asyncio.run(_run(options))))
     except (PostgresError, OSError) as error:
         hint = full_hint(error, options.path, scratch=options.name is not None)
         told = f"{options.verb} of {options.database} failed: {error}{hint}"
@@ -181,13 +188,14 @@ def full_hint(error: Exception, path: Path, *, scratch: bool) -> str:
 
 
 def leave(text: str, message: Path = MESSAGE) -> None:
-    """Put an error where Kubernetes keeps it with the pod, apart from the log's other lines."""
+    """Put it where Kubernetes keeps it with the pod, apart from the log's other lines."""
     with contextlib.suppress(OSError):
         if message.exists():
-            message.write_bytes(text.encode(errors="replace")[:MESSAGE_BYTES])
+            message.write_text(text.encode(errors="replace")[:MESSAGE_BYTES].decode(errors="ignore"))
 
 
-async def _run(options: argparse.Namespace) -> None:
+async def _run(options: argparse.Namespace) -> list[str]:
+    """What is to be known besides, when it is complete."""
     task = asyncio.current_task()
     if task is not None:
         # What has been stored is to be removed. The first process of a container ignores what it has no handler for.
@@ -217,6 +225,7 @@ async def _run(options: argparse.Namespace) -> None:
         case _, name:
             await transfer.import_from(_repository(transfer.tools), name, options.path)
     _say(f"complete after {time.monotonic() - started:.1f} s")
+    return transfer.remarks
 
 
 def _repository(tools: Tools) -> PgBackRest:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -155,6 +156,8 @@ async def _transfer(api: client.Api, where: Target, wanted: Wanted) -> None:
         state = _state(await observe.get(api, JOB, where.namespace, job_name))
         if state == "Complete":
             typer.echo(f"{what} is complete{as_what}")
+            for remark in remarks(await _pods(api, where, job_name)):
+                typer.echo(f"  {remark}")
             if isinstance(place, InDestination):
                 await _give_back(api, where, job_name)
             return
@@ -253,9 +256,19 @@ async def _pod(api: client.Api, namespace: str, cluster: str) -> Any:
 
 async def _why(api: client.Api, where: Target, job: Any, what: str) -> str | None:
     """What a failed Job has said of it."""
-    selector = f"{LABEL_JOB}={job['metadata']['name']}"
-    said = complaint(job, await observe.list_objects(api, CHILDREN["Pod"], where.namespace, selector))
+    said = complaint(job, await _pods(api, where, job["metadata"]["name"]))
     return why(said, what) if said else None
+
+
+async def _pods(api: client.Api, where: Target, job_name: str) -> list[Any]:
+    return await observe.list_objects(api, CHILDREN["Pod"], where.namespace, f"{LABEL_JOB}={job_name}")
+
+
+def remarks(pods: Iterable[Any]) -> list[str]:
+    """What one that is complete has to say, a line for each."""
+    statuses = [status for pod in pods for status in (pod.get("status") or {}).get("containerStatuses") or ()]
+    ended = [(status.get("state") or {}).get("terminated") or {} for status in statuses]
+    return [line for end in ended if end.get("exitCode") == 0 for line in (end.get("message") or "").splitlines()]
 
 
 def why(said: str, what: str) -> str:

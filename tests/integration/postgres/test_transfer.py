@@ -241,6 +241,25 @@ async def test_unlogged_tables_are_read_at_the_writer(source: Copy, cluster: Clu
     assert await run(source, "SELECT id FROM fast", "again") == [(1,)]
 
 
+async def test_what_is_of_the_whole_database_is_said(source: Copy, root: Path) -> None:
+    server, folder, said = server_of(source), root / "export", list[str]()
+    for statement in (
+        "ALTER DATABASE app SET work_mem = '10MB'",
+        "ALTER ROLE app IN DATABASE app SET work_mem = '11MB'",
+        "REVOKE CONNECT ON DATABASE app FROM PUBLIC",
+    ):
+        await run(source, statement)
+    await export_database(source.tools, server, "app", folder, jobs=2, on_progress=_ignore, warn=said.append)
+    assert said == []
+    await import_database(source.tools, server, "again", folder, jobs=2, on_progress=_ignore, warn=said.append)
+    assert sorted(line.partition(" whole database: ")[2] for line in said) == [
+        "ALTER DATABASE app SET work_mem TO '10MB';",
+        "ALTER ROLE app IN DATABASE app SET work_mem TO '11MB';",
+        "GRANT TEMPORARY ON DATABASE app TO PUBLIC;",
+        "REVOKE CONNECT,TEMPORARY ON DATABASE app FROM PUBLIC;",
+    ]
+
+
 async def test_nothing_is_overwritten(source: Copy, root: Path) -> None:
     await run(source, "CREATE TABLE kept AS SELECT 1 AS id")
     server, folder = server_of(source), root / "export"

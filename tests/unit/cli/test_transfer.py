@@ -290,3 +290,10 @@ def test_how_a_job_ends(conditions: list[dict[str, str]], state: str | None) -> 
 )
 def test_all_of_an_error_is_said(said: str, why: str) -> None:
     assert transfer.why(said, "export of shop") == why
+
+
+def test_what_a_complete_one_remarks_is_said() -> None:
+    def pod(code: int, **more: str) -> dict[str, Any]:
+        return {"status": {"containerStatuses": [{"state": {"terminated": {"exitCode": code, **more}}}]}}
+
+    assert transfer.remarks([pod(0, message="a\nb"), pod(0), pod(1, message="c"), {"status": {}}]) == ["a", "b"]

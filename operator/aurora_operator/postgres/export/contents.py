@@ -13,6 +13,10 @@ from aurora_operator.postgres.tools import Tools
 
 SECONDS: Final = 600
 _DATABASE: Final = re.compile(r"\d+; 1262 \d+ DATABASE ")
+_OF_DATABASE: Final = re.compile(r"\d+; \d+ \d+ (?:DATABASE PROPERTIES - |(?:ACL|COMMENT|SECURITY LABEL) - DATABASE )")
+_STATEMENT: Final = re.compile(
+    r"^(?:ALTER DATABASE|ALTER ROLE .* IN DATABASE|COMMENT ON DATABASE|SECURITY LABEL|GRANT|REVOKE) .*$", re.MULTILINE
+)
 _OBJECT_GRANT: Final = re.compile(r"\d+; \d+ \d+ ACL - LARGE OBJECTS? ")
 _EXTENSION_COMMENT: Final = re.compile(r"\d+; \d+ \d+ COMMENT - EXTENSION (.*?) *$")
 
@@ -41,6 +45,17 @@ def to_restore(lines: Iterable[str], extensions: Container[str]) -> list[str]:
 async def locale(tools: Tools, source: Path, lines: Iterable[str]) -> Locale:
     """Of the database that was dumped. Raises ToolError, DataError."""
     return of_dump(await script(tools, source, filter(_DATABASE.match, lines), "--create"))
+
+
+async def of_database(tools: Tools, source: Path, lines: Iterable[str]) -> list[str]:
+    """What was set for the database as a whole, as statements (the first line of each). Raises ToolError, OSError."""
+    chosen_ones = list(filter(_OF_DATABASE.match, lines))
+    return statements(await script(tools, source, chosen_ones, "--create")) if chosen_ones else []
+
+
+def statements(text: str) -> list[str]:
+    """Those of a script that set something for a database as a whole. Pure."""
+    return _STATEMENT.findall(text)
 
 
 async def script(tools: Tools, source: Path, lines: Iterable[str], *options: str) -> str:

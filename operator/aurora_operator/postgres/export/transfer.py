@@ -94,6 +94,7 @@ async def import_database(
     lines = await contents.entries(tools, source)
     total = contents.with_data(lines)
     wanted = await contents.locale(tools, source, lines)
+    left_out = await contents.of_database(tools, source, lines)
     made = await _ensure_database(server, database, wanted, other_locale=other_locale)
     try:
         await require_empty(server, database)
@@ -104,6 +105,8 @@ async def import_database(
         if made:
             await _drop_empty(server, database)
         raise
+    for statement in left_out:
+        warn(f"not carried over, because it is of the whole database: {statement}")
     with contents.chosen(lines) as listed:
         await tools.run(
             "pg_restore",
