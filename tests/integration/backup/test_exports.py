@@ -219,7 +219,7 @@ async def test_what_is_damaged_or_missing_is_not_imported(database: Database, fi
     part.unlink()
     with pytest.raises(DataError, match="not complete: 1 parts are missing, such as part-000002"):
         await transfer(filled, "again").import_from(repository, "monday", scratch(filled, "missing"))
-    assert await run(filled, "SELECT FROM pg_database WHERE datname = 'again'") == []
+    assert await run(filled, "SELECT 1 FROM pg_database WHERE datname = 'again'") == []
     (entry,) = await exports.entries(repository)
     assert not entry.complete and entry.problem == "1 parts are missing, such as part-000002"
 
