@@ -43,6 +43,7 @@ from aurora_operator.planning.model.plan_model import (
     Unreachable,
 )
 from aurora_operator.planning.model.snapshot_model import by_backup, is_held_by
+from aurora_operator.planning.rollout.prerequisites import references_wanted
 from aurora_operator.planning.view.waiting import warnings_wanted
 
 log = logging.getLogger(__name__)
@@ -194,6 +195,7 @@ class _Pass:
             agents=agents,
             volume_stats=await stats.read(self._key, self._children, nodes, agents) if stats is not None else {},
             warnings=await self._warnings(),
+            looked_up=await observe.exist(api, self._namespace, references_wanted(self._cluster, self._children)),
             parameter_checks=dict(self._to.checks.get(self._key) or {}),
             snapshot_classes=snapshot_classes,
             source=await self._source(),

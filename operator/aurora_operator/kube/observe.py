@@ -14,7 +14,7 @@ from typing import Any, Final
 from aurora_operator.api.base import names
 from aurora_operator.api.base.quantity import is_quantity, to_bytes, to_millis
 from aurora_operator.kube.client import Api
-from aurora_operator.kube.errors import NotFound
+from aurora_operator.kube.errors import Forbidden, NotFound
 from aurora_operator.kube.resources import CHILDREN, CLUSTER, NODE, STORAGE_CLASS, Resource, resource_of
 from aurora_operator.planning.model.plan_model import Node, Raw, StorageClass
 from aurora_operator.planning.ownership.whose import Belongings, sort_out
@@ -38,6 +38,21 @@ async def get(api: Api, resource: Resource, namespace: str, name: str) -> Raw | 
         return await api.request("GET", resource.path(namespace, name))
     except NotFound:
         return None
+
+
+async def exist(api: Api, namespace: str, wanted: Collection[Key]) -> dict[Key, bool]:
+    """Whether there are objects of these kinds and names, but for what we may not read. Raises KubeError."""
+
+    async def look(key: Key) -> bool | None:
+        kind, name = key
+        try:
+            return await get(api, resource_of(kind), namespace, name) is not None
+        except Forbidden:
+            return None
+
+    keys = sorted(wanted)
+    found = await asyncio.gather(*map(look, keys))
+    return {key: there for key, there in zip(keys, found, strict=True) if there is not None}
 
 
 async def children(api: Api, namespace: str, cluster: str) -> Children:

@@ -39,6 +39,7 @@ CLUSTER: Final = Resource(names.API_VERSION, names.KIND, names.PLURAL)
 SNAPSHOT: Final = Resource(names.API_VERSION, SNAPSHOT_KIND, SNAPSHOT_PLURAL)
 NODE: Final = Resource("v1", "Node", "nodes", namespaced=False)
 STORAGE_CLASS: Final = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
+PRIORITY_CLASS: Final = Resource("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", namespaced=False)
 LEASE: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
 EVENT: Final = Resource("v1", "Event", "events")
 """Of the core group: in events.k8s.io the time and the count that kubectl sorts and shows by cannot change."""
@@ -58,4 +59,5 @@ SNAPSHOT_CLASS: Final = Resource(
 
 def resource_of(kind: str) -> Resource:
     """The address of a kind that the operator works with. Raises KeyError for any other."""
-    return {**CHILDREN, **OPTIONAL, names.KIND: CLUSTER, SNAPSHOT_KIND: SNAPSHOT}[kind]
+    others = {names.KIND: CLUSTER, SNAPSHOT_KIND: SNAPSHOT, PRIORITY_CLASS.kind: PRIORITY_CLASS}
+    return {**CHILDREN, **OPTIONAL, **others}[kind]

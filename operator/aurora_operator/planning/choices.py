@@ -41,6 +41,7 @@ from aurora_operator.planning.rollout.capacity_shortage import NO_ROOM, roomier
 from aurora_operator.planning.rollout.maintenance import Maintenance, judge_maintenance
 from aurora_operator.planning.rollout.moving import NONE as NO_MOVES
 from aurora_operator.planning.rollout.moving import Moves, plan_moves
+from aurora_operator.planning.rollout.prerequisites import judge_prerequisites
 from aurora_operator.planning.rollout.rollout import Rollout, outdated_copies, plan_rollout
 from aurora_operator.planning.rollout.switchover import Request, read_request
 from aurora_operator.planning.settings import bootstrap_of, choose_settings
@@ -75,7 +76,7 @@ class Choices:
     moves: Moves
     votes: Votes
     statefulsets: Mapping[int, dict[str, Any]]
-    """Of instances, as they should be, by ordinal."""
+    """Of instances, as they should be, by ordinal; without those that stay as they are for now."""
     logs: LogCopies
     request: Request
     """The switchover that a user asked for."""
@@ -144,6 +145,9 @@ def choose(
     for statefulset in made:
         statefulset["spec"]["replicas"] = 0 if statefulset["metadata"]["name"] in power.held_back else power.replicas
     templates = {obj["metadata"]["name"]: template_of(obj) for obj in made}
+    prerequisites = judge_prerequisites(made, facts)
+    statefulsets = {o: obj for o, obj in statefulsets.items() if obj["metadata"]["name"] not in prerequisites.unchanged}
+    logs = logs.without(prerequisites.unchanged)
     request = read_request(spec, members, facts)
     maintenance = judge_maintenance(spec, outdated_copies(members, votes, templates, facts), facts)
     room = roomier(members, facts) if request.target is None else None
@@ -157,7 +161,9 @@ def choose(
         requested_because=NO_ROOM if room is not None else "it was asked for",
         moves=moves,
         held=maintenance.held,
+        lacking=prerequisites.lacking,
     )
+    rollout = prerequisites.told(rollout)
     if power.mode != "on":
         rollout = Rollout()
     seeding = plan_seeds(members, zones, facts)

@@ -271,10 +271,11 @@ async def test_events_are_read_of_a_copy_that_waits_and_of_no_other() -> None:
     world.reconciler.warnings = Warnings(world.api)
     labels = {"aurorapg.io/cluster": "demo"}
     world.api.put("/api/v1/namespaces/ns/pods/demo-1-0", metadata={"labels": labels}, status={"phase": "Running"})
+    spec = {"replicas": 1, "template": {"metadata": {}, "spec": {}}}
     for name in ("demo-1", "demo-2"):
         metadata: dict[str, Any] = {"labels": labels, "creationTimestamp": "2026-11-01T11:50:00Z", "uid": f"uid-{name}"}
         metadata["ownerReferences"] = [{"kind": "AuroraCluster", "uid": "uid-demo", "controller": True}]
-        world.api.put(f"/apis/apps/v1/namespaces/ns/statefulsets/{name}", metadata=metadata, spec={"replicas": 1})
+        world.api.put(f"/apis/apps/v1/namespaces/ns/statefulsets/{name}", metadata=metadata, spec=spec)
         about = {"kind": "StatefulSet", "name": name, "uid": f"uid-{name}"}
         why = {"type": "Warning", "reason": "FailedCreate", "message": f"no pod for {name}"}
         world.api.put(f"/api/v1/namespaces/ns/events/{name}", involvedObject=about, **why)
@@ -287,6 +288,34 @@ async def test_events_are_read_of_a_copy_that_waits_and_of_no_other() -> None:
     expected = {("StatefulSet", "demo-2"): ObjectWarning("FailedCreate", "no pod for demo-2")}
     assert observed.warnings == expected
     assert sum("/events" in path for method, path in world.api.calls if method == "GET") == 1
+
+
+async def test_what_new_pods_need_is_looked_up_by_name() -> None:
+    world = World()
+    labels = {"aurorapg.io/cluster": "demo"}
+    owner = [{"kind": "AuroraCluster", "uid": "uid-demo", "controller": True}]
+    template = {"metadata": {}, "spec": {"imagePullSecrets": [{"name": "old"}]}}
+    world.api.put(
+        "/apis/apps/v1/namespaces/ns/statefulsets/demo-1",
+        metadata={"labels": labels, "ownerReferences": owner},
+        spec={"template": template},
+    )
+    world.api.put("/api/v1/namespaces/ns/secrets/there")
+    world.api.put("/apis/scheduling.k8s.io/v1/priorityclasses/low")
+    scheduling: dict[str, Any] = {"priorityClassName": "low"}
+    spec = {"scheduling": scheduling, "image": {"pullSecrets": [{"name": n} for n in ("there", "gone", "old")]}}
+    world.api.put(CLUSTER_PATH, metadata={"generation": 3, "uid": "uid-demo"}, spec=spec)
+    await world.reconciler(KEY)
+    known = {("Secret", "there"): True, ("Secret", "gone"): False, ("PriorityClass", "low"): True}
+    assert world.observed[-1].looked_up == known
+    scheduling["priorityClassName"] = "high"
+    world.api.put(CLUSTER_PATH, metadata={"generation": 4, "uid": "uid-demo"}, spec=spec)
+    await world.reconciler(KEY)
+    assert world.observed[-1].looked_up[("PriorityClass", "high")] is False
+    # An operator whose rights are older does not know, and does not fail.
+    world.api.fail["GET", "/priorityclasses"] = Forbidden(403, "Forbidden", "not allowed")
+    assert not (await world.reconciler(KEY)).failed
+    assert ("PriorityClass", "high") not in world.observed[-1].looked_up
 
 
 async def test_when_somebody_else_was_quicker_it_is_planned_again_and_nobody_worries() -> None:

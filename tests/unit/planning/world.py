@@ -40,6 +40,7 @@ from aurora_operator.planning.model.plan_model import (
     Unreachable,
 )
 from aurora_operator.planning.ownership.whose import sort_out
+from aurora_operator.planning.rollout.prerequisites import references_wanted
 from aurora_operator.planning.view.waiting import warnings_wanted
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -89,6 +90,7 @@ class World(Agents):
         """Copies whose pods never start, and what their kubelet says of it."""
         self.no_volumes: dict[str, ObjectWarning | None] = {}
         """Copies whose claims get no volume, and what the provisioner says of it, if it says anything."""
+        self.priority_classes: set[str] = set()
         self.asked: list[tuple[str, str]] = []
         """What events were read of."""
         self.met: set[tuple[str, str]] = set()
@@ -127,6 +129,7 @@ class World(Agents):
             agents=agents,
             volume_stats=dict(self.volume_stats),
             warnings=self._warnings(sorted_out.ours),
+            looked_up={key: self._exists(*key) for key in references_wanted(self.resource, sorted_out.ours)},
             parameter_checks=dict(self.checks),
             snapshot_classes=self.snapshot_classes,
             source=self._source(),
@@ -134,6 +137,12 @@ class World(Agents):
             snapshots=self.objects.get("AuroraSnapshot", {}),
             turn=self.turn,
         )
+
+    def _exists(self, kind: str, name: str) -> bool:
+        """Whether there is an object of a user's. A claim for backups always is."""
+        if kind == "PersistentVolumeClaim":
+            return True
+        return name in self.priority_classes if kind == "PriorityClass" else name in self.objects.get(kind, {})
 
     def _warnings(self, ours: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], ObjectWarning]:
         wanted = warnings_wanted(self.resource, ours, self.now)
@@ -326,7 +335,8 @@ class World(Agents):
 
     def _make_pod(self, name: str, pod_name: str, statefulset: dict[str, Any]) -> None:
         claim = self.objects.get("PersistentVolumeClaim", {}).get(f"data-{name}")
-        if claim is None:
+        priority = statefulset["spec"]["template"]["spec"].get("priorityClassName")
+        if claim is None or (priority is not None and priority not in self.priority_classes):
             return
         pod = copied(statefulset["spec"]["template"])
         self._serial += 1

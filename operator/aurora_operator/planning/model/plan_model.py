@@ -165,6 +165,9 @@ class Observed:
     """What kubelets say about the volumes of copies whose agent has been silent for a while, by name."""
     warnings: Mapping[tuple[str, str], ObjectWarning] = field(default_factory=dict)
     """By kind and name, of what `planning.view.waiting.warnings_wanted` asked for."""
+    looked_up: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    """Whether objects exist, by kind and name, of what `rollout.prerequisites.references_wanted` asked for. What could
+    not be read is not in here."""
     parameter_checks: Mapping[str, ParameterCheckResult] = field(default_factory=dict)
     """Answers to `CheckParameters` by its `fingerprint`, kept in memory by the shell; the latest few suffice.
     A call that failed leaves no entry here, so that it is made again."""

@@ -41,11 +41,18 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
         events=(*request.events, *moved),
         why=(*request.why, *(() if now is None else (now.why,))),
         progress=_progress(choices.rollout),
+        faults=_faults(choices.rollout),
         status={
             "rolled_out_generation": choices.maintenance.rolled_out,
             "pending_maintenance": choices.maintenance.pending,
         },
     )
+
+
+def _faults(rollout: Rollout) -> tuple[str, ...]:
+    if rollout.lacks is None:
+        return ()
+    return (f"Pods are not replaced, because {rollout.lacks} does not exist: make it, or change the spec.",)
 
 
 def _progress(rollout: Rollout) -> tuple[str, ...]:
@@ -54,6 +61,6 @@ def _progress(rollout: Rollout) -> tuple[str, ...]:
         found.append(f"{rollout.now.why[0].upper()}{rollout.now.why[1:]}.")
     elif rollout.outdated:
         found.append(f"To be restarted: {', '.join(rollout.outdated)}.")
-    if rollout.waits_for is not None:
+    if rollout.waits_for is not None and rollout.lacks is None:
         found.append(f"Waiting: {rollout.waits_for}.")
     return tuple(found)

@@ -7,7 +7,7 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -48,6 +48,8 @@ class Rollout:
     """Instances whose pod or PostgreSQL has yet to be restarted."""
     waits_for: str | None = None
     """What stands in the way."""
+    lacks: str | None = None
+    """What new pods need that does not exist, see `rollout.prerequisites`."""
 
 
 def plan_rollout(
@@ -61,13 +63,15 @@ def plan_rollout(
     requested_because: str = "it was asked for",
     moves: Moves | None = None,
     held: str | None = None,
+    lacking: Collection[str] = (),
 ) -> Rollout:
     """The one thing to do next. `templates` are the fingerprints that pods should have, by name; `requested` is the
     instance that should be the writer, and why; `moves` are pods that would be better off on another node. `held` says
-    what pods that are merely out of date have to wait for."""
+    what pods that are merely out of date have to wait for. The pods of those `lacking` could not be made again: they
+    are not taken down."""
     logs = _logs(votes, facts)
     copies = [*_copies(facts, members.present), *logs]
-    outdated = _outdated(copies, templates)
+    outdated = [copy for copy in _outdated(copies, templates) if copy.name not in lacking]
     pending = [c for c in copies if c not in outdated and c.agent is not None and c.agent.pending_restart]
     due = [] if held is not None else outdated
     todo = tuple(c.name for c in (*due, *pending))
@@ -77,7 +81,7 @@ def plan_rollout(
         if _given_up(copy) and _will_be_new(copy, templates):
             return Rollout(_replace(copy, "it is out of date, and its agent has given up"), todo)
     for copy in copies:
-        if moves is not None and copy.name in moves.smaller:
+        if moves is not None and copy.name in moves.smaller and copy.name not in lacking:
             return Rollout(_replace(copy, moves.smaller[copy.name]), todo)
     leader = facts.leader
     needed = bool(todo or requested or members.writer_leaving is not None)
@@ -116,7 +120,7 @@ def plan_rollout(
             return Rollout(None, todo, f"the StatefulSet of {writer.name} is being updated")
         return Rollout(_replace(writer, "it has to be restarted, and no other instance can take over"), todo)
     for copy in readers:
-        if moves is not None and copy.name in moves.elsewhere:
+        if moves is not None and copy.name in moves.elsewhere and copy.name not in lacking:
             return Rollout(replace(_replace(copy, moves.elsewhere[copy.name]), kind="move"), todo)
     return Rollout(None, todo)
 

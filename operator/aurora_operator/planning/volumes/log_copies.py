@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aurora_operator.api.base import names
@@ -32,6 +32,11 @@ class LogCopies:
     """What was decided about the size of each volume."""
     pokes: tuple[dict[str, Any], ...] = ()
     """Changes to pods that have the kubelet make their file systems larger."""
+
+    def without(self, names_of: frozenset[str]) -> LogCopies:
+        """The same, with the StatefulSets of these names left as they are."""
+        left = {n: obj for n, obj in self.statefulsets.items() if obj["metadata"]["name"] not in names_of}
+        return replace(self, statefulsets=left)
 
     @property
     def objects(self) -> list[dict[str, Any]]:
