@@ -83,6 +83,7 @@ def test_it_is_accepted_and_carried_out(document: dict[str, Any]) -> None:
     chosen = spec.get("storage", {}).get("storageClassName")
     if chosen is not None:
         world.classes = (*world.classes, StorageClass(chosen, default=False, expandable=True, provisioner="csi.test"))
+    world.priority_classes.add(spec.get("scheduling", {}).get("priorityClassName", ""))
     if "cloneFrom" in spec or "cluster" in spec.get("restoreFrom", {}):
         world.source = demo()
     if "snapshot" in spec.get("restoreFrom", {}):

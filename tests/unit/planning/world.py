@@ -91,6 +91,7 @@ class World(Agents):
         self.no_volumes: dict[str, ObjectWarning | None] = {}
         """Copies whose claims get no volume, and what the provisioner says of it, if it says anything."""
         self.priority_classes: set[str] = set()
+        """Those that exist: no pod is made of one that does not."""
         self.asked: list[tuple[str, str]] = []
         """What events were read of."""
         self.met: set[tuple[str, str]] = set()
