@@ -98,7 +98,7 @@ def test_a_new_reader_begins_with_a_snapshot_of_its_zone(namespace: str, measure
     source.wait_ready(180)
     measure("new_reader_1_gib_seconds", time.monotonic() - begun)
     claim = kube.need("pvc", "data-demo-3", namespace)
-    assert claim["spec"]["dataSource"]["name"] == "demo-3-seed"
+    assert claim["spec"]["dataSource"]["name"] == "demo-3.seed"
     writer = source.leadership().instance
     count = "SELECT count(*) FROM filler"
     assert source.sql("demo-3", count, database="app") == source.sql(writer, count, database="app")
