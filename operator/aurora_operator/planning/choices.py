@@ -179,7 +179,15 @@ def choose(
     )
     volumes = replace(volumes, growths=(*volumes.growths, *logs.growths), pokes=(*volumes.pokes, *logs.pokes))
     settings = choose_settings(
-        spec, members, zones, votes, facts, first_data.origin, power.mode, draining=readers.going
+        spec,
+        members,
+        zones,
+        votes,
+        facts,
+        first_data.origin,
+        power.mode,
+        draining=readers.going,
+        closed=ending is not None,
     )
     return Choices(
         verdict=verdict,

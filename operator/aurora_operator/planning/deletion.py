@@ -3,8 +3,9 @@ with its owner.
 
 Where the volumes go too, a last AuroraSnapshot of the running cluster comes before everything, unless the spec says
 `skipFinalSnapshot`: by the storage driver where that can, else as a backup where the cluster has a destination for it,
-unless `finalSnapshotMethod` says which. Until it is there, everything is kept going as if the cluster stayed; one that
-sleeps or is stopped is started for it. Where none can be taken, the deletion waits, and says so.
+unless `finalSnapshotMethod` says which. The writer shuts its clients out first (`Settings.closed`), so that all that
+they have written is in it; until it is there, all else goes on as if the cluster stayed. One that sleeps or is stopped
+is started for it. Where none can be taken, the deletion waits, and says so.
 
 `deletionProtection` is the business of the admission policy in the chart. Where that is missing, the finalizer stands
 in: nothing is removed, and the cluster goes on, until protection is switched off.
@@ -74,6 +75,17 @@ def is_final_snapshot(snapshot: Raw, cluster: Raw) -> bool:
         return True
     created = made.get("creationTimestamp")
     return created is not None and parse_time(created) >= parse_time(going["deletionTimestamp"])
+
+
+def clients_are_in(snapshot: Raw, facts: Facts) -> str | None:
+    """What the final snapshot waits for: that nobody can write any more what would not be in it. None: for nothing. A
+    writer whose agent does not know how to shut clients out is not waited for."""
+    deleting = facts.metadata.get("deletionTimestamp") is not None
+    if not deleting or facts.leader is None or facts.leader.closed is not False:
+        return None
+    if not is_deleting(facts) or not is_final_snapshot(snapshot, facts.observed.cluster):
+        return None
+    return f"Clients of {facts.name} are being shut out, so that all that they have written is in it."
 
 
 def find_final_snapshot(cluster: Raw, snapshots: Mapping[str, Raw]) -> tuple[str, Raw | None]:

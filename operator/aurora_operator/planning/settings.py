@@ -40,6 +40,7 @@ def choose_settings(
     power: PowerMode = "on",
     *,
     draining: frozenset[int] = frozenset(),
+    closed: bool = False,
 ) -> Settings | None:
     """The document that should be in force, or None while its revision cannot be told: the ConfigMap is gone, and
     of those who may hold a newer one none has answered."""
@@ -76,6 +77,7 @@ def choose_settings(
         else None,
         origin=origin,
         backup=backup_settings(spec, facts),
+        closed=closed,
         repair_delay_seconds=spec.durability.repair_delay_seconds,
     )
     if old is not None and old.revision == revision and document == old:

@@ -108,3 +108,35 @@ async def test_a_reader_that_has_lost_its_data_clones_again(three: Cluster, runn
     assert after != before
     config = (await three.statuses())[writer.name].config
     assert config is not None and f"{reader.name}/{after}" in config.voters
+
+
+async def test_clients_are_shut_out_of_a_cluster_that_is_to_go_and_all_that_they_wrote_is_known(three: Cluster) -> None:
+    writer = await three.ready()
+    reader = three.others(writer)[0]
+    assert (await three.statuses())[writer.name].closed is False
+    async with Writers(three).at_work() as writers:
+        await writers.one_more()
+        await three.tell(closed=True)
+        await three.until("it is closed", lambda: _is_closed(three))
+        end = (await three.statuses())[writer.name].lsn
+        for _ in range(3):
+            with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf"):
+                await query(writer, "INSERT INTO written VALUES (-1)")
+        await three.until("a reader is as far", lambda: _is_at(three, reader.name, end))
+        there = {number for (number,) in await query(reader, "SELECT number FROM written")}
+        assert there >= {a.number for a in writers.acknowledged}
+        assert (await three.statuses())[writer.name].lsn - end < 1 << 20, "nobody writes"
+        await writer.kill()
+        await three.until("the next writer is closed", lambda: _is_closed(three, but=writer.name))
+        await writer.start()
+        await three.tell(closed=False)
+        await writers.one_more()
+
+
+async def _is_at(cluster: Cluster, name: str, lsn: int) -> bool:
+    return (await cluster.statuses())[name].lsn >= lsn
+
+
+async def _is_closed(cluster: Cluster, but: str | None = None) -> bool:
+    statuses = await cluster.statuses()
+    return any(s.role == "writer" and s.closed and s.name != but for s in statuses.values())

@@ -56,6 +56,8 @@ class Member:
     lag_bytes: int | None = None
     lag_seconds: float | None = None
     replicas: tuple[ReplicaStatus, ...] = ()
+    closed: bool = False
+    """Of a writer: clients are shut out, as the settings say, and all that they have written is in `position_lsn`."""
     pending_restart: tuple[str, ...] = ()
     applied_parameters: dict[str, str] = field(default_factory=dict)
     raised_parameters: dict[str, str] = field(default_factory=dict)

@@ -49,6 +49,7 @@ def build(copy: Member) -> AgentStatus:
         server_version=copy.server_version,
         system_identifier=copy.system_identifier,
         config=config_status(state.durable.config) if state.durable.config.voters else None,
+        closed=copy.closed if leading else None,
         replicas=copy.replicas if leading else (),
         task=copy.task,
         backup=copy.backup_report,

@@ -52,6 +52,7 @@ class Leader:
         self._stop_at_once = stop_at_once
         self._configuration = configuration
         self._chores: set[asyncio.Task[None]] = set()
+        self._closed = False  # whether pg_hba.conf says so, because the settings do
 
     async def promote(self, epoch: int, rule: SyncRule) -> None:
         """See `events.Promote`; then the duties of a leader, until cancelled."""
@@ -75,6 +76,7 @@ class Leader:
     async def _promote(self, epoch: int, rule: SyncRule) -> int:
         copy = self._copy
         copy.role = "none"
+        copy.closed = False
         configure.write_hba(copy.layout, "closed")
         # Elected: nobody else can acknowledge a commit. Clients who come early are turned away until we open, while
         # kube-proxy, which takes up to a second, follows.
@@ -102,7 +104,9 @@ class Leader:
         known: set[CopyId] = set()
         while True:
             try:
+                closed = await self._keep_closed()
                 await self._report_replication(epoch)
+                copy.closed = closed
                 peers = self._peers()
                 if peers != known or time.monotonic() - tidy > HOUSEKEEPING_SECONDS:
                     tidy, known = time.monotonic(), peers
@@ -116,6 +120,25 @@ class Leader:
             if time.monotonic() - began > TELL_SECONDS:
                 self._tell_no_more()
             await asyncio.sleep(self._pause())
+
+    async def _keep_closed(self) -> bool:
+        """See `Settings.closed`; whether nobody is in any more, and what all have written is on disk.
+
+        Who was in the middle of logging in when the door closed comes in all the same: so it is looked for again.
+        """
+        copy, closed = self._copy, self._copy.settings.closed
+        if copy.role != "writer" or not (closed or self._closed):
+            return False
+        self._closed = closed
+        if configure.write_hba(copy.layout, "closed" if closed else "open"):
+            log.info("clients are shut out" if closed else "clients are let in again")
+            copy.server.reload()
+            return False
+        if not closed or await queries.terminate_guests(copy.session):
+            return False
+        if not copy.closed:
+            await queries.flush_wal(copy.session)
+        return True
 
     def _pause(self) -> float:
         state = self._copy.driver.state
@@ -178,7 +201,8 @@ class Leader:
         if copy.settings.origin is not None:
             # The passwords in the data are those of where they came from.
             await self._create_roles()
-        configure.write_hba(copy.layout, "open")
+        self._closed = copy.settings.closed
+        configure.write_hba(copy.layout, "closed" if self._closed else "open")
         copy.server.reload()
         copy.role = "writer"
         copy.say("Leading")

@@ -201,6 +201,11 @@ class AgentStatus(WireModel):
     server_version: str | None = None
     system_identifier: str | None = None
     config: ConfigStatus | None = None
+    closed: bool | None = Field(
+        default=None,
+        description="On the leader only: clients are shut out, as `Settings.closed` asks, and `lsn` has all that any "
+        "of them wrote. None: an agent that does not know of it.",
+    )
     replicas: tuple[ReplicaStatus, ...] = Field(default=(), description="On the leader only.")
     task: Task | None = None
     backup: BackupReport | None = Field(default=None, description="On the leader only.")

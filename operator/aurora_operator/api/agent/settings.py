@@ -84,6 +84,12 @@ class Settings(WireModel):
     )
 
     backup: BackupSettings | None = None
+    closed: bool = Field(
+        default=False,
+        exclude_if=lambda closed: not closed,
+        description="The writer lets no clients in, and ends the sessions of those that are: the cluster goes once its "
+        "last snapshot is there.",
+    )
 
     def member(self, name: str) -> Member | None:
         """The member called `name`, or None."""

@@ -25,6 +25,7 @@ from aurora_operator.api.snapshot import (
     SnapshotSource,
 )
 from aurora_operator.planning.bootstrap.seed_candidates import fit_copies, means_for, means_of, readers_are_behind
+from aurora_operator.planning.deletion import clients_are_in
 from aurora_operator.planning.model.plan_model import EventSpec, ObjectRef, Observed, Raw, parse_time
 from aurora_operator.planning.model.snapshot_model import (
     STEADY_SECONDS,
@@ -151,6 +152,8 @@ class _Planning:
         if leader is None or settings is None:
             return self._wait(f"Waiting for a writer of {spec.cluster}{without_writer(facts)}.")
         if self.before.consistency_point is None:
+            if (why := clients_are_in(self.seen.snapshot, facts)) is not None:
+                return self._wait(why)
             point = ConsistencyPoint(lsn=format_lsn(leader.lsn), timeline=leader.epoch)
             message = f"The snapshot will hold all that {spec.cluster} has committed now."
             return self._wait(message, consistency_point=point)

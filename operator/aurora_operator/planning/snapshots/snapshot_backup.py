@@ -23,6 +23,7 @@ from aurora_operator.api.snapshot import (
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.spec.repository import Repository
 from aurora_operator.planning.backup.backup import backup_settings, under_way, who_takes
+from aurora_operator.planning.deletion import clients_are_in
 from aurora_operator.planning.model.plan_model import ObjectRef, Observed, TakeSnapshot, parse_time
 from aurora_operator.planning.model.snapshot_model import (
     STEADY_SECONDS,
@@ -164,6 +165,8 @@ class _Work:
             return self._wait(f"Waiting for a writer of {spec.cluster} that archives{why}.")
         if report.cause is not None:
             return self._cannot(f"The destination of {spec.cluster} cannot be used: {report.error}")
+        if (doors := clients_are_in(self.seen.snapshot, facts)) is not None:
+            return self._wait(doors)
         busy, taker = under_way(facts), who_takes(facts)
         if busy is not None or taker is None:
             return self._wait(f"Waiting for the end of another backup: {busy}.")

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from aurora_operator.api.base.names import REPLICATION_USER
 from aurora_operator.postgres.errors import QueryError, Unavailable
 from aurora_operator.postgres.lsn import parse_lsn
 from aurora_operator.postgres.sql.session import APPLICATION, Session
@@ -230,6 +231,19 @@ async def terminate_clients(session: Session, timeout: float = 2) -> int:  # noq
         if not left or time.monotonic() > deadline:
             return len(left)
         await asyncio.sleep(_POLL)
+
+
+async def terminate_guests(session: Session) -> int:
+    """End the sessions of all who come by password; returns how many there were. Superusers stay, pgBackRest's too."""
+    rows = await session.rows(
+        f"SELECT pg_terminate_backend(pid) {_CLIENTS} AND usename NOT IN ('postgres', '{REPLICATION_USER}')"
+    )
+    return len(rows)
+
+
+async def flush_wal(session: Session) -> None:
+    """Have all WAL on disk that was written before, that of commits that did not wait for it too. Not on a standby."""
+    await session.rows("SELECT pg_switch_wal()")
 
 
 async def terminate_writers(session: Session, pids: Collection[int] = ()) -> int:
