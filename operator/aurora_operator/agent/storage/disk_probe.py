@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.consensus.state import PROMOTED
+from aurora_operator.postgres.running_time import ran
 from aurora_operator.postgres.server.ailments import SENTENCES, of_error
 
 log = logging.getLogger(__name__)
@@ -54,13 +55,16 @@ class DiskProbe:
         *,
         write: Callable[[Path], None] | None = None,
         end: Callable[[int], object] = os._exit,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`stop` stops PostgreSQL at once; `write` writes durably to a file or raises OSError; `end` ends the agent."""
+        """`stop` stops PostgreSQL at once; `write` writes durably to a file or raises OSError; `end` ends the agent;
+        `clock` is monotonic."""
         self._copy = copy
         self._stop = stop
         self._write = write or write_durably
         self._end = end
-        self._answered = time.monotonic()
+        self._clock = clock
+        self._answers = 0
         self._failed: OSError | None = None
         self._told = False
 
@@ -69,11 +73,15 @@ class DiskProbe:
         over = threading.Event()
         # A daemon: what hangs in the kernel must not keep the agent from ending.
         threading.Thread(target=self._ask, args=(over,), name="disk-probe", daemon=True).start()
-        self._answered = time.monotonic()
+        silent, heard, looked = 0.0, 0, self._clock()
         try:
             while True:
                 await asyncio.sleep(PERIOD_SECONDS)
-                self._act(time.monotonic() - self._answered)
+                # On a node that was paused the volume was asked nothing.
+                before, looked = looked, self._clock()
+                silent = silent + ran(looked - before, PERIOD_SECONDS) if self._answers == heard else 0.0
+                heard = self._answers
+                self._act(silent)
         finally:
             over.set()
 
@@ -88,7 +96,7 @@ class DiskProbe:
             else:
                 self._failed = None
             if self._failed is None:
-                self._answered = time.monotonic()
+                self._answers += 1
             over.wait(PERIOD_SECONDS)
 
     def _act(self, silent: float) -> None:

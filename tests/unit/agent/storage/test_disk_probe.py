@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,7 +53,9 @@ class Stand:
         )
         fake.say = lambda phase, message="": fake.said.append((phase, message))
         self.copy = fake
-        self.probe = DiskProbe(cast(Instance, fake), self._stop, write=self._write, end=self._end)
+        self.ahead = 0.0
+        clock: Callable[[], float] = lambda: time.monotonic() + self.ahead  # noqa: E731
+        self.probe = DiskProbe(cast(Instance, fake), self._stop, write=self._write, end=self._end, clock=clock)
 
     def _write(self, path: Path) -> None:
         if self.error is not None:
@@ -119,4 +122,17 @@ async def test_errors_count_as_no_answer_and_a_full_volume_as_one(tmp_path: Path
     stand.error = OSError(errno.EIO, "Input/output error")
     await until(lambda: stand.stopped == 1)
     assert "Input/output error" in stand.copy.said[-1][1]
+    task.cancel()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("role", [Role.LEADING, Role.STANDBY])
+async def test_a_node_that_was_paused_has_no_silent_volume(tmp_path: Path, role: Role) -> None:
+    stand = Stand(tmp_path, role)
+    task = asyncio.create_task(stand.probe.run())
+    await until((tmp_path / "probe").exists)
+    for _ in range(5):
+        stand.ahead += 600.0
+        await asyncio.sleep(0.05)
+    assert (stand.copy.ailment, stand.copy.said, stand.stopped, stand.ended) == (None, [], 0, 0)
     task.cancel()
