@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration import binaries
-from tests.integration.aging import STRIDE, age_by_promotion, first_of, tidy_all
+from tests.integration.aging import STRIDE, age_by_promotion, tidy_all
 from tests.integration.certificates import Authority
 from tests.integration.copies import Cluster, Copy, server_user
+from tests.integration.rows import first_of
 
 from aurora_operator.postgres.config.conf import Runtime
 from aurora_operator.postgres.layout import Layout

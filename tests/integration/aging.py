@@ -4,40 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.integration.copies import Cluster, Copy, give
+from tests.integration.copies import Copy, give
 
-from aurora_operator.postgres.config.conf import Runtime, slot_name
-from aurora_operator.postgres.sql import queries, roles
+from aurora_operator.postgres.config.conf import Runtime
+from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import history_files, pg_wal
 from aurora_operator.postgres.wal.timeline import History, Switch, history_name, render_history
 
 STRIDE = 32
-
-
-async def first_of(cluster: Cluster) -> Copy:
-    first = cluster.first()
-    await first.start()
-    await roles.ensure_roles(first.session, master="app", password="word", database="app")
-    await first.session.rows("CREATE TABLE public.t (id bigint PRIMARY KEY)")
-    return first
-
-
-async def reader_of(cluster: Cluster, source: Copy) -> Copy:
-    reader = cluster.blank()
-    await queries.create_slot(source.session, slot_name(reader.name))
-    await reader.clone_from(source, verify=False)
-    reader.configure(Runtime(source=source.source, slot=slot_name(reader.name)))
-    await reader.start()
-    return reader
-
-
-async def insert(copy: Copy, number: int) -> int:
-    await copy.session.rows("INSERT INTO public.t VALUES (%s)", [number])
-    return await queries.flush(copy.session)
-
-
-async def ids(copy: Copy) -> list[int]:
-    return [i for (i,) in await copy.session.rows("SELECT id FROM public.t ORDER BY id")]
 
 
 async def lead_again(copy: Copy, epoch: int) -> None:

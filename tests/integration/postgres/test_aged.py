@@ -5,18 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.integration.aging import (
-    STRIDE,
-    age_by_promotion,
-    first_of,
-    ids,
-    insert,
-    lead_again,
-    make_old,
-    reader_of,
-    tidy_all,
-)
+from tests.integration.aging import STRIDE, age_by_promotion, lead_again, make_old, tidy_all
 from tests.integration.copies import Cluster, Measured
+from tests.integration.rows import first_of, ids, insert, reader_of
 
 from aurora_operator.postgres.config.conf import Runtime, slot_name
 from aurora_operator.postgres.replication.rewind import rewind

@@ -9,46 +9,21 @@ import time
 
 import pytest
 from tests.integration.copies import Cluster, Copy, Measured
+from tests.integration.rows import first_of, ids, insert, reader_of
 
 from aurora_operator.postgres.config.conf import Runtime, slot_name
 from aurora_operator.postgres.errors import DataError, ServerError
-from aurora_operator.postgres.sql import queries, roles
+from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import history_files, pg_wal
 from aurora_operator.postgres.wal.timeline import how_to_follow
 
 PASSWORD = "pass'word\\ %s {x}"
 
 
-async def _first(cluster: Cluster) -> Copy:
-    first = cluster.first()
-    await first.start()
-    await roles.ensure_roles(first.session, master="app", password=PASSWORD, database="app")
-    await first.session.rows("CREATE TABLE public.t (id bigint PRIMARY KEY)")
-    return first
-
-
-async def _reader(cluster: Cluster, source: Copy) -> Copy:
-    reader = cluster.blank()
-    await queries.create_slot(source.session, slot_name(reader.name))
-    await reader.clone_from(source, verify=False)
-    reader.configure(Runtime(source=source.source, slot=slot_name(reader.name)))
-    await reader.start()
-    return reader
-
-
-async def _insert(copy: Copy, number: int) -> int:
-    await copy.session.rows("INSERT INTO public.t VALUES (%s)", [number])
-    return await queries.flush(copy.session)
-
-
-async def _ids(copy: Copy) -> list[int]:
-    return [i for (i,) in await copy.session.rows("SELECT id FROM public.t ORDER BY id")]
-
-
 async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: Cluster, measured: Measured) -> None:
-    first = await _first(cluster)
-    second, third = await _reader(cluster, first), await _reader(cluster, first)
-    lsn = await _insert(first, 1)
+    first = await first_of(cluster, PASSWORD)
+    second, third = await reader_of(cluster, first), await reader_of(cluster, first)
+    lsn = await insert(first, 1)
     await second.streams(1, lsn)
     await third.streams(1, lsn)
     end, followers = await queries.replication(first.session)
@@ -58,7 +33,7 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: 
     position = await second.standby.stop_receiving()
     measured("stop_receiving_s", time.monotonic() - start)
     assert position.timeline == 1 and position.lsn >= lsn
-    unseen = await _insert(first, 2)  # the old leader can still write, but this copy acknowledges nothing
+    unseen = await insert(first, 2)  # the old leader can still write, but this copy acknowledges nothing
     await asyncio.sleep(0.3)
     assert (await second.standby.stop_receiving()) == position
     assert unseen > position.lsn
@@ -87,10 +62,10 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: 
     await third.streams(34, promoted.start)
     measured("follow_s", time.monotonic() - start)
     assert pg_wal.local_timeline(third.layout.pgdata, promoted.start) == 34
-    assert await _ids(third) == await _ids(second)
+    assert await ids(third) == await ids(second)
 
     # And again from there, by the copy that followed: 34 -> 66.
-    lsn = await _insert(second, 3)
+    lsn = await insert(second, 3)
     await third.streams(34, lsn)
     await third.standby.stop_receiving()
     await second.server.stop("immediate", 3)
@@ -100,9 +75,9 @@ async def test_promotes_onto_the_epoch_and_is_followed_through_the_gap(cluster: 
 
 
 async def test_placeholders_of_a_promotion_that_never_was_do_not_hinder(cluster: Cluster) -> None:
-    first = await _first(cluster)
-    second, third = await _reader(cluster, first), await _reader(cluster, first)
-    lsn = await _insert(first, 1)
+    first = await first_of(cluster, PASSWORD)
+    second, third = await reader_of(cluster, first), await reader_of(cluster, first)
+    lsn = await insert(first, 1)
     await second.streams(1, lsn)
     await third.streams(1, lsn)
     # In this order: whatever the first writes meanwhile, the one to be promoted has no less of it.
@@ -129,9 +104,9 @@ async def test_placeholders_of_a_promotion_that_never_was_do_not_hinder(cluster:
 
 
 async def test_a_follower_that_has_the_placeholders_need_not_fetch_them(cluster: Cluster) -> None:
-    first = await _first(cluster)
-    second, third = await _reader(cluster, first), await _reader(cluster, first)
-    lsn = await _insert(first, 1)
+    first = await first_of(cluster, PASSWORD)
+    second, third = await reader_of(cluster, first), await reader_of(cluster, first)
+    lsn = await insert(first, 1)
     await second.streams(1, lsn)
     await third.streams(1, lsn)
     await third.standby.stop_receiving()
@@ -156,13 +131,13 @@ async def test_a_follower_that_has_the_placeholders_need_not_fetch_them(cluster:
 
 
 async def test_a_real_history_ahead_of_the_wal_is_noticed_before_promoting(cluster: Cluster) -> None:
-    first = await _first(cluster)
-    second, third = await _reader(cluster, first), await _reader(cluster, first)
-    lsn = await _insert(first, 1)
+    first = await first_of(cluster, PASSWORD)
+    second, third = await reader_of(cluster, first), await reader_of(cluster, first)
+    lsn = await insert(first, 1)
     await second.streams(1, lsn)
     await third.streams(1, lsn)
     await third.standby.stop_receiving()
-    lsn = await _insert(first, 2)
+    lsn = await insert(first, 2)
     await second.streams(1, lsn)
     await second.standby.stop_receiving()
     await first.server.stop("immediate", 3)
@@ -183,8 +158,8 @@ async def test_a_real_history_ahead_of_the_wal_is_noticed_before_promoting(clust
 
 
 async def test_a_killed_writer_comes_back_as_a_standby_with_a_position(cluster: Cluster, measured: Measured) -> None:
-    first = await _first(cluster)
-    lsn = await _insert(first, 1)
+    first = await first_of(cluster, PASSWORD)
+    lsn = await insert(first, 1)
     assert first.server.pid is not None
     os.kill(first.server.pid, signal.SIGKILL)
     assert await first.server.wait() == -signal.SIGKILL
@@ -195,15 +170,15 @@ async def test_a_killed_writer_comes_back_as_a_standby_with_a_position(cluster: 
     position = await first.standby.wait_idle(5)
     measured("restart_as_standby_s", time.monotonic() - start)
     assert position.timeline == 1 and position.lsn >= lsn
-    assert await _ids(first) == [1]
+    assert await ids(first) == [1]
     first.configure(Runtime(sync=(0, ())))
     first.server.reload()
     assert (await first.standby.promote(2)).timeline == 2
-    assert await _insert(first, 2) > lsn
+    assert await insert(first, 2) > lsn
 
 
 async def test_two_copies_of_a_volume_never_run(cluster: Cluster) -> None:
-    first = await _first(cluster)
+    first = await first_of(cluster, PASSWORD)
     with pytest.raises(ServerError):
         await first.server.start()
     other = Copy.__new__(Copy)
@@ -213,26 +188,26 @@ async def test_two_copies_of_a_volume_never_run(cluster: Cluster) -> None:
 
 
 async def test_commits_wait_for_the_rule_and_nobody_leads_by_mistake(cluster: Cluster) -> None:
-    first = await _first(cluster)
-    second = await _reader(cluster, first)
-    await second.streams(1, await _insert(first, 1))
+    first = await first_of(cluster, PASSWORD)
+    second = await reader_of(cluster, first)
+    await second.streams(1, await insert(first, 1))
     await first.standby.set_sync(1, (second.name,))
-    insert = "BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO public.t VALUES (2); COMMIT"
-    await first.session.rows(insert)
+    statement = "BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO public.t VALUES (2); COMMIT"
+    await first.session.rows(statement)
     await second.standby.stop_receiving()
     with pytest.raises(Exception, match="did not answer"):
-        await first.session.rows(insert.replace("2)", "3)"), timeout=0.5)
+        await first.session.rows(statement.replace("2)", "3)"), timeout=0.5)
     # A standby that was never told a rule acknowledges nothing if it is promoted.
     await first.server.stop("immediate", 3)
     await second.standby.promote(2)
     with pytest.raises(Exception, match="did not answer"):
-        await second.session.rows(insert.replace("2)", "4)"), timeout=0.5)
+        await second.session.rows(statement.replace("2)", "4)"), timeout=0.5)
     await second.standby.set_sync(0, ())
-    await second.session.rows(insert.replace("2)", "5)"), timeout=2)
+    await second.session.rows(statement.replace("2)", "5)"), timeout=2)
 
 
 async def test_configuration_in_force(cluster: Cluster) -> None:
-    first = await _first(cluster)
+    first = await first_of(cluster, PASSWORD)
     assert await queries.file_errors(first.session) == {}
     assert await queries.pending_restart(first.session) == ()
     wanted = await queries.settings_in_force(
