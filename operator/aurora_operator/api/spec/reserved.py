@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from aurora_operator.api.base.rules import Rule
+from aurora_operator.api.base.rules import Rule, immutable
 
 RESERVED_DATABASES: Final = (
     # PostgreSQL's and Aurora's own
@@ -44,7 +44,7 @@ def _free(field: str, names: tuple[str, ...], example: str) -> Rule:
 
 
 def _fixed(field: str, instead: str) -> Rule:
-    return Rule(cel="self == oldSelf", message=f"{field} cannot change once the cluster exists: {instead}.")
+    return immutable(f"{field} cannot change once the cluster exists: {instead}.")
 
 
 DatabaseName = Annotated[
