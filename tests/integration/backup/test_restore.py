@@ -9,9 +9,9 @@ import pytest
 from tests.integration.backup.database import Database, archived, fill_segment, ids, insert, now, text
 from tests.integration.copies import Measured
 
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.spec.restore import RestoreTarget
 from aurora_operator.postgres.errors import NotRestorable, RepositoryError
-from aurora_operator.postgres.lsn import format_lsn
 from aurora_operator.postgres.restore.restoring import restoring
 from aurora_operator.postgres.wal import pg_wal
 

@@ -15,9 +15,9 @@ from tests.integration.backup.database import DatabaseAt, archived, fill_segment
 from tests.integration.copies import Cluster
 from tests.integration.stores.volume import Volume
 
+from aurora_operator.api.base.lsn import segment_name
 from aurora_operator.api.spec.restore import RestoreTarget
 from aurora_operator.postgres.errors import NotRestorable
-from aurora_operator.postgres.lsn import segment_name
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 
 DAYS = timedelta(days=7)

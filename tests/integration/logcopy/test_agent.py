@@ -29,13 +29,13 @@ from aurora_operator.agent.server import http
 from aurora_operator.agent.server.http import Service, api
 from aurora_operator.api.agent.messages import AgentStatus, ReplicaStatus
 from aurora_operator.api.agent.settings import Member, Settings
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Message, Prepare, Promise, Resigned
 from aurora_operator.consensus.step import relied_upon
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, Quorum
 from aurora_operator.net.http_server import serve
 from aurora_operator.postgres.config import configure
 from aurora_operator.postgres.config.conf import Runtime, follower_name, slot_name
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import received
 from aurora_operator.postgres.wal.timeline import render_history

@@ -20,10 +20,10 @@ from aurora_operator.agent.peers import agent_client
 from aurora_operator.agent.peers.tls import Certificates
 from aurora_operator.agent.replication.log_fetch import LogFetch, MustRestart
 from aurora_operator.agent.server.http import Service, api
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.consensus.types import Position
 from aurora_operator.net.http_server import serve
 from aurora_operator.postgres.config.conf import Runtime, Source, follower_name
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import pg_wal, received
 from aurora_operator.postgres.wal.staging import NotThere

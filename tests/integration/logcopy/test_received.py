@@ -8,9 +8,9 @@ import time
 from tests.integration.copies import Cluster, Copy, Measured
 from tests.integration.logcopy.receiving import LogCopy, leader, log_copy, reader, until
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres.config.conf import Runtime
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import pg_wal, received
 from aurora_operator.postgres.wal.timeline import History

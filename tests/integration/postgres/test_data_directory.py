@@ -16,12 +16,12 @@ from psycopg.conninfo import make_conninfo
 from tests.integration.certificates import HOST
 from tests.integration.copies import Cluster, Copy, Measured, server_user
 
+from aurora_operator.api.base.lsn import segment_name
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.config.conf import Runtime, Source, conninfo
 from aurora_operator.postgres.errors import CannotRewind, DataError, ToolError, Unavailable
 from aurora_operator.postgres.files import make_directory
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import segment_name
 from aurora_operator.postgres.replication import base_backup
 from aurora_operator.postgres.replication.quarantine import prune_kept
 from aurora_operator.postgres.replication.rewind import broken_off, rewind

@@ -15,11 +15,11 @@ from aurora_operator.api.agent.messages import BackupEntry, BackupReport, Backup
 from aurora_operator.api.agent.settings import BackupSettings
 from aurora_operator.api.base import names
 from aurora_operator.api.base.base import to_second
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.backup.archiver import Archiver, ArchiveState
 from aurora_operator.postgres.errors import PostgresError, RepositoryError
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 from aurora_operator.postgres.pgbackrest.info import BackupInfo, Stanza
 from aurora_operator.postgres.pgbackrest.repository import Peer

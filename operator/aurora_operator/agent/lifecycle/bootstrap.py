@@ -17,11 +17,11 @@ from aurora_operator.agent.replication.leader_history import resolve
 from aurora_operator.api.agent.origin import CloneOrigin, Origin
 from aurora_operator.api.agent.record import Record
 from aurora_operator.api.base import names
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import NO_CONFIG, name_of
 from aurora_operator.postgres.config import conf
 from aurora_operator.postgres.errors import DataError, RepositoryError
-from aurora_operator.postgres.lsn import format_lsn
 from aurora_operator.postgres.replication.base_backup import base_backup
 from aurora_operator.postgres.server.initdb import initdb
 from aurora_operator.postgres.sql import queries

@@ -12,9 +12,9 @@ from aurora_operator.agent.member.configuration import Configuration
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.api.agent.origin import RestoreOrigin
 from aurora_operator.api.base import names
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.spec.repository import Repository
 from aurora_operator.postgres.files import make_directory
-from aurora_operator.postgres.lsn import format_lsn
 from aurora_operator.postgres.restore.recovery import resolve_stanza
 from aurora_operator.postgres.restore.restoring import Restore, restoring
 

@@ -12,13 +12,13 @@ from aurora_operator.agent.log_copy.volume import Volume
 from aurora_operator.agent.member.member import Member
 from aurora_operator.agent.peers.agent_client import history_of
 from aurora_operator.api.agent.messages import Ailment
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import CopyId, Position, name_of
 from aurora_operator.net.http_client import ClientError
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.config.conf import Source, slot_name
 from aurora_operator.postgres.errors import DataError, PostgresError
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.wal.receive_wal import Receiver, Trouble, trouble
 
 log = logging.getLogger(__name__)

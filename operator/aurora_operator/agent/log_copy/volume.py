@@ -6,11 +6,11 @@ import asyncio
 import logging
 from pathlib import Path
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.files import make_directory, rename_durably
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.replication.base_backup import stamp
 from aurora_operator.postgres.replication.quarantine import prune_kept
 from aurora_operator.postgres.tools import Tools

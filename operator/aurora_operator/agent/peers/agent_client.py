@@ -9,11 +9,11 @@ from http import HTTPStatus
 from pathlib import Path
 
 from aurora_operator.api.agent.messages import AgentStatus
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.api.base.names import API_PORT
 from aurora_operator.net.http_client import Answer, Client, ClientError
 from aurora_operator.postgres.config.conf import Source
 from aurora_operator.postgres.files import like_parent
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.wal.timeline import History, history_name, parse_history
 
 TIMEOUT_SECONDS = 2.0

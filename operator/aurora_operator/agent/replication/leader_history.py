@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.net.resolver import Resolver
 from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.config.conf import Source, conninfo
 from aurora_operator.postgres.errors import Unavailable
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.wal.timeline import History, history_name, parse_history
 
 ASK_SECONDS = 2.0

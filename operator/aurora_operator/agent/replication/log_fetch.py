@@ -9,12 +9,12 @@ import ssl
 import time
 
 from aurora_operator.agent.peers import agent_client
+from aurora_operator.api.base.lsn import parse_segment_name
 from aurora_operator.consensus.types import Position
 from aurora_operator.net.http_client import Client
 from aurora_operator.postgres.config.conf import Runtime, Source
 from aurora_operator.postgres.errors import PostgresError, Unavailable
 from aurora_operator.postgres.files import fsync_directory, make_directory, remove_tree, write_durably
-from aurora_operator.postgres.lsn import parse_segment_name
 from aurora_operator.postgres.replication.standby import Standby
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import pg_wal

@@ -27,9 +27,9 @@ from aurora_operator.api.agent.messages import (
 )
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base.base import WireModel
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.api.base.names import AGENT_CN, API_PORT, HEALTH_PORT, OPERATOR_CN
 from aurora_operator.net.http_server import Handler, Request, Response, Routes, encoded, say, serve
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
 
 M = TypeVar("M", bound=WireModel)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.files import entries, steadily
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.wal.pg_wal import is_written
 from aurora_operator.postgres.wal.timeline import parse_history_name
 

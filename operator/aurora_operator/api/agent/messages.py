@@ -25,6 +25,7 @@ from pydantic import Field
 
 from aurora_operator.api.base.base import WireModel
 from aurora_operator.api.base.load import Load
+from aurora_operator.api.base.lsn import Lsn
 from aurora_operator.api.base.volume import VolumeUse
 from aurora_operator.api.spec.capacity import CapacityStatus
 from aurora_operator.api.spec.repository import Repository
@@ -102,7 +103,7 @@ class SnapshotRun(WireModel):
     finished_at: str | None = None
     error: str | None = None
     label: str | None = None
-    lsn: int = 0
+    lsn: Lsn = 0
     timeline: int = 0
     taken_at: str | None = Field(default=None, description="When the backup ended: all committed by then is in it.")
     size_bytes: int = 0
@@ -159,8 +160,8 @@ class ReplicaStatus(WireModel):
     name: str
     incarnation: str
     state: str
-    flush_lsn: int
-    replay_lsn: int
+    flush_lsn: Lsn
+    replay_lsn: Lsn
     lag_bytes: int
     lag_seconds: float
     voting: bool
@@ -184,11 +185,11 @@ class AgentStatus(WireModel):
     epoch: int = Field(default=0, description="The epoch of the leader that it follows, or its own.")
     leader: str | None = None
     promised: int = 0
-    lsn: int = 0
+    lsn: Lsn = 0
     position_epoch: int = Field(
         default=0, description="Epoch of its newest durable WAL; 0 while it has none that counts (half rewound, say)."
     )
-    position_lsn: int = Field(default=0, description="End of it. Positions compare as (epoch, LSN).")
+    position_lsn: Lsn = Field(default=0, description="End of it. Positions compare as (epoch, LSN).")
     lag_bytes: int | None = Field(default=None, description="Behind the leader, as far as it knows.")
     lag_seconds: float | None = None
     settings_revision: int = 0

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from aurora_operator.api.base.base import WireModel
+from aurora_operator.api.base.lsn import Lsn
 from aurora_operator.api.spec.repository import Repository
 from aurora_operator.api.spec.restore import RestoreTarget
 
@@ -16,7 +17,7 @@ class CloneOrigin(WireModel):
 
     kind: Literal["clone"] = "clone"
     source: str = Field(description="What it is made from, for people: `cluster demo`, `snapshot monday`.")
-    lsn: int = Field(default=0, ge=0, description="The data must reach this far; in bytes.")
+    lsn: Lsn = Field(default=0, description="The data must reach this far; in bytes.")
     running: bool = Field(
         default=False, description="The source goes on: what must not happen in two places must not begin here."
     )
@@ -32,7 +33,7 @@ class RestoreOrigin(WireModel):
 
     kind: Literal["restore"] = "restore"
     source: str = Field(description="What it is made from, for people: `backups of demo`.")
-    lsn: int = Field(default=0, ge=0, description="As of CloneOrigin; the target says it here.")
+    lsn: Lsn = Field(default=0, description="As of CloneOrigin; the target says it here.")
     repository: Repository
     target: RestoreTarget = RestoreTarget()
     set: str | None = Field(

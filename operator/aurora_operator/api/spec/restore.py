@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
+from aurora_operator.api.base.lsn import LSN_TEXT
 from aurora_operator.api.base.rules import Rule, RuledModel
 from aurora_operator.api.spec.repository import Destination, Encryption
 
@@ -15,7 +16,6 @@ _TIME: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})",
     re.ASCII,
 )
-_LSN: Final = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", re.ASCII)
 _XID: Final = re.compile(r"[1-9][0-9]{0,19}", re.ASCII)
 _WAYS: Final = ("time", "lsn", "name", "xid")
 _SOURCES: Final = ("cluster", "destination", "snapshot")
@@ -59,7 +59,7 @@ class RestoreTarget(RuledModel):
             Rule(
                 cel="self.matches('^[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}$')",
                 message="target.lsn must be as PostgreSQL writes it, such as 16/B374D848.",
-                check=lambda text: _LSN.fullmatch(text) is not None,
+                check=lambda text: LSN_TEXT.fullmatch(text) is not None,
             ),
         ]
         | None

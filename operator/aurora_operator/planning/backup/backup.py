@@ -11,6 +11,7 @@ from aurora_operator.api.agent.messages import AgentStatus, BackupReport, Backup
 from aurora_operator.api.agent.settings import BackupSettings
 from aurora_operator.api.base import names, reasons
 from aurora_operator.api.base.conditions import BACKUP_HEALTHY
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.api.base.requests import request
 from aurora_operator.api.spec.backup import parse_window, window_minutes
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
@@ -25,7 +26,6 @@ RETRY: Final = timedelta(minutes=5)
 """After a backup that failed, the next is tried no sooner."""
 UNSEEN: Final = timedelta(minutes=5)
 """A backup that was taken is looked for in the repository so long."""
-SEGMENT_BYTES: Final = 16 << 20
 CAUSES: Final = {
     "credentials": reasons.CREDENTIALS_REFUSED,
     "bucket": reasons.BUCKET_MISSING,

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from aurora_operator.api.agent.origin import CloneOrigin
 from aurora_operator.api.base import names
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import OriginStatus
 from aurora_operator.planning.bootstrap.first_data import (
@@ -36,7 +37,6 @@ from aurora_operator.planning.objects.snapshot import (
     build_volume_snapshot,
     data_source,
     error_of,
-    format_lsn,
     is_usable,
     least_bytes,
     lsn_of,

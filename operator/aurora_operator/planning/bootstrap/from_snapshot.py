@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from aurora_operator.api.agent.origin import CloneOrigin, Origin, RestoreOrigin
 from aurora_operator.api.base import names
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.snapshot import AuroraSnapshotStatus
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.api.status import OriginStatus
@@ -14,7 +15,7 @@ from aurora_operator.planning.bootstrap.first_data import Beginning, begun, mome
 from aurora_operator.planning.membership.placement import allowed_zones
 from aurora_operator.planning.model.plan_model import Raw
 from aurora_operator.planning.model.snapshot_model import by_backup, status_of
-from aurora_operator.planning.objects.snapshot import data_source, format_lsn, is_usable, least_bytes, lsn_of, zone_of
+from aurora_operator.planning.objects.snapshot import data_source, is_usable, least_bytes, lsn_of, zone_of
 from aurora_operator.planning.objects.volume import claim_name
 from aurora_operator.planning.view.facts import Facts
 

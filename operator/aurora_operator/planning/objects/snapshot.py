@@ -69,7 +69,7 @@ def least_bytes(snapshot: Raw) -> int:
 def lsn_of(snapshot: Raw) -> int:
     """The LSN that its data reach at least; 0 if not known."""
     text = annotation(snapshot, ANNOTATION_LSN) or ""
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 20 else 0
 
 
 def zone_of(snapshot: Raw) -> str | None:
@@ -81,8 +81,3 @@ def class_for(driver: str, classes: Iterable[SnapshotClass]) -> SnapshotClass | 
     """The class to use for a driver's volumes: its default, else the first by name."""
     usable = [c for c in classes if c.driver == driver]
     return min(usable, key=lambda c: (not c.default, c.name), default=None)
-
-
-def format_lsn(lsn: int) -> str:
-    """An LSN as PostgreSQL writes it."""
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from aurora_operator.api.base import names, reasons
 from aurora_operator.api.base.conditions import READY, get_condition, set_condition
+from aurora_operator.api.base.lsn import format_lsn, parse_lsn
 from aurora_operator.api.base.rules import sentences
 from aurora_operator.api.snapshot import (
     LABEL_SNAPSHOT,
@@ -40,7 +41,7 @@ from aurora_operator.planning.model.snapshot_model import (
     status_of,
 )
 from aurora_operator.planning.objects.common import is_leaving
-from aurora_operator.planning.objects.snapshot import build_volume_snapshot, error_of, format_lsn, is_usable
+from aurora_operator.planning.objects.snapshot import build_volume_snapshot, error_of, is_usable
 from aurora_operator.planning.objects.volume import claim_name
 from aurora_operator.planning.power.waking import without_writer
 from aurora_operator.planning.snapshots.snapshot_backup import plan_backed_up, plan_removal
@@ -157,7 +158,7 @@ class _Planning:
             point = ConsistencyPoint(lsn=format_lsn(leader.lsn), timeline=leader.epoch)
             message = f"The snapshot will hold all that {spec.cluster} has committed now."
             return self._wait(message, consistency_point=point)
-        lsn = _parse_lsn(self.before.consistency_point.lsn)
+        lsn = parse_lsn(self.before.consistency_point.lsn)
         copies = fit_copies(facts, lsn)
         if not copies or readers_are_behind(facts, lsn):
             return self._wait(f"Waiting for an instance of {spec.cluster} that has all up to {format_lsn(lsn)}.")
@@ -233,8 +234,3 @@ class _Planning:
 
 def _taking(copy: Copy) -> str:
     return f"A snapshot of the volume of {copy.name} is being made."
-
-
-def _parse_lsn(text: str) -> int:
-    high, _, low = text.partition("/")
-    return (int(high, 16) << 32) + int(low, 16)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from aurora_operator.api.agent.messages import AgentStatus, SnapshotRequest, SnapshotRun
 from aurora_operator.api.base import names, reasons
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.snapshot import (
     AuroraSnapshotSpec,
     AuroraSnapshotStatus,
@@ -35,7 +36,6 @@ from aurora_operator.planning.model.snapshot_model import (
     status_of,
 )
 from aurora_operator.planning.objects.common import is_leaving
-from aurora_operator.planning.objects.snapshot import format_lsn
 from aurora_operator.planning.objects.snapshotjob import (
     COPY,
     REMOVE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aurora_operator.planning.objects.snapshot import format_lsn
+from aurora_operator.api.base.lsn import format_lsn, parse_lsn
 
 
 def position_text(epoch: int, lsn: int) -> str:
@@ -14,7 +14,6 @@ def parse_position(text: str | None) -> tuple[int, int] | None:
     """Epoch and LSN (bytes) of such a text; None for anything else."""
     try:
         epoch, _, lsn = (text or "").partition(":")
-        high, _, low = lsn.partition("/")
-        return int(epoch), (int(high, 16) << 32) + int(low, 16)
+        return int(epoch), parse_lsn(lsn)
     except ValueError:
         return None

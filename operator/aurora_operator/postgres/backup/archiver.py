@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.config import configure
 from aurora_operator.postgres.errors import DataError, RepositoryError
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest, explain
 from aurora_operator.postgres.server.postmaster import Server
 from aurora_operator.postgres.sql.session import Session

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, format_lsn, segment_name
 from aurora_operator.postgres.errors import RepositoryError
 from aurora_operator.postgres.files import make_directory, remove_tree
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, format_lsn, segment_name
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 from aurora_operator.postgres.pgbackrest.info import BackupInfo
 from aurora_operator.postgres.pgbackrest.repository import Peer

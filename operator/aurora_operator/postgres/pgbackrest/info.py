@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from aurora_operator.api.base.lsn import parse_lsn, parse_segment_name
 from aurora_operator.postgres.errors import RepositoryError
-from aurora_operator.postgres.lsn import parse_lsn, parse_segment_name
 
 
 @dataclass(frozen=True, slots=True)

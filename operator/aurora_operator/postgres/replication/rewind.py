@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+from aurora_operator.api.base.lsn import MAX_LSN, SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.config import pins
 from aurora_operator.postgres.config.conf import Source, conninfo
 from aurora_operator.postgres.errors import CannotRewind, ToolError, Unavailable
@@ -19,7 +20,6 @@ from aurora_operator.postgres.files import (
     write_durably,
 )
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import MAX_LSN, SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.replication.base_backup import Progress, parse_progress, stamp
 from aurora_operator.postgres.server.control import read_control
 from aurora_operator.postgres.tools import Tools

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aurora_operator.api.base.base import to_second
+from aurora_operator.api.base.lsn import format_lsn, parse_lsn, segment_name
 from aurora_operator.api.spec.restore import RestoreTarget, parse_target_time
 from aurora_operator.postgres.config.conf import setting
 from aurora_operator.postgres.errors import NotRestorable
-from aurora_operator.postgres.lsn import format_lsn, parse_lsn, segment_name
 from aurora_operator.postgres.pgbackrest.info import BackupInfo, Stanza
 from aurora_operator.postgres.wal.tail import Piece
 from aurora_operator.postgres.wal.timeline import History, history_name

@@ -15,12 +15,12 @@ import psycopg
 
 from aurora_operator.api.agent.rehearsal import RehearsalReport, Step
 from aurora_operator.api.base import names
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.spec.restore import RestoreTarget
 from aurora_operator.postgres.config import conf, configure, pins
 from aurora_operator.postgres.config.parameters import Choice
 from aurora_operator.postgres.errors import PostgresError, QueryError, RepositoryError, ToolError
 from aurora_operator.postgres.files import write_durably
-from aurora_operator.postgres.lsn import format_lsn
 from aurora_operator.postgres.pgbackrest.commands import LONG_SECONDS
 from aurora_operator.postgres.restore.restoring import Restore
 from aurora_operator.postgres.server.control import read_control

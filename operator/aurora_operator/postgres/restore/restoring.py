@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.spec.restore import RestoreTarget
 from aurora_operator.postgres.config import configure
 from aurora_operator.postgres.config.conf import RUNTIME_FILE
@@ -18,7 +19,6 @@ from aurora_operator.postgres.config.parameters import Choice
 from aurora_operator.postgres.errors import NotRestorable, RepositoryError, ServerError
 from aurora_operator.postgres.files import make_directory, remove_tree, rename_durably, write_durably
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import format_lsn
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
 from aurora_operator.postgres.restore.recovery import (
     Contents,

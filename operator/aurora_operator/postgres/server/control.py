@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import parse_lsn
 from aurora_operator.postgres.errors import DataError
-from aurora_operator.postgres.lsn import parse_lsn
 from aurora_operator.postgres.tools import Tools
 
 STANDBY_MINIMUMS: Final = (

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from aurora_operator.api.agent.messages import Ailment
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, format_lsn, segment_name
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.errors import DataError, ToolError
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, format_lsn, segment_name
 from aurora_operator.postgres.running_time import within
 from aurora_operator.postgres.server.ailments import Block, hinted_blocks, hinted_files, of_error
 from aurora_operator.postgres.server.control import Control, read_control

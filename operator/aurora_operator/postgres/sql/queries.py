@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from aurora_operator.api.base.lsn import parse_lsn
 from aurora_operator.api.base.names import REPLICATION_USER
 from aurora_operator.postgres.errors import QueryError, Unavailable
-from aurora_operator.postgres.lsn import parse_lsn
 from aurora_operator.postgres.sql.session import APPLICATION, Session
 
 _POLL: Final = 0.01

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.postgres.files import fsync_directory, like_parent
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.postgres.wal.timeline import History
 
 PARTIAL: Final = ".partial"

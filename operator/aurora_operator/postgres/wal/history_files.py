@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import parse_segment_name
 from aurora_operator.postgres.files import entries, write_durably
-from aurora_operator.postgres.lsn import parse_segment_name
 from aurora_operator.postgres.wal import pg_wal
 from aurora_operator.postgres.wal.timeline import History, history_name, parse_history_name, render_history
 

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.postgres.errors import DataError
 from aurora_operator.postgres.files import fsync_directory, like_parent
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.postgres.server.control import read_control
 from aurora_operator.postgres.tools import Tools
 from aurora_operator.postgres.wal.timeline import History, adoptable, history_name, parse_history, parse_history_name

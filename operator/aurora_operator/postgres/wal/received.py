@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.consensus.types import Position
 from aurora_operator.postgres.errors import DataError
 from aurora_operator.postgres.files import entries, fsync_directory, like_parent, make_directory, steadily
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name
 from aurora_operator.postgres.wal.pg_wal import read_history_file
 from aurora_operator.postgres.wal.timeline import History, history_name, parse_history_name
 from aurora_operator.postgres.wal.wal_end import WalEnd

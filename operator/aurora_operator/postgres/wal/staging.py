@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.consensus.types import Position
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.postgres.wal.timeline import History, adoptable, history_name, is_part, render_history
 
 

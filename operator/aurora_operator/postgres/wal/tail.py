@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.postgres.wal.timeline import History
 
 PIECE_BYTES: Final = 1 << 20

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from aurora_operator.postgres.lsn import format_lsn, parse_lsn
+from aurora_operator.api.base.lsn import format_lsn, parse_lsn
 
 _HISTORY_NAME: Final = re.compile(r"([0-9A-F]{8})\.history", re.ASCII)
 _LINE: Final = re.compile(r"(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)(?:\s+(.*))?", re.ASCII)

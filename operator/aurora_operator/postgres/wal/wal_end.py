@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, format_lsn, parse_lsn, segment_name
 from aurora_operator.postgres.errors import ToolError
 from aurora_operator.postgres.files import like_parent, make_directory
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, format_lsn, parse_lsn, segment_name
 from aurora_operator.postgres.tools import Tools
 from aurora_operator.postgres.wal.wal_record import SHORT_HEADER_BYTES, continuation_end, parse_page, read_record_end
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from aurora_operator.postgres.lsn import SEGMENT_BYTES
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 
 BLOCK_BYTES: Final = 8192
 LONG_HEADER_BYTES: Final = 40

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_operator.agent.replication.leader_history import wal_is_gone
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, segment_name
 
 
 @given(st.integers(1, 500), st.integers(0, 500), st.integers(0, 520), st.integers(0, SEGMENT_BYTES - 1))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.api.spec.repository import Destination, Repository, VolumeDestination
 from aurora_operator.api.spec.restore import RestoreTarget
 from aurora_operator.postgres.errors import NotRestorable, RepositoryError
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest, explain
 from aurora_operator.postgres.pgbackrest.info import BackupInfo, Stanza
 from aurora_operator.postgres.pgbackrest.repository import Access

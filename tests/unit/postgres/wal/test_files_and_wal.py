@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres import files
 from aurora_operator.postgres.config.parameter_check import split_list
 from aurora_operator.postgres.errors import CannotRewind, DataError, ToolError, VolumeInUse
 from aurora_operator.postgres.layout import Layout
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.replication.base_backup import (
     drop_replaced,
     keep_aside,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aurora_operator.api.base.lsn import segment_name
 from aurora_operator.consensus.types import EPOCH_STRIDE
-from aurora_operator.postgres.lsn import segment_name
 from aurora_operator.postgres.wal import history_files, pg_wal, received
 from aurora_operator.postgres.wal.history_files import KEPT_ANCESTORS, KEPT_NUMBERS, Found, obsolete
 from aurora_operator.postgres.wal.timeline import History, Switch, history_name, parse_history, render_history

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_operator.agent.server import wal_files
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres import files
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.wal import received, wal_record
 from aurora_operator.postgres.wal.receive_wal import trouble
 from aurora_operator.postgres.wal.received import Segment

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.consensus.types import Position
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.wal.staging import NotThere, Piece, check_history, history_files, misleading, pieces
 from aurora_operator.postgres.wal.timeline import History, Switch
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aurora_operator.postgres.lsn import SEGMENT_BYTES, segment_name
+from aurora_operator.api.base.lsn import SEGMENT_BYTES, segment_name
 from aurora_operator.postgres.wal.tail import (
     HISTORIES_KEPT,
     PIECE_BYTES,

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import Field
 
 MAX_LSN: Final = 2**64 - 1
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
-"""Size of a WAL segment file of the clusters that `initdb.py` makes."""
+"""Size of a WAL segment file of the clusters that `postgres/server/initdb.py` makes."""
 
-_LSN: Final = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})", re.ASCII)
+Lsn = Annotated[int, Field(ge=0, le=MAX_LSN)]
+"""In messages between our own parts: bytes."""
+
+LSN_TEXT: Final = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})", re.ASCII)
 _SEGMENT: Final = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})(\.partial)?", re.ASCII)
 
 
 def parse_lsn(text: str) -> int:
     """`16/B374D848` as bytes. Raises ValueError."""
-    match = _LSN.fullmatch(text.strip())
+    match = LSN_TEXT.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"not an LSN: {text!r}")
     return int(match[1], 16) << 32 | int(match[2], 16)
