@@ -28,6 +28,7 @@ from aurora_operator.api.agent.messages import (
     SwitchoverRequest,
 )
 from aurora_operator.api.base import names
+from aurora_operator.controller.errors import ControllerError
 from aurora_operator.planning.certificates.certificates import OPERATOR_CRT, OPERATOR_KEY
 from aurora_operator.planning.model.plan_model import (
     AcceptLoss,
@@ -58,7 +59,7 @@ Children = Mapping[str, Mapping[str, Raw]]
 T = TypeVar("T", bound=BaseModel)
 
 
-class AgentError(Exception):
+class AgentError(ControllerError):
     """An agent refused a call, or could not be reached; a sentence."""
 
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from aurora_operator.controller.errors import ControllerError
 from aurora_operator.planning.model.plan_model import OperatorConfig
 
 
-class ConfigError(Exception):
+class ConfigError(ControllerError):
     """A variable is missing or makes no sense; says which."""
 
 

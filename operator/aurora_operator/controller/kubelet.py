@@ -19,6 +19,7 @@ import httpx
 
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.base.volume import VolumeUse
+from aurora_operator.controller.errors import ControllerError
 from aurora_operator.controller.fleet import Key
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import KubeError
@@ -40,7 +41,7 @@ Ask = Callable[[str, str], Awaitable[Mapping[str, Any]]]
 """Address and token to a summary. Raises KubeletError."""
 
 
-class KubeletError(Exception):
+class KubeletError(ControllerError):
     """A kubelet did not answer, or refused; a sentence."""
 
 

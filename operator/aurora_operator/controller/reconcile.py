@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from aurora_operator.api.agent.messages import AgentStatus, ParameterCheckResult
 from aurora_operator.api.base import names
 from aurora_operator.controller.agents import AgentError
+from aurora_operator.controller.errors import ControllerError
 from aurora_operator.controller.failures import sentence, with_failure
 from aurora_operator.controller.fleet import Key
 from aurora_operator.controller.kubelet import VolumeStats
@@ -76,7 +77,7 @@ class Watcher(Protocol):
         """The cluster is gone."""
 
 
-class Stopped(Exception):
+class Stopped(ControllerError):
     """We are not the active operator any more: write nothing."""
 
 

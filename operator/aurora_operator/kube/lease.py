@@ -40,7 +40,7 @@ PERIOD: Final = 2.0
 
 
 class LeaseLost(Exception):
-    """Somebody else may be active now: stop at once."""
+    """Somebody else may be active now: stop at once. No KubeError, since who waits out those must not wait out this."""
 
 
 class Election:

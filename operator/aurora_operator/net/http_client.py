@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 import h11
 
+from aurora_operator.net.errors import NetError
+
 _CHUNK = 1 << 18
 MAX_BODY = 16 << 20
 """Bytes of an answer that is kept in memory."""
 OK = range(200, 300)
 
 
-class ClientError(Exception):
+class ClientError(NetError):
     """No answer: not connected, not in time, too large, or not HTTP. The message says which."""
 
 

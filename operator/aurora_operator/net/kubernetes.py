@@ -10,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from aurora_operator.net.errors import NetError
 from aurora_operator.net.http_client import Client, ClientError
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -22,7 +23,7 @@ ERROR_CHARACTERS: Final = 200
 Patch = Literal["application/merge-patch+json", "application/strategic-merge-patch+json"]
 
 
-class KubeError(Exception):
+class KubeError(NetError):
     """The API could not be reached, refused, or answered what is not understood; the message says what and why."""
 
 

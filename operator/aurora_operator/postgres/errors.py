@@ -9,6 +9,7 @@ PostgresError
 ├── Unavailable        no answer from the server in time, or no connection
 ├── DataError          what is on the volume is not what it should be
 │   └── CannotRewind   only a new clone helps
+├── NotThere           a log copy does not have the WAL that is asked for (wal/staging.py)
 └── RepositoryError    backups cannot be reached or used
     └── NotRestorable  what was asked for is not in the backups
 ```

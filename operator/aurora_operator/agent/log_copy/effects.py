@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from aurora_operator.agent.errors import AgentError
 from aurora_operator.agent.log_copy.receiving import Receiving
 from aurora_operator.agent.member.member import Member
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
 
 
-class NotForLogCopies(Exception):
+class NotForLogCopies(AgentError):
     """The consensus has asked a log copy to lead, or to prepare for it."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from aurora_operator.agent.errors import AgentError
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.types import NO_CONFIG
@@ -51,7 +52,7 @@ class Taken:
     """The copy that the volume was copied from, where the data on it are not this copy's own."""
 
 
-class StoreError(Exception):
+class StoreError(AgentError):
     """The durable state cannot be read; going on could break a promise, so a human must look."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from aurora_operator.agent.errors import AgentError
 from aurora_operator.consensus.messages import Message
 from aurora_operator.consensus.types import CopyId
 
@@ -28,7 +29,7 @@ class Envelope:
     """Where that text is long: the last line of it alone, which tells enough to who was on the timeline before."""
 
 
-class WireError(Exception):
+class WireError(AgentError):
     """A line that is no message of ours."""
 
 

@@ -25,7 +25,6 @@ from aurora_operator.postgres.replication.base_backup import drop_replaced
 from aurora_operator.postgres.replication.standby import LocalPosition
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import history_files, pg_wal
-from aurora_operator.postgres.wal.staging import NotThere
 from aurora_operator.postgres.wal.timeline import History, how_to_follow
 
 log = logging.getLogger(__name__)
@@ -217,7 +216,7 @@ class Follower:
         except MustRestart:
             log.warning("starting again to fetch from %s: recovery aims at another timeline", source.host)
             self._repair("restart")
-        except (PostgresError, NotThere, ClientError, OSError) as error:
+        except (PostgresError, ClientError, OSError) as error:
             log.warning("could not fetch from %s: %s", source.host, error)
         return None
 

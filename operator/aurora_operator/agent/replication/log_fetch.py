@@ -8,6 +8,7 @@ import logging
 import ssl
 import time
 
+from aurora_operator.agent.errors import AgentError
 from aurora_operator.agent.peers import agent_client
 from aurora_operator.api.base.lsn import parse_segment_name
 from aurora_operator.consensus.types import Position
@@ -28,7 +29,7 @@ PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.01
 
 
-class MustRestart(Exception):
+class MustRestart(AgentError):
     """Recovery may aim at a timeline that is not the target's: PostgreSQL has to be started again first."""
 
 

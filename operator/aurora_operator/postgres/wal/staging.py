@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from aurora_operator.api.base.lsn import SEGMENT_BYTES, parse_segment_name, segment_name
 from aurora_operator.consensus.types import Position
+from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.wal.timeline import History, adoptable, history_name, is_part, render_history
 
 
-class NotThere(Exception):
+class NotThere(PostgresError):
     """The log copy does not have what is missing, or this standby's history is another; the message says which."""
 
 
