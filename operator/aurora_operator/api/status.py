@@ -44,6 +44,12 @@ class Endpoints(WireModel):
     )
 
 
+class Binding(WireModel):
+    """What servicebinding.io looks for in a service."""
+
+    name: str = Field(description="Name of the Secret to bind; the one in endpoints.secret.")
+
+
 class MemberStatus(WireModel):
     """One copy: an instance or a log copy."""
 
@@ -292,6 +298,7 @@ class AuroraClusterStatus(WireModel):
     selector: str | None = Field(default=None, description="Label selector of the instances' pods, for scaling.")
     engine_version: str | None = Field(default=None, description="PostgreSQL's version on the writer.")
     endpoints: Endpoints | None = Field(default=None, description="Where clients connect.")
+    binding: Binding | None = Field(default=None, description="The connection Secret, for Service Binding.")
     members: tuple[MemberStatus, ...] = Field(
         default=(),
         description="The instances and the log copies.",

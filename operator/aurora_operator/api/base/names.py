@@ -145,6 +145,12 @@ def app_secret(cluster: str) -> str:
     return f"{cluster}-app"
 
 
+def binding_path(cluster: str) -> str:
+    """Where an application's pod has the connection Secret mounted, by convention: the root that servicebinding.io
+    recommends, and below it the binding's name, which is the cluster's."""
+    return f"/bindings/{cluster}"
+
+
 def connection_secret(cluster: str) -> str:
     """Like `app_secret`, where a Secret of that name is somebody else's and holds the password only."""
     return f"{cluster}-connection"

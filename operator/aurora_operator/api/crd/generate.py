@@ -69,6 +69,7 @@ class Resource:
     model: type[BaseModel]
     columns: tuple[tuple[str, str, str, int, str], ...]
     scale: Mapping[str, str] | None = None
+    labels: Mapping[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -97,6 +98,7 @@ CLUSTER: Final = Resource(
         "statusReplicasPath": ".status.instances",
         "labelSelectorPath": ".status.selector",
     },
+    labels={"servicebinding.io/provisioned-service": "true"},
 )
 SNAPSHOT: Final = Resource(SNAPSHOT_KIND, SNAPSHOT_PLURAL, "asnap", AuroraSnapshot, _SNAPSHOT_COLUMNS)
 RESOURCES: Final = (CLUSTER, SNAPSHOT)
@@ -107,7 +109,7 @@ def definition(resource: Resource = CLUSTER) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": resource.name},
+        "metadata": {"name": resource.name, **({"labels": dict(resource.labels)} if resource.labels else {})},
         "spec": {
             "group": names.GROUP,
             "scope": "Namespaced",

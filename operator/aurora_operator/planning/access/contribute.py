@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from aurora_operator.api.base import names, reasons
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
+from aurora_operator.api.status import Binding
 from aurora_operator.planning.access.endpoints import endpoints_of
 from aurora_operator.planning.certificates.certificates import Certificates, plan_certificates, server_hosts
 from aurora_operator.planning.contribution import Contribution
@@ -14,7 +15,7 @@ from aurora_operator.planning.membership.voting import Votes
 from aurora_operator.planning.model.plan_model import EventSpec, Supplies
 from aurora_operator.planning.objects.access import build_access, build_log_access
 from aurora_operator.planning.objects.common import decode_data
-from aurora_operator.planning.objects.secrets import build_app_secret, build_certificates
+from aurora_operator.planning.objects.secrets import BASIC_AUTH, build_app_secret, build_certificates
 from aurora_operator.planning.ownership.login import Login, read_login
 from aurora_operator.planning.view.facts import Facts
 
@@ -53,7 +54,10 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
         events=_apart(view, login),
         faults=(login.refused,) if login.refused is not None else (),
         conditions=login.conditions,
-        status={"endpoints": endpoints_of(view, login.secret)},
+        status={
+            "endpoints": endpoints_of(view, login.secret),
+            "binding": Binding(name=login.secret) if login.password is not None else view.before.binding,
+        },
     )
 
 
@@ -72,7 +76,7 @@ def _connection(
             password=login.password,
             instances=instances,
             ca=certificates.tls["ca.crt"],
-            kind=(there or {}).get("type", "Opaque"),
+            kind=(there or {}).get("type", BASIC_AUTH),
             secret=login.secret,
             owned=login.owned,
             kept=login.kept,

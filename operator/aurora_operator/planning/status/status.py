@@ -55,6 +55,7 @@ def make_status(facts: Facts, picture: Picture) -> dict[str, Any]:
         **{
             "origin": before.origin,
             "endpoints": endpoints_of(facts),
+            "binding": before.binding,
             "rolled_out_generation": before.rolled_out_generation,
             **picture.fields,
         },

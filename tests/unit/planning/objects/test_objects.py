@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,7 +17,7 @@ from aurora_operator.planning.objects.common import Identity
 from aurora_operator.planning.objects.compare import covers
 from aurora_operator.planning.objects.instance import Instance, build_statefulset, template_of
 from aurora_operator.planning.objects.network import build_network_policy, build_services
-from aurora_operator.planning.objects.secrets import build_app_secret
+from aurora_operator.planning.objects.secrets import BASIC_AUTH, build_app_secret
 from aurora_operator.planning.objects.volume import build_claim
 
 IDENTITY = Identity("demo", "prod", "uid-1")
@@ -125,10 +126,15 @@ def test_only_our_operator_reaches_the_agents() -> None:
     assert operators["podSelector"]["matchLabels"] == {"app": "op"}
 
 
-def test_connection_secret() -> None:
-    secret = build_app_secret(
-        IDENTITY, database="shop", username="app", password="a/b c", instances=["demo-1", "demo-2"], ca="CA"
+def connection(kind: str = BASIC_AUTH) -> dict[str, Any]:
+    instances = ["demo-1", "demo-2"]
+    return build_app_secret(
+        IDENTITY, database="shop", username="app", password="a/b c", instances=instances, ca="CA", kind=kind
     )
+
+
+def test_connection_secret() -> None:
+    secret = connection()
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
     assert data["host"] == "demo.prod.svc" and data["ro-host"] == "demo-ro.prod.svc" and data["ca.crt"] == "CA"
     assert data["jdbc-uri"] == "jdbc:postgresql://demo.prod.svc:5432/shop?user=app&password=a%2Fb+c&sslmode=require"
@@ -136,6 +142,34 @@ def test_connection_secret() -> None:
         "postgresql://app:a%2Fb%20c@demo-1-0.demo-pods.prod.svc:5432,demo-2-0.demo-pods.prod.svc:5432/shop"
         "?sslmode=require&target_session_attrs=read-write"
     )
+
+
+def test_each_connection_string_is_there_as_one_that_verifies_the_server() -> None:
+    data = {key: base64.b64decode(value).decode() for key, value in connection()["data"].items()}
+    plain = {key for key in data if key.endswith("uri") and not key.startswith("verified-")}
+    assert plain == {"uri", "ro-uri", "jdbc-uri", "multi-host-uri"}
+    for key in plain:
+        strict = data[key].replace("sslmode=require", "sslmode=verify-full&sslrootcert=/bindings/demo/ca.crt")
+        assert data[f"verified-{key}"] == strict != data[key]
+
+
+def test_the_connection_secret_can_be_bound_and_is_a_basic_authentication() -> None:
+    data = {key: base64.b64decode(value).decode() for key, value in connection()["data"].items()}
+    assert connection()["type"] == "kubernetes.io/basic-auth" and connection(kind="Opaque")["type"] == "Opaque"
+    wanted = {
+        "type": "postgresql",
+        "provider": "aurora-operator",
+        "host": "demo.prod.svc",
+        "port": "5432",
+        "database": "shop",
+        "username": "app",
+        "password": "a/b c",
+        "sslmode": "verify-full",
+        "sslrootcert": "ca.crt",
+    }
+    assert {key: data[key] for key in wanted} == wanted
+    assert data["sslrootcert"] in data, "frameworks look for it beside the other keys"
+    assert urlsplit(data["uri"]).hostname == data["host"]
 
 
 @pytest.mark.parametrize(

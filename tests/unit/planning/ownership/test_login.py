@@ -9,6 +9,8 @@ import pytest
 from tests.unit.planning.world import World
 
 from aurora_operator.api.base import names
+from aurora_operator.planning.objects.common import Identity
+from aurora_operator.planning.objects.secrets import build_app_secret
 
 
 def user_secret(world: World, password: bytes | None = b"chosen", **more: Any) -> dict[str, Any]:
@@ -36,10 +38,12 @@ def test_a_users_password_is_used_and_its_bytes_stay(given: bytes) -> None:
     assert "ownerReferences" not in there["metadata"], "it goes with no cluster"
     found = decoded(world, "demo-app")
     assert found["pgpass"] == "demo.default.svc:5432:app:app:s3 cr&t\n"
-    for key in ("uri", "jdbc-uri", "multi-host-uri", "ro-uri"):
+    assert there["type"] == "Opaque", "a type cannot change"
+    for key in (key for key in found if key.endswith("uri")):
         assert "%0A" not in found[key] and "%0D" not in found[key] and "\n" not in found[key]
     assert quote("s3 cr&t", safe="") in found["uri"]
     assert world.resource["status"]["endpoints"]["secret"] == "demo-app"
+    assert world.resource["status"]["binding"] == {"name": "demo-app"}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +65,11 @@ def test_a_secret_that_is_not_ours_to_write_is_left_alone_and_the_rest_goes_else
     apart = names.connection_secret("demo")
     found = decoded(world, apart)
     assert (found["username"], found["password"]) == ("app", "chosen")
+    assert world.objects["Secret"][apart]["type"] == "kubernetes.io/basic-auth"
+    assert world.resource["status"]["binding"] == {"name": apart}
+    identity = Identity("demo", "default", "uid-demo")
+    whole = build_app_secret(identity, database="app", username="app", password="chosen", instances=(), ca="")
+    assert set(found) == set(whole["data"])
     assert found["uri"].startswith("postgresql://app:chosen@demo.default.svc:5432/app")
     assert world.objects["Secret"][apart]["metadata"]["ownerReferences"][0]["uid"] == "uid-demo"
     assert world.resource["status"]["endpoints"]["secret"] == apart
@@ -88,6 +97,7 @@ def test_what_cannot_be_a_password_is_named_and_never_replaced(given: bytes | No
     said = world.condition("PasswordRefused")
     assert said["status"] == "True" and why in said["message"] and "Secret demo-app" in said["message"]
     assert said["message"] in world.condition("Degraded")["message"]
+    assert "binding" not in world.resource["status"], "there is nothing to bind yet"
     assert [e.reason for p in world.plans for e in p.events].count("PasswordRefused") == 1
     user_secret(world, b"better")
     world.settle()
@@ -126,3 +136,4 @@ def test_an_earlier_release_took_a_users_secret_over_and_it_stays_so() -> None:
     world.settle()
     assert decoded(world, "demo-app")["password"] == "chosen"
     assert world.objects["Secret"]["demo-app"]["metadata"]["ownerReferences"][0]["uid"] == "uid-demo"
+    assert world.objects["Secret"]["demo-app"]["type"] == "Opaque", "a type cannot change"
