@@ -100,10 +100,14 @@ MUTATIONS = (
         ),
     ),
     _mutation(
-        "promise lower epochs", "elections", ("follower.on_prepare", (("prepare.epoch > s.durable.promised and", ""),))
+        "promise lower epochs",
+        "elections",
+        ("follower.on_prepare", (("(again or prepare.epoch > s.durable.promised)", "True"),)),
     ),
     _mutation(
-        "promise while a leader is alive", "partitions", ("follower.on_prepare", (("and not t.leader_alive()", ""),))
+        "promise while a leader is alive",
+        "partitions",
+        ("follower.on_prepare", (("and (not t.leader_alive() or (again and _is_candidate(t)))", ""),)),
     ),
     _mutation(
         "compare LSN alone",
@@ -130,6 +134,16 @@ MUTATIONS = (
         "share epochs",
         "duels",
         ("types.next_epoch", (("above + 1 + (residue - above - 1) % EPOCH_STRIDE", "above + 1"),)),
+    ),
+    _mutation(
+        "take a spent number again",
+        "elections",
+        ("election._promote", (("s.unspent = 0", "pass"),)),
+    ),
+    _mutation(
+        "give a number back whose promotion may have begun",
+        "elections",
+        ("election.on_promoted", (("if not event.begun:", "if True:"),)),
     ),
     _mutation("one promise too few", "all", ("types.Quorum.read", (("- self.write + 1, 1", "- self.write, 1"),))),
     _mutation(

@@ -228,16 +228,24 @@ class Shell:
 
     def _promote(self, life: int, effect: ev.Promote) -> None:
         db = self.db
-        if db.life != life or not db.up or self.rng.random() < self.node.failing:
-            self.node.handle(ev.Promoted(effect.epoch, None))
-            if db.up:
-                self._stop(db.life)
+        gone = db.life != life or not db.up
+        failing = self.rng.random() < self.node.failing
+        if gone or (failing and self.rng.random() < 0.5):
+            self._promotion_fails(effect, begun=gone)
             return
         if not self.node.instance:
             self.world.checker.fail(f"{self.node.id}, a log copy, is promoted")
         lsn = db.promote(effect.epoch, effect.rule)
         self.world.checker.promoted(self.node, effect.epoch)
-        self.node.handle(ev.Promoted(effect.epoch, lsn))
+        if failing:  # it took too long to say so
+            self._promotion_fails(effect, begun=True)
+        else:
+            self.node.handle(ev.Promoted(effect.epoch, lsn))
+
+    def _promotion_fails(self, effect: ev.Promote, *, begun: bool) -> None:
+        self.node.handle(ev.Promoted(effect.epoch, None, begun))
+        if self.db.up:
+            self._stop(self.db.life)
 
     def do_open(self, effect: ev.Open) -> None:
         if self.db.up and self.db.epoch == effect.epoch:

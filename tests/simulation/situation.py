@@ -271,7 +271,7 @@ def _digest(state: State) -> int:
         (
             *(state.durable, state.quiet_until, state.role, state.position, state.leader, state.following),
             *(state.promising, state.preferred, state.next_try, state.attempt, state.abstain_until),
-            *(state.short_since, state.record_seen, state.record_asked),
+            *(state.short_since, state.record_seen, state.record_asked, state.given, state.unspent),
             election
             and (
                 *(election.attempt, election.started, election.epoch, election.target, election.beat),

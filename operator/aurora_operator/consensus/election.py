@@ -137,7 +137,10 @@ def promotion_order(granted: dict[CopyId, PreVoteReply], preferred: CopyId | Non
 
 
 def _prepare(t: Turn, election: Election, config: Config) -> None:
-    """Take an epoch above all known ones, promise it to ourselves, and ask for the others' promises."""
+    """Take an epoch above all known ones, promise it to ourselves, and ask for the others' promises.
+
+    The last attempt's own is taken again where it is the highest known and was not spent: see `State.unspent`.
+    """
     s = t.state
     if s.me not in config.old.voters:
         t.persist(config=config)
@@ -145,8 +148,9 @@ def _prepare(t: Turn, election: Election, config: Config) -> None:
         return
     seen = [s.durable.promised, config.key.epoch, *(r.promised for r in election.replies.values())]
     seen += [r.position.epoch for r in election.replies.values() if r.position is not None]
-    epoch = next_epoch(max(seen), s.ordinal)
+    epoch = s.unspent if s.unspent == max(seen) else next_epoch(max(seen), s.ordinal)
     t.persist(promised=epoch, config=config)
+    s.unspent = epoch
     s.role, s.following, s.leader = Role.PREPARING, None, None
     s.election = replace(election, epoch=epoch, started=t.now, promises={})
     s.promising = (epoch, s.me)
@@ -163,6 +167,7 @@ def on_promise(t: Turn, sender: CopyId, promise: Promise) -> None:
         return
     if not promise.granted:
         if promise.promised >= election.epoch:
+            s.unspent = 0
             give_up(t, back_off=True)
         return
     s.election = replace(election, promises={**election.promises, sender: promise})
@@ -217,6 +222,7 @@ def _promote(t: Turn) -> None:
     election = s.election
     assert election is not None  # noqa: S101 - only a candidate promotes
     s.role = Role.PROMOTING
+    s.unspent = 0
     s.election = replace(election, beat=t.now)
     t.do(Promote(election.epoch, s.durable.config.sync_rule(s.me)))
     t.beat(election.epoch, None, 0)
@@ -232,6 +238,8 @@ def on_promoted(t: Turn, event: Promoted) -> None:
         return
     s.election = None
     if event.start is None:
+        if not event.begun:
+            s.unspent = event.epoch
         s.role = Role.DOWN
         s.next_try = t.now + s.timing.request
         return

@@ -80,11 +80,13 @@ class Fetched:
 class Promoted:
     """Answer to `Promote`: PostgreSQL writes on timeline `epoch`; a copy that has flushed `start` is on it.
 
-    `start` is None when it failed; PostgreSQL is then being restarted as a standby (`PostgresDown` follows).
+    `start` is None when it failed; PostgreSQL is then being restarted as a standby (`PostgresDown` follows). `begun` is
+    False where PostgreSQL has certainly not been told to promote, so that nothing can bear the epoch's number.
     """
 
     epoch: int
     start: int | None
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)

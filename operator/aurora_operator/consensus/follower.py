@@ -27,6 +27,7 @@ def on_heartbeat(t: Turn, sender: CopyId, beat: Heartbeat) -> None:
     elif s.role in ELECTING:
         give_up(t)
     t.persist(promised=beat.epoch, config=beat.config)
+    s.given = (beat.epoch, sender)
     s.promising = None
     s.preferred = None
     s.short_since = None
@@ -46,10 +47,17 @@ def _acknowledge(t: Turn, sender: CopyId, beat: Heartbeat, *, accepted: bool) ->
 
 
 def on_prepare(t: Turn, sender: CopyId, prepare: Prepare) -> None:
-    """Promise an epoch above all promised before, if no leader relies on us: persist, stop receiving, then answer."""
+    """Promise an epoch above all promised before, if no leader relies on us: persist, stop receiving, then answer.
+
+    Who was promised the newest one, and has not led by it, gets it again: see `State.unspent`.
+    """
     s = t.state
+    again = s.given == (prepare.epoch, sender) and prepare.epoch == s.durable.promised
     willing = (
-        prepare.epoch > s.durable.promised and s.role != Role.DOWN and s.role not in ELECTED and not t.leader_alive()
+        (again or prepare.epoch > s.durable.promised)
+        and s.role != Role.DOWN
+        and s.role not in ELECTED
+        and (not t.leader_alive() or (again and _is_candidate(t)))
     )
     if not willing:
         t.send(sender, Promise(prepare.epoch, False, s.durable.promised, None, s.durable.config))
@@ -57,11 +65,17 @@ def on_prepare(t: Turn, sender: CopyId, prepare: Prepare) -> None:
     if s.role in ELECTING:
         give_up(t)
     t.persist(promised=prepare.epoch)
-    s.promising = (prepare.epoch, sender)
+    s.given = s.promising = (prepare.epoch, sender)
     s.following = None
     # The candidate gets this long to show itself; no lease runs for it before its first heartbeat.
     s.leader = Known(sender, prepare.epoch, until=t.now + 2 * s.timing.request)
     t.do(StopReceiver(prepare.epoch))
+
+
+def _is_candidate(t: Turn) -> bool:
+    """Whether who holds our promise has only asked for it, and no leader relies on this copy."""
+    known = t.state.leader
+    return t.bound() == 0 and known is not None and not known.relying and t.state.given == (known.epoch, known.id)
 
 
 def on_receiver_stopped(t: Turn, event: ReceiverStopped) -> None:

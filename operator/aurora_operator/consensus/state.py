@@ -147,6 +147,18 @@ class State:
     leadership: Leadership | None = None
     wanted: Wanted | None = None
     preferred: CopyId | None = None
+    given: tuple[int, CopyId] | None = None
+    """The newest promise and whom it was given to; None after a start. Who was given it may ask for it again."""
+    unspent: int = 0
+    """The epoch of an attempt of this copy's that has failed, or goes on, without a promotion that may have begun; 0
+    where there is none. The next attempt takes it again while it is the highest that anybody tells of, so that attempts
+    that fail one after the other take one number together.
+
+    The invariant: an epoch is led once at most, by the copy that it belongs to. What follows for a number that is taken
+    again: its candidate has ordered no promotion onto it, in this life of its agent or (it takes none over from an
+    earlier one) in another; and a promise of it, whichever attempt it answers, still says all that it said. For who
+    promised it has acknowledged nothing to lower epochs since, and to this one there was nothing to acknowledge.
+    """
     next_try: int = 0
     attempt: int = 0
     short_since: int | None = None
@@ -245,6 +257,7 @@ class Turn:
         later = s.leadership is not None and config.key.epoch > s.leadership.epoch
         if config.floor <= before.key and s.me in config.voters and not later:
             return
+        s.unspent = 0
         if s.role in PROMOTED or s.role == Role.PROMOTING:
             self.step_down()
         elif s.role in ELECTING:

@@ -318,3 +318,71 @@ def test_replies_of_an_earlier_attempt_do_not_count() -> None:
     bench.hear(B, PreVoteReply(bench.state.attempt - 1, True, 0, Position(1, LSN), config(A, B, C), RANK))
     assert bench.state.election is not None
     assert B not in bench.state.election.replies
+
+
+# --- numbers of attempts that fail ------------------------------------------------------------------------------------
+
+
+def _try_again(bench: Bench, **reply: object) -> int:
+    """Another attempt, for whose pre-vote both others are; the epoch that it asks them for."""
+    while not any(isinstance(effect.message, PreVote) for effect in bench.all(ev.Broadcast)):
+        bench.wait(100)
+    others = replace(RANK, can_lead=False)
+    bench.grant(B, rank=others, **reply)  # type: ignore[arg-type]
+    if not bench.sent(Prepare):
+        bench.grant(C, rank=others, **reply)  # type: ignore[arg-type]
+    (epoch,) = {prepare.epoch for prepare in bench.sent(Prepare)}
+    return epoch
+
+
+def test_attempts_that_fail_one_after_the_other_take_one_number() -> None:
+    bench = Bench(config(A, B, C))
+    bench.up()
+    first = _try_again(bench)
+    assert [_try_again(bench, promised=first) for _ in range(50)] == [first] * 50
+    bench.do(ev.ReceiverStopped(first, Position(1, LSN)))
+    bench.promise(B, lsn=LSN + 5)
+    bench.do(ev.Fetched(first, None))
+    assert _try_again(bench, promised=first) == first, "a fetch that failed has promoted nothing"
+    bench.do(ev.ReceiverStopped(first, Position(1, LSN)))
+    bench.promise(B)
+    assert bench.one(ev.Promote).epoch == first
+
+
+@pytest.mark.parametrize("known", [{"promised": 40}, {"epoch": 40}, {"config": config(A, B, C, key=(40, 1))}])
+def test_a_number_is_not_taken_again_where_a_higher_one_is_known(known: dict[str, object]) -> None:
+    bench = Bench(config(A, B, C))
+    bench.up()
+    assert _try_again(bench) == 2
+    assert _try_again(bench, **known) == 66
+
+
+def test_a_number_is_not_taken_again_where_its_promise_is_refused() -> None:
+    """Who has started since does not know any more whom it promised: it would refuse it for ever."""
+    bench = Bench(config(A, B, C))
+    bench.up()
+    first = _try_again(bench)
+    bench.hear(B, Promise(first, False, first, None, config(A, B, C)))
+    assert _try_again(bench, promised=first) == first + 32
+
+
+@pytest.mark.parametrize(("begun", "next_one"), [(True, 34), (False, 2)])
+def test_a_promotion_spends_its_number_unless_it_has_certainly_not_begun(begun: bool, next_one: int) -> None:
+    bench = Bench(config(A, B, C))
+    epoch = bench.elect(B, C)
+    assert epoch == 2
+    bench.do(ev.Promoted(epoch, None, begun))
+    bench.do(ev.PostgresDown())
+    bench.up()
+    assert _try_again(bench, promised=epoch) == next_one
+
+
+def test_a_leadership_spends_its_number_and_so_does_a_start_of_the_agent() -> None:
+    bench = Bench(config(A, B, C))
+    epoch = bench.lead(B, C)
+    bench.do(ev.PostgresDown())
+    bench.up()
+    assert _try_again(bench, promised=epoch) == epoch + 32
+    again = Bench(config(A, B, C), promised=epoch)
+    again.up()
+    assert _try_again(again, promised=epoch) == epoch + 32

@@ -243,3 +243,44 @@ def test_relied_upon_while_a_leader_may_and_no_longer() -> None:
     assert relied_upon(bench.state, bench.now)
     bench.hear(B, Resigned(35, None))
     assert not relied_upon(bench.state, bench.now)
+
+
+def test_who_was_promised_an_epoch_gets_it_again_and_nobody_else_does() -> None:
+    bench = standby()
+    for _ in range(3):
+        bench.hear(B, Prepare(67))
+        assert bench.one(ev.StopReceiver).epoch == 67
+        bench.do(ev.ReceiverStopped(67, Position(1, LSN + 5)))
+        assert bench.sent(Promise) == [Promise(67, True, 67, Position(1, LSN + 5), bench.state.durable.config)]
+    bench.hear(C, Prepare(67))
+    assert [p.granted for p in bench.sent(Promise)] == [False]
+    bench.hear("b/2", Prepare(67))
+    assert [p.granted for p in bench.sent(Promise)] == [False], "another incarnation may have led by it"
+    bench.state.leader = None
+    bench.hear(C, Prepare(99))
+    bench.hear(B, Prepare(67))
+    assert [p.granted for p in bench.sent(Promise)] == [False], "a higher one was promised since"
+
+
+def test_a_promise_is_given_again_to_who_has_said_that_it_fetches() -> None:
+    bench = standby()
+    bench.beat(B, 67, start=None)
+    bench.hear(B, Prepare(67))
+    assert bench.all(ev.StopReceiver)
+
+
+def test_a_promise_is_not_given_again_while_its_leader_relies_on_this_copy() -> None:
+    """The question, sent twice, comes a second time when the election is long over."""
+    bench = standby()
+    bench.hear(B, Prepare(67))
+    bench.do(ev.ReceiverStopped(67, Position(1, LSN)))
+    bench.beat(B, 67)
+    bench.hear(B, Prepare(67))
+    assert not bench.all(ev.StopReceiver)
+    assert [p.granted for p in bench.sent(Promise)] == [False]
+
+
+def test_who_has_started_since_does_not_give_its_promise_again() -> None:
+    bench = standby(promised=67)
+    bench.hear(B, Prepare(67))
+    assert [p.granted for p in bench.sent(Promise)] == [False]

@@ -59,11 +59,14 @@ class Leader:
         copy = self._copy
         copy.say("Promoting", f"epoch {epoch}")
         started = time.monotonic()
+        begun = False
         try:
-            start = await self._promote(epoch, rule)
+            await self._prepare(epoch, rule)
+            begun = True
+            start = await self._promote(epoch)
         except PostgresError as error:
             log.error("promotion to epoch %d failed: %s", epoch, error)
-            copy.driver.post(ev.Promoted(epoch, None))
+            copy.driver.post(ev.Promoted(epoch, None, begun))
             self._stop_at_once()
             return
         log.info("promoted onto timeline %d in %.0f ms", epoch, (time.monotonic() - started) * 1000)
@@ -73,7 +76,7 @@ class Leader:
         finally:
             self._tell_no_more()
 
-    async def _promote(self, epoch: int, rule: SyncRule) -> int:
+    async def _prepare(self, epoch: int, rule: SyncRule) -> None:
         copy = self._copy
         copy.role = "none"
         copy.closed = False
@@ -83,7 +86,10 @@ class Leader:
         self._chore("publish the writer's endpoint", self._publish(epoch))
         await copy.standby.apply(Runtime(sync=(rule.need, _followers(rule, epoch))))
         await queries.terminate_clients(copy.session)
-        promotion = await copy.standby.promote(epoch, PROMOTE_SECONDS)
+        await copy.standby.prepare_to_promote(epoch, PROMOTE_SECONDS)
+
+    async def _promote(self, epoch: int) -> int:
+        promotion = await self._copy.standby.promote_prepared(epoch, PROMOTE_SECONDS)
         self._tell(promotion.history)
         await self._keep_slots(reserved=False)
         return promotion.start

@@ -158,17 +158,26 @@ class Standby:
             await asyncio.sleep(_POLL)
 
     async def promote(self, epoch: int, timeout: float = 10) -> Promotion:  # noqa: ASYNC109
-        """Promote an idle standby onto timeline `epoch`.
+        """`prepare_to_promote`, then `promote_prepared`."""
+        await self.prepare_to_promote(epoch, timeout)
+        return await self.promote_prepared(epoch, timeout)
 
-        Before: clients refused and gone, the synchronous rule applied, `wait_idle` done, and
-        `wal.needs_restart_to_promote` asked. After: slots, roles and access are the caller's. Raises DataError, with
-        nothing changed, when PostgreSQL would take another timeline; ServerError or Unavailable when it was tried
-        and is not done: the server must then be stopped at once.
+    async def prepare_to_promote(self, epoch: int, timeout: float = 10) -> None:  # noqa: ASYNC109
+        """Have an idle standby's next promotion be onto timeline `epoch`.
+
+        Before: clients refused and gone, the synchronous rule applied. Raises DataError when PostgreSQL would take
+        another timeline; Unavailable, ServerError. Nothing bears the number then: it may be tried again.
         """
         here = await self.wait_idle(timeout)
         if await asyncio.to_thread(pg_wal.needs_restart_to_promote, self.layout.pgdata, *here):
             raise DataError("recovery may aim at a timeline that this copy never had: restart it first")
         await asyncio.to_thread(pg_wal.write_placeholders, self.layout.pgdata, here.timeline, epoch)
+
+    async def promote_prepared(self, epoch: int, timeout: float = 10) -> Promotion:  # noqa: ASYNC109
+        """Promote onto timeline `epoch`, after `prepare_to_promote`. Slots, roles and access are the caller's.
+
+        Raises ServerError or Unavailable when it was tried and is not done: the server must then be stopped at once.
+        """
         await self.session.row("SELECT pg_promote(false)")
         deadline = time.monotonic() + timeout
         while await queries.is_in_recovery(self.session):
