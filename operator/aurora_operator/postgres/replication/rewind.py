@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
@@ -23,7 +24,13 @@ from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.replication.base_backup import Progress, parse_progress, stamp
 from aurora_operator.postgres.server.control import read_control
 from aurora_operator.postgres.tools import Tools
-from aurora_operator.postgres.wal.pg_wal import clean_future_histories, is_written, read_history, segments
+from aurora_operator.postgres.wal.pg_wal import (
+    clean_future_histories,
+    is_written,
+    part_histories,
+    read_history,
+    segments,
+)
 from aurora_operator.postgres.wal.timeline import History, history_name
 
 
@@ -177,6 +184,7 @@ async def rewind(
     kept = keep_diverged(layout, leader)
     make_directory(layout.rewinding.parent)
     write_durably(layout.rewinding, f"{leader.timeline}\n")
+    await asyncio.to_thread(part_histories, layout.pgdata)
     try:
         await run()
     except ToolError as error:

@@ -133,7 +133,7 @@ def prepare_to_follow(pgdata: Path, timeline: int, leader: History) -> list[int]
 
     Placeholders come last: recovery, which looks all the time, finds the gap filled only when all files are there.
     """
-    wanted = missing(pg_wal.read_history_numbers(pgdata), timeline, leader)
+    wanted = missing(frozenset(pg_wal.read_history_numbers(pgdata)), timeline, leader)
     for number, text in wanted.items():
         if text:
             write_durably(pgdata / "pg_wal" / history_name(number), text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -138,6 +139,47 @@ def test_placeholders_fill_exactly_the_gap(layout: Layout) -> None:
     for epoch in (1, 5):
         with pytest.raises(DataError, match="cannot be the next"):
             pg_wal.write_placeholders(layout.pgdata, 1, epoch)
+
+
+def test_placeholders_are_names_of_a_few_files_and_leave_nothing_else(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pg_wal, "LINKS", 10)
+    (layout.wal / "placeholder.shared").write_text("of one that was killed")
+    assert len(pg_wal.write_placeholders(layout.pgdata, 1, 37)) == 35
+    names = sorted(layout.wal.glob("*.history"))
+    assert [path.stat().st_size for path in names] == [0] * 35
+    assert len({path.stat().st_ino for path in names}) == 4
+    assert sorted(layout.wal.iterdir()) == names
+
+
+def test_before_a_rewind_each_placeholder_is_a_file_of_its_own(layout: Layout) -> None:
+    pg_wal.write_placeholders(layout.pgdata, 1, 6)
+    pg_wal.part_histories(layout.pgdata)
+    (layout.wal / "00000003.history").write_text("1\t0/5\tx\n")
+    assert {n: h.placeholder for n, h in pg_wal.read_histories(layout.pgdata).items()} == {
+        **dict.fromkeys((2, 4, 5), True),
+        3: False,
+    }
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EMLINK])
+def test_placeholders_are_files_where_there_are_no_links(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(error, "")
+
+    monkeypatch.setattr(os, "link", refuse)
+    pg_wal.write_placeholders(layout.pgdata, 1, 6)
+    assert pg_wal.read_history_numbers(layout.pgdata) == [2, 3, 4, 5]
+    assert len(list(layout.wal.iterdir())) == 4
+
+
+def test_a_placeholder_never_takes_a_historys_place(layout: Layout) -> None:
+    add_history(layout, History(3, (Switch(1, 5),)))
+    pg_wal.touch_histories(layout.pgdata, [2, 3, 4])
+    assert pg_wal.read_history(layout.pgdata, 3) == History(3, (Switch(1, 5),))
 
 
 def test_a_broken_history_is_an_error_of_the_data(layout: Layout) -> None:
