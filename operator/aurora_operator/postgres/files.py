@@ -9,11 +9,45 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 _ATTEMPTS: Final = 20
 _PAUSE: Final = 0.1
 T = TypeVar("T")
+
+
+class FileSystem(Protocol):
+    """What writing durably asks of a volume's file system. Each call raises OSError as the system's own would."""
+
+    def read(self, path: Path) -> bytes:
+        """A file's content. Raises FileNotFoundError."""
+
+    def mode(self, path: Path) -> int:
+        """A file's permissions."""
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is such a file."""
+
+    def create(self, path: Path, data: bytes, mode: int, *, sync: bool) -> None:
+        """Write a file that is not there yet, with the owner of its directory; on disk too, where `sync`."""
+
+    def overwrite(self, path: Path, data: bytes) -> None:
+        """Write a file anew in the blocks that it has, and give back the others; on disk too.
+
+        Raises OSError (ENOSPC) where it has too few.
+        """
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file another name; who has that one already goes."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file. Raises FileNotFoundError."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make a directory for us alone, and its parents, unless it is there."""
+
+    def sync_folder(self, path: Path) -> None:
+        """Make renames and removals in a directory durable."""
 
 
 def fsync_directory(path: Path) -> None:
@@ -51,68 +85,110 @@ def like_parent(path: Path) -> None:
         os.chown(path, parent.st_uid, parent.st_gid)
 
 
-def write_durably(path: Path, content: str | bytes, mode: int = 0o600, *, sync: bool = True) -> bool:
+class LocalFiles:
+    """The file systems of this machine; see `FileSystem`."""
+
+    def read(self, path: Path) -> bytes:
+        """See `FileSystem`."""
+        return path.read_bytes()
+
+    def mode(self, path: Path) -> int:
+        """See `FileSystem`."""
+        return path.stat().st_mode & 0o777
+
+    def exists(self, path: Path) -> bool:
+        """See `FileSystem`."""
+        return path.exists()
+
+    def create(self, path: Path, data: bytes, mode: int, *, sync: bool) -> None:
+        """See `FileSystem`."""
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)
+            file.write(data)
+            file.flush()
+            if sync:
+                os.fsync(fd)
+        like_parent(path)
+
+    def overwrite(self, path: Path, data: bytes) -> None:
+        """See `FileSystem`."""
+        with path.open("r+b") as file:
+            if len(data) > os.fstat(file.fileno()).st_size:
+                raise OSError(errno.ENOSPC, "the file is too small", str(path))
+            file.write(data)
+            file.truncate(len(data))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See `FileSystem`."""
+        source.rename(target)
+
+    def remove(self, path: Path) -> None:
+        """See `FileSystem`."""
+        path.unlink()
+
+    def make_folder(self, path: Path) -> None:
+        """See `FileSystem`."""
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def sync_folder(self, path: Path) -> None:
+        """See `FileSystem`."""
+        fsync_directory(path)
+
+
+LOCAL: Final[FileSystem] = LocalFiles()
+
+
+def write_durably(
+    path: Path, content: str | bytes, mode: int = 0o600, *, sync: bool = True, files: FileSystem = LOCAL
+) -> bool:
     """Replace a file's content atomically and durably. Returns False, without writing, if it is that already.
 
     `sync` False leaves out the durability, for what is written anew before it is needed after a crash.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        if path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
+        if files.read(path) == data and files.mode(path) == mode:
             return False
     except FileNotFoundError:
         pass
     temporary = path.with_name(path.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, mode)
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(fd)
-    like_parent(temporary)
-    temporary.rename(path)
+    with contextlib.suppress(FileNotFoundError):
+        files.remove(temporary)
+    files.create(temporary, data, mode, sync=sync)
+    files.rename(temporary, path)
     if sync:
-        fsync_directory(path.parent)
+        files.sync_folder(path.parent)
     return True
 
 
-def make_spare(path: Path, size: int) -> None:
+def make_spare(path: Path, size: int, *, files: FileSystem = LOCAL) -> None:
     """Make a file whose blocks can be written when the file system is full. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         # Written, not only allocated: a block that was never written may need another one to say that it is.
-        os.write(fd, b" " * size)
-        os.fsync(fd)
+        files.create(path, b" " * size, 0o600, sync=True)
     except OSError:
-        path.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            files.remove(path)
         raise
-    finally:
-        os.close(fd)
 
 
-def replace_with_spare(path: Path, spare: Path, content: str) -> None:
+def replace_with_spare(path: Path, spare: Path, content: str, *, files: FileSystem = LOCAL) -> None:
     """`write_durably` with the blocks of a spare file, which is gone afterwards. Raises OSError."""
-    data = content.encode()
-    with spare.open("r+b") as file:
-        if len(data) > os.fstat(file.fileno()).st_size:
-            raise OSError(errno.ENOSPC, "the spare file is too small", str(spare))
-        file.write(data)
-        file.truncate(len(data))
-        file.flush()
-        os.fsync(file.fileno())
-    spare.rename(path)
-    fsync_directory(path.parent)
+    files.overwrite(spare, content.encode())
+    files.rename(spare, path)
+    files.sync_folder(path.parent)
 
 
-def remove_durably(path: Path) -> bool:
+def remove_durably(path: Path, *, files: FileSystem = LOCAL) -> bool:
     """Remove a file if it is there, durably. Returns whether it was."""
     try:
-        path.unlink()
+        files.remove(path)
     except FileNotFoundError:
         return False
-    fsync_directory(path.parent)
+    files.sync_folder(path.parent)
     return True
 
 

@@ -18,7 +18,8 @@ from aurora_operator.api.agent.settings import Settings
 from aurora_operator.consensus.events import Durable
 from aurora_operator.consensus.types import NO_CONFIG
 from aurora_operator.postgres.files import (
-    fsync_directory,
+    LOCAL,
+    FileSystem,
     make_spare,
     remove_durably,
     replace_with_spare,
@@ -59,13 +60,14 @@ class StoreError(AgentError):
 class Store:
     """Reads and writes the files. A write has reached the disk when it returns."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: FileSystem = LOCAL) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._files = files
+        files.make_folder(folder)
         # A process that was killed between a rename and its fsync leaves a file that can be read and is not durable.
         # Whoever reads it answers for it from now on, and does not write what is there already.
         for each in (folder, folder.parent):
-            fsync_directory(each)
+            files.sync_folder(each)
 
     def take(self, owner: str, *, has_data: bool, origin: str = "", purge: Callable[[], None] = lambda: None) -> Taken:
         """Make the volume this copy's own, and say what it is called: 8 hex digits, made on first use.
@@ -83,7 +85,7 @@ class Store:
             # The identity comes last: what breaks off before is done again.
             purge()
             for name in _OF_A_LIFE:
-                remove_durably(self._folder / name)
+                remove_durably(self._folder / name, files=self._files)
             kept = None
         elif kept is not None and kept.has_data and not has_data:
             kept = None
@@ -111,14 +113,14 @@ class Store:
         path, spare = self._folder / "consensus.json", self._folder / "consensus.spare"
         text = json.dumps(_DURABLE.dump_python(durable, mode="json"))
         try:
-            write_durably(path, text)
+            write_durably(path, text, files=self._files)
         except OSError as error:
-            if error.errno != errno.ENOSPC or not spare.exists():
+            if error.errno != errno.ENOSPC or not self._files.exists(spare):
                 raise
-            replace_with_spare(path, spare, text)
-        if not spare.exists():
+            replace_with_spare(path, spare, text, files=self._files)
+        if not self._files.exists(spare):
             with contextlib.suppress(OSError):
-                make_spare(spare, SPARE_BYTES)
+                make_spare(spare, SPARE_BYTES, files=self._files)
 
     def settings(self) -> Settings | None:
         """The newest settings that were pushed to this copy."""
@@ -137,7 +139,7 @@ class Store:
         kept = self._read("rested.json", TypeAdapter(dict[str, int]))
         if kept is None:
             return None
-        remove_durably(self._folder / "rested.json")
+        remove_durably(self._folder / "rested.json", files=self._files)
         return kept.get("promised")
 
     def parameters(self) -> dict[str, str]:
@@ -151,11 +153,11 @@ class Store:
     def _read(self, name: str, adapter: TypeAdapter[T]) -> T | None:
         path = self._folder / name
         try:
-            return adapter.validate_json(path.read_bytes())
+            return adapter.validate_json(self._files.read(path))
         except FileNotFoundError:
             return None
         except ValidationError as error:
             raise StoreError(f"{path} is damaged: {error}") from error
 
     def _write(self, name: str, value: Any) -> None:
-        write_durably(self._folder / name, json.dumps(value))
+        write_durably(self._folder / name, json.dumps(value), files=self._files)

@@ -53,7 +53,7 @@ def test_a_reserve_that_cannot_be_had_takes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_promise_is_kept_on_a_full_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> bool:
+    def full(*_: object, **__: object) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     store = Store(tmp_path)
