@@ -11,7 +11,7 @@ from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position,
 
 
 class PostgresEffects:
-    """See `driver.Effects`. What excludes what (`StopReceiver` cancels `Follow`, and so on) shares one job slot."""
+    """See `ports.Effects`. What excludes what (`StopReceiver` cancels `Follow`, and so on) shares one job slot."""
 
     def __init__(self, copy: Instance, lifecycle: Lifecycle, leading: Leader) -> None:
         self._jobs = copy.jobs

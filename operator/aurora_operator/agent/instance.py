@@ -17,14 +17,14 @@ from aurora_operator.agent.lifecycle.lifecycle import PROXY_SECONDS, Lifecycle
 from aurora_operator.agent.member import dataloss, status
 from aurora_operator.agent.member.accept_settings import keep_newer
 from aurora_operator.agent.member.configuration import Configuration
-from aurora_operator.agent.member.driver import Driver, clock
+from aurora_operator.agent.member.driver import Driver
 from aurora_operator.agent.member.durable_state import Store, Taken
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeApi
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
-from aurora_operator.agent.ports import Ports
+from aurora_operator.agent.ports import Ports, clock
 from aurora_operator.agent.power.idle_meter import IdleMeter
 from aurora_operator.agent.power.shutdown import Shutdown
 from aurora_operator.agent.process import memory

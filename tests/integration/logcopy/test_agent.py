@@ -19,12 +19,11 @@ from tests.integration.logcopy.receiving import leader, reader, until
 
 from aurora_operator.agent.log_copy import pruning, receiving
 from aurora_operator.agent.log_copy.agent import LogAgent
-from aurora_operator.agent.member.driver import clock
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.peers import agent_client, peers
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
-from aurora_operator.agent.ports import Ports
+from aurora_operator.agent.ports import Ports, clock
 from aurora_operator.agent.server import http
 from aurora_operator.agent.server.http import Service, api
 from aurora_operator.api.agent.messages import AgentStatus, ReplicaStatus

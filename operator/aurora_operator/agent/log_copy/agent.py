@@ -15,14 +15,14 @@ from aurora_operator.agent.log_copy.receiving import Receiving
 from aurora_operator.agent.log_copy.volume import Volume
 from aurora_operator.agent.member import status
 from aurora_operator.agent.member.accept_settings import keep_newer
-from aurora_operator.agent.member.driver import Driver, clock
+from aurora_operator.agent.member.driver import Driver
 from aurora_operator.agent.member.durable_state import Store
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.member.kubeapi import KubeApi, until_done
 from aurora_operator.agent.member.member import Member
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
-from aurora_operator.agent.ports import Ports
+from aurora_operator.agent.ports import Ports, clock
 from aurora_operator.agent.process.reaper import Reaper
 from aurora_operator.agent.server import serving
 from aurora_operator.api.agent.messages import AcceptDataLoss, AgentStatus, BackupRequest, SnapshotRequest

@@ -15,7 +15,7 @@ class NotForLogCopies(AgentError):
 
 
 class LogEffects:
-    """See `driver.Effects`."""
+    """See `ports.Effects`."""
 
     def __init__(self, copy: Member, receiving: Receiving) -> None:
         self._jobs = copy.jobs

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from aurora_operator.agent.errors import Refused
-from aurora_operator.agent.member.driver import clock
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import KubeError, config_of
+from aurora_operator.agent.ports import clock
 from aurora_operator.api.agent.messages import AcceptDataLoss
 from aurora_operator.consensus import forced
 from aurora_operator.consensus.events import ForceMembership

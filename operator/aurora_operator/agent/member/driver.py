@@ -4,68 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
-from typing import Protocol
 
 from aurora_operator.agent.member.durable_state import Store
+from aurora_operator.agent.ports import Clock, Effects, Network, clock
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.lease import lease_end
-from aurora_operator.consensus.messages import Message
 from aurora_operator.consensus.state import State
 from aurora_operator.consensus.step import step
 from aurora_operator.consensus.ticks import next_tick
-from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
 
 log = logging.getLogger(__name__)
 
 _TICK = ev.Tick()
-
-
-class Network(Protocol):
-    """How effects reach other copies."""
-
-    def send(self, to: CopyId, message: Message) -> None:
-        """Send to one, perhaps in vain."""
-
-    def broadcast(self, message: Message) -> None:
-        """Send to all, perhaps in vain."""
-
-
-class Effects(Protocol):
-    """How effects reach this copy's PostgreSQL and the record. Each call only starts the work; events tell its end."""
-
-    def stop_receiver(self, epoch: int) -> None:
-        """See `events.StopReceiver`."""
-
-    def follow(self, leader: CopyId, epoch: int) -> None:
-        """See `events.Follow`."""
-
-    def fetch(self, epoch: int, source: CopyId, target: Position) -> None:
-        """See `events.Fetch`."""
-
-    def promote(self, epoch: int, rule: SyncRule) -> None:
-        """See `events.Promote`."""
-
-    def open(self, epoch: int) -> None:
-        """See `events.Open`."""
-
-    def stop(self, mode: str) -> None:
-        """See `events.StopPostgres`."""
-
-    def set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
-        """See `events.SetSync`."""
-
-    def read_record(self, asked: int) -> None:
-        """See `events.ReadRecord`."""
-
-    def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
-        """See `events.WriteRecord`."""
-
-
-def clock() -> int:
-    """Milliseconds of a clock that never goes back."""
-    return time.monotonic_ns() // 1_000_000
 
 
 class Driver:
@@ -78,10 +29,12 @@ class Driver:
         network: Network,
         hands: Effects,
         lease_moved: Callable[[], None] = lambda: None,
+        now: Clock = clock,
     ) -> None:
         """`lease_moved` is called whenever the time by which sessions must have ended is another."""
         self.state = state
-        self.progressed = clock()
+        self._now = now
+        self.progressed = now()
         """When the loop last finished an event: liveness."""
         self._store = store
         self._network = network
@@ -89,7 +42,7 @@ class Driver:
         self._lease_end = lease_end(state)
         self._lease_moved = lease_moved
         self._queue: asyncio.Queue[ev.Event] = asyncio.Queue()
-        self._ticked = self._tick_due = clock()
+        self._ticked = self._tick_due = now()
         self._timer: asyncio.TimerHandle | None = None
         """Of the next tick; None while one is in the queue."""
 
@@ -115,7 +68,7 @@ class Driver:
 
     async def handle(self, event: ev.Event) -> None:
         """One step and its effects."""
-        before, now = self.state, clock()
+        before, now = self.state, self._now()
         self.state, effects = step(before, now, event)
         if event is _TICK:
             self._ticked = now
@@ -127,10 +80,10 @@ class Driver:
         if end != self._lease_end:
             self._lease_end = end
             self._lease_moved()
-        self.progressed = clock()
+        self.progressed = self._now()
 
     def _tick(self) -> None:
-        self._timer, self._ticked = None, clock()
+        self._timer, self._ticked = None, self._now()
         if self._queue.empty():
             self.post(_TICK)
         else:
@@ -144,7 +97,7 @@ class Driver:
                 return
             self._timer.cancel()
         self._tick_due = due
-        self._timer = asyncio.get_running_loop().call_later(max(due - clock(), 0) / 1000, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(max(due - self._now(), 0) / 1000, self._tick)
 
     async def _carry_out(self, effect: ev.Effect) -> None:
         hands = self._hands

@@ -7,13 +7,14 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from aurora_operator.agent.member.driver import Driver, clock
+from aurora_operator.agent.member.driver import Driver
 from aurora_operator.agent.member.durable_state import Store
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.member.kubeapi import KubeApi
 from aurora_operator.agent.member.task_slot import TaskSlot
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
+from aurora_operator.agent.ports import clock
 from aurora_operator.api.agent.messages import Ailment, BackupReport, BackupRun, Phase, ReplicaStatus, SnapshotRun, Task
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base.load import Load

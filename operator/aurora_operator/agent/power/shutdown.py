@@ -13,8 +13,8 @@ from typing import Final
 
 from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.lifecycle.lifecycle import Lifecycle
-from aurora_operator.agent.member.driver import clock
 from aurora_operator.agent.member.instance import Instance
+from aurora_operator.agent.ports import clock
 from aurora_operator.agent.power.idle_meter import sessions
 from aurora_operator.consensus.state import ELECTED, Role
 from aurora_operator.consensus.step import relied_upon

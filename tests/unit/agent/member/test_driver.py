@@ -9,8 +9,9 @@ from typing import Any
 
 from tests.unit.consensus.bench import RANK, A, B, C, config
 
-from aurora_operator.agent.member.driver import Driver, clock
+from aurora_operator.agent.member.driver import Driver
 from aurora_operator.agent.member.durable_state import Store
+from aurora_operator.agent.ports import clock
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.lease import lease_end
 from aurora_operator.consensus.messages import Heartbeat, HeartbeatAck, Resigned

@@ -13,8 +13,8 @@ from tests.unit.consensus.bench import LSN, A, B, C, config
 
 from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.lifecycle.lifecycle import Lifecycle
-from aurora_operator.agent.member.driver import clock
 from aurora_operator.agent.member.instance import Instance
+from aurora_operator.agent.ports import clock
 from aurora_operator.agent.power import shutdown as module
 from aurora_operator.agent.power.shutdown import Shutdown
 from aurora_operator.consensus import events as ev
