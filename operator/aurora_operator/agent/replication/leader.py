@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Coroutine
 
 from aurora_operator.agent.member.configuration import Configuration
-from aurora_operator.agent.member.driver import clock
 from aurora_operator.agent.member.instance import Instance
-from aurora_operator.agent.member.kubeapi import Conflict, KubeError, config_of, config_status, until_done
+from aurora_operator.agent.member.kubeapi import until_done
+from aurora_operator.agent.replication.record_keeper import RecordKeeper
 from aurora_operator.api.agent.messages import ReplicaStatus
-from aurora_operator.api.agent.record import Record
 from aurora_operator.consensus import events as ev
-from aurora_operator.consensus.membership import is_settled, record_allows
-from aurora_operator.consensus.shrink import hears_write_quorum
+from aurora_operator.consensus.membership import is_settled
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
 from aurora_operator.postgres.config import configure
@@ -51,6 +49,7 @@ class Leader:
         self._copy = copy
         self._stop_at_once = stop_at_once
         self._configuration = configuration
+        self._record = RecordKeeper(copy.kube, lambda: copy.id, lambda: copy.driver, lambda: copy.system_identifier)
         self._chores: set[asyncio.Task[None]] = set()
         self._closed = False  # whether pg_hba.conf says so, because the settings do
 
@@ -119,7 +118,7 @@ class Leader:
                     await self._keep_slots(reserved=tidy - began > HOUSEKEEPING_SECONDS)
                 if copy.driver.state.role == Role.LEADING and time.monotonic() - recorded > RECORD_SECONDS:
                     recorded = time.monotonic()
-                    self._chore("keep the record", self._keep_record(epoch))
+                    self._chore("keep the record", self._record.keep(epoch))
             except PostgresError as error:
                 if copy.server.state() == "ready":
                     log.warning("leading: %s", error)
@@ -215,7 +214,7 @@ class Leader:
         log.info("open for clients as the writer of epoch %d", epoch)
         self._chore("publish the writer's endpoint", self._publish(epoch))
         self._chore("create the master user", self._create_roles())
-        self._chore("write the record", self._write_leader(epoch))
+        self._chore("write the record", self._record.claim(epoch))
         try:
             # Of a copy that was cloned without a leader, and has followed nobody since.
             await asyncio.to_thread(drop_replaced, copy.layout)
@@ -253,44 +252,6 @@ class Leader:
                 log.warning("creating roles: %s", error)
                 await asyncio.sleep(1)
 
-    async def _keep_record(self, epoch: int) -> None:
-        """Somebody may have deleted the record, and the operator made a bare one."""
-        if not hears_write_quorum(self._copy.driver.state, clock()):
-            return  # others may have written there what was lost with it
-        try:
-            record, _ = await self._copy.kube.read_record()
-        except (KubeError, ValueError) as error:
-            log.info("cannot look at the record: %s", error)
-            return
-        if record.epoch <= epoch and (record.leader != self._copy.id or record.config is None):
-            await self._write_leader(epoch)
-
-    async def _write_leader(self, epoch: int) -> None:
-        copy = self._copy
-
-        async def attempt() -> None:
-            record, version = await copy.kube.read_record()
-            if record.epoch > epoch:
-                return
-            # A membership that no copy knows of yet stays: see `events.WriteRecord`.
-            config = copy.driver.state.durable.config
-            if record.config is not None:
-                config = max(config, config_of(record.config), key=lambda c: c.key)
-            await copy.kube.write_record(self._record(epoch, config, record), version)
-
-        await until_done("writing the record", attempt)
-
-    def _record(self, epoch: int, config: Config, before: Record) -> Record:
-        copy = self._copy
-        return Record(
-            state="initialised",
-            owner=before.owner,
-            system_identifier=copy.system_identifier,
-            epoch=epoch,
-            leader=copy.id,
-            config=config_status(config),
-        )
-
     def set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
         """See `events.SetSync`."""
         led = self._copy.driver.state.leadership
@@ -310,36 +271,9 @@ class Leader:
 
     def read_record(self, asked: int) -> None:
         """See `events.ReadRecord`."""
-        self._chore("look at the record", self._read_record(asked))
-
-    async def _read_record(self, asked: int) -> None:
-        copy = self._copy
-        try:
-            record, _ = await copy.kube.read_record()
-            held = config_of(record.config) if record.config is not None else None
-        except (KubeError, ValueError) as error:
-            log.warning("a write quorum is missing, and the record cannot be read: %s", error)
-            return
-        copy.driver.post(ev.RecordSeen(asked, record.epoch, held))
+        self._chore("look at the record", self._record.look(asked))
 
     def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
         """See `events.WriteRecord`."""
         wish = ev.WriteRecord(epoch, before, after)
-        self._chore("write the membership into the record", self._write_record(wish))
-
-    async def _write_record(self, wish: ev.WriteRecord) -> None:
-        copy = self._copy
-        done, held = False, None
-        try:
-            record, version = await copy.kube.read_record()
-            held = config_of(record.config) if record.config is not None else None
-            if record_allows(wish, record.epoch, held.key if held is not None else None):
-                await copy.kube.write_record(self._record(wish.epoch, wish.after, record), version)
-                done, held = True, None
-            else:
-                log.warning("the record holds %s of epoch %d, not what was known", held, record.epoch)
-        except Conflict as error:
-            log.info("%s; the membership change is tried again", error)
-        except KubeError as error:
-            log.warning("membership changes wait for the Kubernetes API: %s", error)
-        copy.driver.post(ev.RecordWritten(wish.after.key, done, held))
+        self._chore("write the membership into the record", self._record.change(wish))
