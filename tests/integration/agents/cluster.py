@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,10 @@ PATIENCE_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
 
 
+async def _say(settings: Settings) -> str:
+    return settings.model_dump_json(by_alias=True)
+
+
 @dataclass
 class Cluster:
     """Its pods by name, the settings that they have, and the API that they share."""
@@ -42,6 +46,8 @@ class Cluster:
     operator: ssl.SSLContext
     pods: dict[str, Pod] = field(default_factory=dict)
     settings: Settings | None = None
+    say: Callable[[Settings], Awaitable[str]] = _say
+    """How the operator writes them down."""
     _members: dict[str, Member] = field(default_factory=dict)
     _revision: int = 0
 
@@ -84,19 +90,20 @@ class Cluster:
             kept = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
             values = {**kept, **{n: values[n] for n in ("members", "voters", "write_quorum")}}
         self.settings = settings = Settings.model_validate({**values, **changes, "revision": self._revision})
+        text = await self.say(settings)
         for pod in self.pods.values():
-            pod.mount(settings)
+            pod.mount(text)
         for pod in [p for p in self.pods.values() if p.running]:
-            await self.until(f"{pod.name} takes the settings", partial(self._take, pod, settings))
+            await self.until(f"{pod.name} takes the settings", partial(self._take, pod, text, settings.revision))
         return settings
 
-    async def _take(self, pod: Pod, settings: Settings) -> bool:
+    async def _take(self, pod: Pod, settings: str, revision: int) -> bool:
         if not pod.running:
             return True
         with contextlib.suppress(ClientError):
-            await pod.call("PUT", "/v1/settings", settings.model_dump_json(by_alias=True))
+            await pod.call("PUT", "/v1/settings", settings)
         status = await pod.status()
-        return status is not None and status.settings_revision >= settings.revision
+        return status is not None and status.settings_revision >= revision
 
     async def start(self, pods: Iterable[Pod] | None = None) -> None:
         await asyncio.gather(*(pod.start() for pod in (self.pods.values() if pods is None else pods)))

@@ -20,7 +20,6 @@ from tests.integration.copies import give
 
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.api.agent.messages import AgentStatus
-from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base.names import API_PORT
 from aurora_operator.net.http_client import Client, ClientError
 from aurora_operator.postgres.files import make_directory
@@ -52,6 +51,18 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The agents' program: this tree's, or another's."""
+
+    python: str = sys.executable
+    root: Path = ROOT
+
+    def surroundings(self) -> dict[str, str]:
+        """Environment variables with which its own package is found."""
+        return {"PYTHONPATH": str(self.root / "operator")}
+
+
 @dataclass
 class Pod:
     """Its process can be killed, frozen and started again; its volume stays."""
@@ -65,6 +76,7 @@ class Pod:
     api: tuple[str, int]
     kind: Literal["instance", "log"] = "instance"
     zone: str = "zone-a"
+    program: Program = field(default_factory=Program)
     process: asyncio.subprocess.Process | None = None
     _client: Client | None = field(default=None, repr=False)
 
@@ -93,9 +105,9 @@ class Pod:
     def running(self) -> bool:
         return self.process is not None and self.process.returncode is None
 
-    def mount(self, settings: Settings) -> None:
+    def mount(self, settings: str) -> None:
         """What the settings' ConfigMap shows to a container that starts."""
-        (self.folder / "settings" / "settings.json").write_text(settings.model_dump_json(by_alias=True))
+        (self.folder / "settings" / "settings.json").write_text(settings)
 
     async def start(self) -> None:
         """Start the container."""
@@ -127,14 +139,15 @@ class Pod:
         file.write_text(json.dumps(surroundings, default=str))
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.integration.agents.process", str(file)),
-                cwd=ROOT,
+                *(self.program.python, "-m", "tests.integration.agents.process", str(file)),
+                cwd=self.program.root,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 env={
                     **os.environ,
+                    **self.program.surroundings(),
                     "KUBERNETES_SERVICE_HOST": self.api[0],
                     "KUBERNETES_SERVICE_PORT": str(self.api[1]),
                 },
