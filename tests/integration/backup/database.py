@@ -71,12 +71,12 @@ class DatabaseAt(Generic[Place]):
         )
         return copy
 
-    async def restart(self, copy: Copy) -> None:
-        """As an agent does: as a standby that follows nobody, with no archive command."""
+    async def restart(self, copy: Copy, user: dict[str, str] | None = None) -> None:
+        """As an agent does: as a standby that follows nobody, with no archive command. `user` are its parameters."""
         await copy.session.close()
         await copy.server.stop("fast", 5)
         await pg_wal.clean_future_histories(self.cluster.tools, copy.layout.pgdata)
-        copy.configure(Runtime(sync=(0, ())), archive=True)
+        copy.configure(Runtime(sync=(0, ())), archive=True, user=user)
         await copy.start()
 
     async def promote(self, copy: Copy, epoch: int) -> None:

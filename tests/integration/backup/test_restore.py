@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from tests.integration.copies import Measured
 
 from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.api.spec.restore import RestoreTarget
+from aurora_operator.postgres.config.parameters import Choice
 from aurora_operator.postgres.errors import NotRestorable, RepositoryError
 from aurora_operator.postgres.restore.restoring import restoring
 from aurora_operator.postgres.wal import pg_wal
@@ -250,3 +252,55 @@ async def test_a_reader_takes_the_backup(database: Database, measured: Measured)
     await archiver.store(now())
     copy, _ = await database.restore()
     assert await ids(copy) == [1, 2]
+
+
+async def test_goes_on_where_the_source_raised_its_limits(database: Database) -> None:
+    """A backup of before, and WAL in which it had more of one thing, then of another too."""
+    leader = await database.leader()
+    archiver = await database.archiving(leader)
+    await insert(leader, 1)
+    await archiver.pgbackrest.backup("full")
+    await asyncio.sleep(1.1)  # its end is in whole seconds
+    before = now()
+    await asyncio.sleep(0.1)
+    await archived(archiver)
+    limits: dict[str, str] = {}
+    for epoch, more in ((67, {"max_connections": "150"}), (100, {"max_worker_processes": "40"})):
+        limits |= more
+        await database.restart(leader, limits)
+        await database.promote(leader, epoch)
+        archiver = await database.archiving(leader, epoch)
+        await insert(leader, epoch)
+    await archiver.store(now())
+
+    async def comes_to(target: RestoreTarget | None, expected: list[int]) -> int:
+        """How often it paused on its way."""
+        copy, _ = await database.restore(target)
+        assert await ids(copy) == expected
+        return copy.said.count("If recovery is unpaused, the server will shut down")
+
+    # Of a time, the next commit shows that it is met, which comes after the change.
+    pauses = await asyncio.gather(comes_to(None, [1, 67, 100]), comes_to(RestoreTarget(time=text(before)), [1]))
+    assert [*pauses] == [2, 1]
+
+
+async def test_goes_on_where_postgresql_ends_for_want_of_a_limit(database: Database) -> None:
+    """It does so until it takes sessions, and only pauses later."""
+    leader = await database.leader()
+    await database.restart(leader, {"max_connections": "150"})
+    await database.promote(leader, 67)
+    archiver = await database.archiving(leader, 67)
+    await insert(leader, 1)
+    await archiver.pgbackrest.backup("full")
+    await archiver.store(now())
+    copy = database.cluster.blank()
+    restorer = database.restorer(copy)
+    choices, asked = restorer.choices, []
+
+    def too_few_at_first(minimums: Mapping[str, int]) -> Iterable[Choice]:
+        asked.append(minimums)
+        return choices({} if len(asked) == 1 else minimums)
+
+    restorer.choices = too_few_at_first
+    assert (await restorer.run(RestoreTarget())).timeline > 67
+    assert len(asked) == 2 and "recovery aborted because of insufficient parameter settings" in copy.said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psycopg
 import pytest
 from tests.integration.copies import Cluster, Copy
@@ -10,6 +12,7 @@ from aurora_operator.agent.replication.leader_history import leader_history, wal
 from aurora_operator.postgres.config.conf import Runtime, slot_name
 from aurora_operator.postgres.errors import Unavailable
 from aurora_operator.postgres.replication.rewind import checkpoint_source
+from aurora_operator.postgres.server.control import read_control
 from aurora_operator.postgres.sql import access, queries, roles
 from aurora_operator.postgres.sql.session import Session
 
@@ -177,3 +180,33 @@ async def test_clients_on_a_serializable_standby_get_postgresqls_own_error(clust
         with pytest.raises(psycopg.errors.FeatureNotSupported, match="serializable mode in a hot standby"):
             await client.execute("SELECT count(*) FROM pg_class")
     assert await second.session.row("SELECT true") == (True,)
+
+
+async def test_a_copy_that_has_less_than_the_next_writer_goes_on_after_a_restart(cluster: Cluster) -> None:
+    """A writer that takes a raised limit with it, before its readers had it: replay pauses there, for ever."""
+    first, second = await _pair(cluster)
+    assert await second.standby.lacking(await queries.status(second.session), second.tools) == {}
+    await first.session.close()
+    await first.server.stop("fast", 5)
+    first.configure(Runtime(sync=(0, ())), user={"max_connections": "150"})
+    await first.start()
+    await first.standby.apply(Runtime(sync=(0, ())))
+    await first.standby.promote(66)
+    await queries.create_slot(first.session, slot_name(second.name))
+    async with asyncio.timeout(10):
+        while not (lacking := await second.standby.lacking(await queries.status(second.session), second.tools)):
+            await asyncio.sleep(0.05)
+    assert lacking == {"max_connections": 150}
+    await second.session.close()
+    await second.server.stop("fast", 5)
+    control = await read_control(second.tools, second.layout.pgdata)
+    second.configure(Runtime(source=first.source), user={k: str(v) for k, v in control.standby_minimums.items()})
+    await second.start()
+    await second.streams(66, await queries.flush(first.session))
+    # Whoever asks for a pause himself is left alone.
+    await second.session.rows("SELECT pg_wal_replay_pause()")
+    async with asyncio.timeout(10):
+        while not (now := await queries.status(second.session)).paused:
+            await queries.flush(first.session)
+            await asyncio.sleep(0.05)
+    assert await second.standby.lacking(now, second.tools) == {}

@@ -379,6 +379,8 @@ class Lifecycle:
         while True:
             now = await queries.status(copy.session)
             copy.note_standby(now)
+            if lacking := await copy.standby.lacking(now, copy.tools):
+                raise ServerError(f"replay needs more than it was started with: {lacking}")
             if now.waiting_for_wal or now.receiver is not None or time.monotonic() > deadline:
                 timeline = await asyncio.to_thread(pg_wal.local_timeline, copy.layout.pgdata, now.lsn)
                 return Position(timeline, now.lsn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.replication.leader_history import (
@@ -106,7 +106,12 @@ class Follower:
                     await asyncio.to_thread(history_files.prepare_to_follow, copy.layout.pgdata, here.timeline, history)
                     await copy.standby.apply(Runtime(source, slot_name(copy.id), epoch))
                     pointed = source
-                streaming = await self._look(source)
+                now = await self._look()
+                if lacking := await copy.standby.lacking(now, copy.tools):
+                    copy.say("Following", f"starting again with as much as {name_of(leader)} has: {_text(lacking)}")
+                    self._repair("restart")
+                    return
+                streaming = _streams_from(source, now)
                 arrived = streaming and self._is_in(epoch)
                 if arrived:
                     patience.arrived(time.monotonic())
@@ -160,8 +165,8 @@ class Follower:
         for name in sorted(wanted - {s.name for s in slots.values() if s.restart_lsn is None}):
             await queries.create_slot(copy.session, name, reserve=False)
 
-    async def _look(self, source: Source | None) -> bool:
-        """Whether this copy streams from there; the position goes to the consensus on the way."""
+    async def _look(self) -> queries.Status:
+        """What the server is doing; the position goes to the consensus on the way."""
         copy = self._copy
         now = await queries.status(copy.session)
         copy.note_standby(now)
@@ -169,13 +174,7 @@ class Follower:
         if known is None or known.lsn != now.lsn:
             timeline = await asyncio.to_thread(pg_wal.local_timeline, copy.layout.pgdata, now.lsn)
             copy.driver.post(ev.LocalPosition(Position(timeline, now.lsn)))
-        receiver = now.receiver
-        return (
-            receiver is not None
-            and receiver.status == "streaming"
-            and source is not None
-            and receiver.sender in (source.host, source.address)
-        )
+        return now
 
     async def _judge(self, leader: CopyId, epoch: int, *, streaming: bool) -> None:
         """Not where it should be: wait on, or have the histories brought together. Only the leader is believed."""
@@ -245,3 +244,17 @@ class Follower:
         except PostgresError as error:
             log.warning("cannot tell how much came from %s: %s", source.host, error)
         return None
+
+
+def _streams_from(source: Source | None, now: queries.Status) -> bool:
+    receiver = now.receiver
+    return (
+        receiver is not None
+        and receiver.status == "streaming"
+        and source is not None
+        and receiver.sender in (source.host, source.address)
+    )
+
+
+def _text(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())

@@ -11,9 +11,11 @@ from aurora_operator.postgres.config.conf import Runtime, fetched_command, rende
 from aurora_operator.postgres.config.configure import write_runtime
 from aurora_operator.postgres.errors import DataError, ServerError, Unavailable
 from aurora_operator.postgres.layout import Layout
+from aurora_operator.postgres.server.control import STANDBY_MINIMUMS, read_control
 from aurora_operator.postgres.server.postmaster import Server
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.sql.session import Session
+from aurora_operator.postgres.tools import Tools
 from aurora_operator.postgres.wal import pg_wal
 from aurora_operator.postgres.wal.timeline import History, is_part
 
@@ -108,6 +110,18 @@ class Standby:
             if time.monotonic() > deadline:
                 raise Unavailable(f"the WAL receiver did not stop within {timeout:g} s")
             await asyncio.sleep(_POLL)
+
+    async def lacking(self, now: queries.Status, tools: Tools) -> dict[str, int]:
+        """Where replay is paused since the primary has more of something than this server: what, and how much.
+
+        PostgreSQL notes it in pg_control, and waits: only a restart with as much lets it go on. Empty where somebody
+        asked for the pause. Raises PostgresError.
+        """
+        if not now.paused:
+            return {}
+        demanded = (await read_control(tools, self.layout.pgdata)).standby_minimums
+        given = await queries.whole_numbers(self.session, STANDBY_MINIMUMS)
+        return {name: least for name, least in demanded.items() if least > given[name]}
 
     async def wait_idle(self, timeout: float) -> LocalPosition:  # noqa: ASYNC109
         """Without a receiver: wait until all local WAL is replayed; the LSN is the end of the last whole record.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +19,7 @@ from aurora_operator.postgres.errors import NotRestorable, RepositoryError, Serv
 from aurora_operator.postgres.files import make_directory, remove_tree, rename_durably, write_durably
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.pgbackrest.commands import PgBackRest
+from aurora_operator.postgres.restore.contents import read_contents
 from aurora_operator.postgres.restore.recovery import (
     Contents,
     Places,
@@ -30,18 +30,14 @@ from aurora_operator.postgres.restore.recovery import (
     restore_script,
     without_target,
 )
-from aurora_operator.postgres.server.control import read_control
+from aurora_operator.postgres.server.control import STANDBY_MINIMUMS, read_control
 from aurora_operator.postgres.server.postmaster import Server
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.sql.session import Session
 from aurora_operator.postgres.tools import Tools
-from aurora_operator.postgres.wal import pg_wal, tail
-from aurora_operator.postgres.wal.tail import Piece
+from aurora_operator.postgres.wal import pg_wal
 from aurora_operator.postgres.wal.timeline import (
-    History,
     history_name,
-    parse_history,
-    parse_history_name,
     render_history,
     straightened,
 )
@@ -53,6 +49,11 @@ STILL_SECONDS: Final = 1.5
 MISSING_SECONDS: Final = 120.0
 """How long to wait for WAL that should be there before saying that it is not."""
 _POLL: Final = 0.2
+
+
+class _Lacking(Exception):
+    """Replay needs more of a parameter than PostgreSQL was given."""
+
 
 Progress = Callable[[str, int, int], None]
 """Called with the step (`restore`, `replay`), and bytes done and in all."""
@@ -81,41 +82,6 @@ def restoring(layout: Layout) -> Layout:
     return Layout(data=layout.data / "restoring", run=layout.run, tls=layout.tls)
 
 
-async def read_tail(pgbackrest: PgBackRest) -> tuple[dict[int, History], list[tuple[Piece, bytes]]]:
-    """The newest history that can be read, and the pieces of the newest timeline's newest WAL. Raises RepositoryError.
-
-    There may be thousands, of which each tells all before it.
-    """
-    folder = tail.folder(pgbackrest.access.repository.stanza)
-    entries = await pgbackrest.list(folder)
-    histories: dict[int, History] = {}
-    numbers = (parse_history_name(entry.name) for entry in entries)
-    for timeline in sorted((t for t in numbers if t is not None), reverse=True):
-        text = (await pgbackrest.get(f"{folder}/{history_name(timeline)}")).decode(errors="replace")
-        with contextlib.suppress(ValueError):
-            histories[timeline] = await asyncio.to_thread(parse_history, timeline, text)
-            break
-    found = [(name, parsed) for name, parsed in ((e.name, tail.parse_name(e.name)) for e in entries) if parsed]
-    newest = max((int(segment[:8], 16) for _, (segment, _) in found), default=0)
-    pieces = []
-    for name, (segment, _) in found:
-        if int(segment[:8], 16) == newest:
-            try:
-                pieces.append(tail.unpack(await pgbackrest.get(f"{folder}/{name}")))
-            except ValueError as error:
-                log.warning("%s: %s", name, error)
-    return histories, pieces
-
-
-async def read_contents(pgbackrest: PgBackRest) -> tuple[Contents, Mapping[str, tuple[Piece, bytes]]]:
-    """What can be restored, and the segments of the tail. Raises RepositoryError."""
-    stanza = await pgbackrest.info()
-    histories, pieces = await read_tail(pgbackrest)
-    segments = tail.assemble(pieces)
-    last = max((piece for piece, _ in segments.values()), key=lambda piece: piece.end, default=None)
-    return Contents(stanza, histories, last), segments
-
-
 @dataclass
 class Restore:
     """One restore. `choices` makes the parameters from the minimums that the backup's pg_control demands."""
@@ -130,6 +96,7 @@ class Restore:
     inherit_fds: tuple[int, ...] = ()
     os_users: tuple[str, ...] = ("postgres",)
     _last: str | None = field(default=None, init=False)
+    _demanded: dict[str, int] = field(default_factory=dict, init=False)
 
     @property
     def _work(self) -> Layout:
@@ -165,19 +132,10 @@ class Restore:
 
     async def _recover(self, route: Route, contents: Contents) -> Restored:
         work = self._work
-        await self._configure(route)
         server = Server(self.tools, work, sink=self.sink, inherit_fds=self.inherit_fds)
         session = Session(work.run, timeout=10)
         try:
-            await server.start()
-            await self._consistent(server)
-            if not await self._replay(server, session, route, contents):
-                await self._end_without_target(server, session, route)
-            (commit,) = await session.row("SELECT pg_last_xact_replay_timestamp()")
-            restored = await self._promote(session, route, commit)
-            await session.close()
-            if not await server.stop("fast", 600):
-                raise ServerError("PostgreSQL did not stop in order after the restore")
+            restored = await self._run_server(server, session, route, contents)
         finally:
             await session.close()
             await server.stop("immediate", 5)
@@ -185,17 +143,52 @@ class Restore:
         _straighten(work, restored.timeline)
         return restored
 
-    async def _configure(self, route: Route) -> None:
+    async def _run_server(self, server: Server, session: Session, route: Route, contents: Contents) -> Restored:
+        """Recover; where the WAL says that the source had more of a parameter from there on, again with as much.
+
+        It demands more each time than ever before, so that it comes to an end.
+        """
+        self._demanded = {}
+        while True:
+            given = await self._configure(route)
+            try:
+                await server.start()
+                await self._consistent(server)
+                if not await self._replay(server, session, route, contents, given):
+                    await self._end_without_target(server, session, route)
+                (commit,) = await session.row("SELECT pg_last_xact_replay_timestamp()")
+                restored = await self._promote(session, route, commit)
+                await session.close()
+                if not await server.stop("fast", 600):
+                    raise ServerError("PostgreSQL did not stop in order after the restore")
+                return restored
+            except ServerError:
+                # Until it takes sessions PostgreSQL ends where it lacks something; afterwards it pauses there.
+                if server.alive or not await self._lacking(given):
+                    raise
+            except _Lacking:
+                await session.close()
+                await server.stop("fast", 600)
+            log.info("replay goes on with %s, as much as the source had from there on", await self._lacking(given))
+
+    async def _lacking(self, given: Mapping[str, int]) -> dict[str, int]:
+        """What replay demands more of than PostgreSQL was given: it notes that in pg_control, and stops."""
+        control = await read_control(self.tools, self._work.pgdata)
+        return {name: least for name, least in control.standby_minimums.items() if least > given[name]}
+
+    async def _configure(self, route: Route) -> dict[str, int]:
+        """Returns what the server gets of all that replay may demand more of."""
         work, places = self._work, Places(self._work.data)
         control = await read_control(self.tools, work.pgdata)
         script = restore_script(route.history, places, self.pgbackrest.words(), route.backup.start_lsn)
         write_durably(places.script, script, sync=False)
-        configure.write_base(
-            work, self.choices(control.standby_minimums), cluster_name="restore", os_users=self.os_users, listen=""
-        )
+        self._demanded = {n: max(least, self._demanded.get(n, 0)) for n, least in control.standby_minimums.items()}
+        choices = tuple(self.choices(self._demanded))
+        configure.write_base(work, choices, cluster_name="restore", os_users=self.os_users, listen="")
         write_durably(work.pgdata / RUNTIME_FILE, recovery_settings(route, self._command), sync=False)
         configure.write_hba(work, "closed")
         configure.set_standby(work, True)
+        return {choice.name: int(choice.value) for choice in choices if choice.name in STANDBY_MINIMUMS}
 
     @property
     def _command(self) -> str:
@@ -218,9 +211,12 @@ class Restore:
         served = Places(self._work.data).served
         return time.time() - served.stat().st_mtime < MISSING_SECONDS
 
-    async def _replay(self, server: Server, session: Session, route: Route, contents: Contents) -> bool:
+    async def _replay(
+        self, server: Server, session: Session, route: Route, contents: Contents, given: Mapping[str, int]
+    ) -> bool:
         """Until recovery pauses at the target, or all WAL is replayed. Returns whether PostgreSQL has nothing against
-        ending there: not where it looks for a time that lies after the last commit."""
+        ending there: not where it looks for a time that lies after the last commit. Raises _Lacking where it pauses
+        for want of more than it was given."""
         start = route.backup.start_lsn
         end = contents.tail.end if contents.tail is not None else route.backup.stop_lsn
         moved, replayed = time.monotonic(), -1
@@ -234,6 +230,8 @@ class Restore:
                 moved, replayed = time.monotonic(), now.replay_lsn
                 self.on_progress("replay", max(replayed - start, 0), max(end, replayed) - start)
             if pause == "paused":
+                if await self._lacking(given):
+                    raise _Lacking
                 return True
             still = time.monotonic() - moved
             if now.waiting_for_wal and still > STILL_SECONDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,6 +49,8 @@ class Status:
     """Whether recovery found nothing to replay, receives nothing, and sleeps until it looks again."""
     replay_delay: float | None
     """Age of the last transaction replayed, when more has been received; 0 when not; None if unknown."""
+    paused: bool = False
+    """Whether replay stands still: somebody asked for it, or it lacks something (`Standby.lacking`)."""
 
     @property
     def lsn(self) -> int:
@@ -109,13 +111,14 @@ async def status(session: Session) -> Status:
                EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'
                        AND wait_event = 'RecoveryRetrieveRetryInterval'),
                CASE WHEN NOT r.recovery OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-                    ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END
+                    ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
+               CASE WHEN r.recovery THEN pg_get_wal_replay_pause_state() = 'paused' ELSE false END
         FROM (SELECT pg_is_in_recovery() AS recovery) r
         LEFT JOIN (SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver') p ON true
         LEFT JOIN pg_stat_wal_receiver w ON w.pid = p.pid
         """
     )
-    recovery, received, replayed, pid, word, timeline, flushed, sender, waiting, delay = row
+    recovery, received, replayed, pid, word, timeline, flushed, sender, waiting, delay, paused = row
     receiver = (
         None if pid is None else Receiver(pid, word, timeline, None if flushed is None else _lsn(flushed), sender)
     )
@@ -126,7 +129,14 @@ async def status(session: Session) -> Status:
         receiver=receiver,
         waiting_for_wal=waiting,
         replay_delay=None if delay is None else max(float(delay), 0.0),
+        paused=paused,
     )
+
+
+async def whole_numbers(session: Session, names: Sequence[str]) -> dict[str, int]:
+    """The values in force of parameters that are whole numbers. Raises Unavailable, QueryError."""
+    rows = await session.rows("SELECT name, setting::int FROM pg_settings WHERE name = ANY(%s)", [list(names)])
+    return {str(name): int(value) for name, value in rows}
 
 
 async def is_in_recovery(session: Session) -> bool:

@@ -12,6 +12,7 @@ from aurora_operator.agent.replication import follower as module
 from aurora_operator.agent.replication.follower import Follower
 from aurora_operator.postgres.config.conf import Source
 from aurora_operator.postgres.replication.standby import LocalPosition
+from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal.timeline import History, Switch
 
 TOLD = History(35, (Switch(1, 1000, "told"),))
@@ -71,3 +72,37 @@ async def test_the_end_of_a_long_history_does_for_who_was_with_the_last_leader(
     follower = Follower(cast(Instance, copy), lambda _: None)
     history, here = await follower._compare("demo-2/00000001", Source("demo-2", "10.0.0.2"), 67)
     assert seen == compared and history == compared[-1] and (here is None) == (fitting is None)
+
+
+async def test_a_copy_that_lacks_what_its_leader_has_more_of_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replay would wait for ever."""
+    repairs: list[str] = []
+    said: list[tuple[str, ...]] = []
+    status = queries.Status(
+        in_recovery=True,
+        receive_lsn=2000,
+        replay_lsn=1000,
+        receiver=queries.Receiver(7, "streaming", 35, 2000, "10.0.0.2"),
+        waiting_for_wal=False,
+        replay_delay=None,
+        paused=True,
+    )
+
+    async def look(*_: object) -> queries.Status:
+        return status
+
+    async def lacking(now: queries.Status, _: object) -> dict[str, int]:
+        return {"max_connections": 150} if now.paused else {}
+
+    copy: Any = SimpleNamespace(
+        say=lambda *words: said.append(words),
+        tools=None,
+        position_lsn=0,
+        source=lambda _: None,
+        standby=SimpleNamespace(lacking=lacking),
+    )
+    follower = Follower(cast(Instance, copy), repairs.append)
+    monkeypatch.setattr(follower, "_look", look)
+    await follower.follow("demo-2/00000001", 35)
+    assert repairs == ["restart"]
+    assert said[-1] == ("Following", "starting again with as much as demo-2 has: max_connections = 150")
