@@ -14,6 +14,7 @@ from aurora_operator.agent.member.configuration import Configuration
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import Conflict
 from aurora_operator.agent.replication.leader_history import resolve
+from aurora_operator.api.agent.messages import Phase
 from aurora_operator.api.agent.origin import CloneOrigin, Origin
 from aurora_operator.api.agent.record import Record
 from aurora_operator.api.base import names
@@ -21,7 +22,7 @@ from aurora_operator.api.base.lsn import format_lsn
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.types import NO_CONFIG, name_of
 from aurora_operator.postgres.config import conf
-from aurora_operator.postgres.errors import DataError, RepositoryError
+from aurora_operator.postgres.errors import DataError, PostgresError, RepositoryError, ServerError
 from aurora_operator.postgres.replication.base_backup import base_backup
 from aurora_operator.postgres.server.initdb import initdb
 from aurora_operator.postgres.sql import queries
@@ -42,6 +43,8 @@ class Bootstrap:
         self._copy = copy
         self._configuration = configuration
         self._pause = pause
+        self.failure: str | None = None
+        """Why the first data could not be brought, the last time that it was tried: no new attempt hides it."""
 
     async def _may_initialise(self) -> bool:
         """Take the one right to run initdb, by compare-and-swap of the record."""
@@ -110,6 +113,8 @@ class Bootstrap:
         idle = 0
         while (now := await queries.status(copy.session)).lsn < origin.lsn:
             copy.say("Recovering", f"replayed {format_lsn(now.lsn)} of {format_lsn(origin.lsn)}")
+            if lacking := await copy.standby.lacking(now, copy.tools):
+                raise ServerError(f"replay needs more than it was started with: {lacking}")
             idle = idle + 1 if now.waiting_for_wal else 0
             if idle > IDLE_LOOKS:
                 raise DataError(
@@ -127,18 +132,36 @@ class Bootstrap:
             )
 
     async def _take_origin(self, origin: Origin) -> None:
-        """Bring the first data of a cluster that does not begin empty. Raises ToolError, OSError."""
+        """Bring the first data of a cluster that does not begin empty. Raises PostgresError, OSError.
+
+        It may fail late, and again each time: the copy has failed until an attempt succeeds.
+        """
         copy = self._copy
-        if not isinstance(origin, CloneOrigin):
-            try:
+        try:
+            if isinstance(origin, CloneOrigin):
+                await self._clone(origin)
+            else:
+                self._say("Restoring", f"{origin.source}, to {origin.target.describe()}")
                 await restore(copy, self._configuration, origin)
-            except RepositoryError as error:
-                copy.say("Failed", f"cannot restore: {error}")
-                await self._pause(RESTORE_RETRY_SECONDS)
-            return
+            self.failure = None
+        except (PostgresError, OSError) as error:
+            verb = "clone" if isinstance(origin, CloneOrigin) else "restore"
+            self.failure = f"cannot {verb} {origin.source}: {error}"
+            copy.say("Failed", self.failure)
+            await self._pause(RESTORE_RETRY_SECONDS)
+            if not isinstance(error, RepositoryError):
+                # Something may be wrong with the volume.
+                raise
+
+    def _say(self, phase: Phase, doing: str) -> None:
+        if self.failure is None:
+            self._copy.say(phase, doing)
+
+    async def _clone(self, origin: CloneOrigin) -> None:
+        copy = self._copy
         if origin.host is None:
             raise DataError(f"the volume should hold the data of {origin.source}, and is empty")
-        copy.say("Cloning", f"from {origin.host}")
+        self._say("Cloning", f"from {origin.host}")
         address = await resolve(origin.host)
         source = conf.Source(origin.host, address, credentials=Path(names.ORIGIN_MOUNT))
         # No copy's id: to the source's leader this must not look like a copy of its own.

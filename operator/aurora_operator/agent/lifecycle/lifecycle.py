@@ -109,7 +109,7 @@ class Lifecycle:
             except (PostgresError, KubeError, OSError) as error:
                 if not isinstance(error, (Unavailable, KubeError)):
                     await self._examine(str(error))
-                if copy.ailment is None:
+                if copy.ailment is None and self._beginning.failure is None:
                     copy.say("Failed" if self._failed_starts > 1 else "Waiting", str(error))
                 log.error("%s", error)
                 await self._pause(RETRY_SECONDS * min(self._failed_starts + 1, 5))

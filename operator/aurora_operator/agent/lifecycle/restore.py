@@ -22,15 +22,14 @@ log = logging.getLogger(__name__)
 
 
 async def restore(copy: Instance, configuration: Configuration, origin: RestoreOrigin) -> None:
-    """Fill the empty volume; complete when this returns. Raises PostgresError, OSError."""
-    doing = f"{origin.source}, to {origin.target.describe()}"
-    if copy.phase != "Failed":
-        copy.say("Restoring", doing)
+    """Fill the empty volume; complete when this returns. Raises PostgresError, OSError.
+
+    Whoever calls says what is under way, and how it ended last time; here only the progress is shown.
+    """
     repository = await _resolved(copy, origin.repository)
     started = time.monotonic()
 
     def progress(step: str, done: int, total: int) -> None:
-        copy.say("Restoring", doing)
         copy.progress(step, origin.source, started, done, total)
 
     work = Restore(

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.planning.recording import plan
 from tests.unit.planning.world import World, cluster, some_supplies
 
-from aurora_operator.api.agent.messages import AgentStatus
+from aurora_operator.api.agent.messages import AgentStatus, Task
 from aurora_operator.planning.model.plan_model import ObjectRef, Observed, PushSettings, Unreachable
 from aurora_operator.planning.view.facts import Facts
 
@@ -112,3 +112,16 @@ def test_a_parameter_that_cannot_be_lowered_is_told() -> None:
     made = plan(seen, some_supplies(), world.now)
     accepted = next(c for c in made.status["conditions"] if c["type"] == "SpecAccepted")
     assert accepted["status"] == "True" and "max_connections stays 100" in accepted["message"]
+
+
+def test_a_cluster_whose_restore_fails_is_not_well() -> None:
+    world = World(cluster(instances=1))
+    world.until(lambda: bool(world.agents))
+    task = Task(kind="restore", source="backups of shop", done_bytes=5 << 20, total_bytes=10 << 20, seconds=3)
+    sentence = "cannot restore backups of shop: WAL is missing"
+    seen = with_agent(world.observe(), "demo-1", phase="Failed", role="none", message=sentence, task=task)
+    made = plan(seen, some_supplies(), world.now)
+    degraded = next(c for c in made.status["conditions"] if c["type"] == "Degraded")
+    assert degraded["status"] == "True" and sentence in degraded["message"]
+    assert made.status["phase"] == "Creating" and sentence in made.status["message"]
+    assert "50%" in made.status["members"][0]["message"], "the next attempt shows how far it is"
