@@ -7,7 +7,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test soak variants lint unit simulation simulate integration csi e2e faults serverless aged bench-backup status down clean fmt release fuzz
+.PHONY: help setup cluster images operator demo test soak variants lint unit simulation simulate integration csi e2e faults serverless aged bench-backup status down clean fmt release fuzz coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,16 @@ integration: setup ## Run the tests against real PostgreSQL processes
 
 operator: cluster ## Install the operator into the cluster, or upgrade it
 	@$(PYTHON) -m tests.kind.chart
+
+# A test that fails because all is slower when measured does not end it.
+coverage: setup ## Measure which lines and branches the unit, simulation and integration tests run: build/coverage/report.txt
+	@rm -rf build/coverage && mkdir -p build/coverage
+	-@.venv/bin/coverage run -m pytest tests/unit --numprocesses 2 --dist worksteal
+	-@.venv/bin/coverage run -m pytest tests/simulation --numprocesses 2 --dist worksteal
+	-@.venv/bin/coverage run -m pytest tests/integration --ignore tests/integration/csi --numprocesses 4 --dist worksteal
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report >build/coverage/report.txt
+	@tail -n 1 build/coverage/report.txt
 
 csi: setup ## Run the test cluster's CSI driver on the real kernel, and the CSI project's conformance tests (as root)
 	@$(SUDO) .venv/bin/pytest tests/integration/csi

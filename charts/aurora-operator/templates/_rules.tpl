@@ -37,7 +37,7 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 # Where there are any: for clones and snapshots.
 - apiGroups: [snapshot.storage.k8s.io]
   resources: [volumesnapshots]
-  verbs: [get, list, create, patch, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch]

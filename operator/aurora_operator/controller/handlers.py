@@ -1,4 +1,5 @@
-"""Kopf's handlers: they say who must look again, and nothing more.
+"""Kopf's handlers: they keep what is known of the AuroraClusters, and say who must look again, and nothing more. What
+belongs to a cluster is followed by `kube/cache.py`, which keeps it, and forgets what went while nobody looked.
 
 Only `on.event`: such handlers write nothing to the resources. Any other kind would make Kopf put annotations, and a
 finalizer, on what belongs to the user.
@@ -15,7 +16,6 @@ import kopf
 
 from aurora_operator.api.base import names
 from aurora_operator.api.snapshot import SNAPSHOT_PLURAL
-from aurora_operator.kube.resources import CHILDREN
 
 SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -23,7 +23,7 @@ registry = kopf.OperatorRegistry()
 
 
 def settings() -> kopf.OperatorSettings:
-    """Kopf's settings: every watch ends, no write of its own, no peering, only our objects."""
+    """Kopf's settings: every watch ends, no write of its own, no peering."""
     made = kopf.OperatorSettings()
     made.posting.enabled = False
     made.scanning.disabled = True  # neither namespaces nor CRDs are watched; the CRD exists before Kopf starts
@@ -33,14 +33,7 @@ def settings() -> kopf.OperatorSettings:
     made.networking.request_timeout = 30
     made.networking.connect_timeout = 10
     made.process.ultimate_exiting_timeout = 20
-    for resource in CHILDREN.values():
-        made.watching.label_selectors[_selector(resource.api_version, resource.plural)] = names.LABEL_CLUSTER
     return made
-
-
-def _selector(api_version: str, plural: str) -> tuple[str, str, str]:
-    group, _, version = api_version.rpartition("/")
-    return group, version, plural
 
 
 def fingerprint(body: Mapping[str, Any]) -> Hashable:
@@ -66,8 +59,10 @@ async def cluster_event(event: Any, namespace: str | None, name: str, memo: Any,
     """An AuroraCluster appeared, changed or went."""
     key = (str(namespace), name)
     if event["type"] == "DELETED":
+        memo.clusters.remove(event["object"])
         memo.fleet.gone(key)
     else:
+        memo.clusters.put(event["object"])
         memo.fleet.seen(key, fingerprint(event["object"]))
 
 
@@ -81,19 +76,6 @@ async def snapshot_event(event: Any, namespace: str | None, name: str, memo: Any
         memo.snapshots.seen(key, fingerprint(event["object"]))
     if event["type"] == "ADDED" and (cluster := (event["object"].get("spec") or {}).get("cluster")):
         memo.fleet.wake((str(namespace), cluster))  # which may have to run for it
-
-
-async def child_event(namespace: str | None, labels: Mapping[str, str], memo: Any, **_: Any) -> None:
-    """Something that belongs to a cluster appeared, changed or went."""
-    memo.fleet.wake((str(namespace), labels[names.LABEL_CLUSTER]))
-
-
-for _resource in CHILDREN.values():
-    kopf.on.event(
-        *_selector(_resource.api_version, _resource.plural),
-        labels={names.LABEL_CLUSTER: kopf.PRESENT},
-        registry=registry,
-    )(child_event)
 
 
 @kopf.on.probe(registry=registry)

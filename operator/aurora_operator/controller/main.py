@@ -28,10 +28,11 @@ from aurora_operator.controller.snapshots import SnapshotReconciler
 from aurora_operator.controller.turns import Turns
 from aurora_operator.kube import client as kube
 from aurora_operator.kube import observe
+from aurora_operator.kube.cache import Cache, Changed, Follower, Store
 from aurora_operator.kube.errors import KubeError
 from aurora_operator.kube.events import Recorder
 from aurora_operator.kube.lease import Election, LeaseLost
-from aurora_operator.kube.resources import CLUSTER
+from aurora_operator.kube.resources import CHILDREN, CLUSTER, OPTIONAL, SNAPSHOT
 from aurora_operator.kube.snapshots import Snapshots as VolumeSnapshots
 from aurora_operator.kube.warnings import Warnings
 from aurora_operator.planning.certificates import entropy
@@ -39,6 +40,7 @@ from aurora_operator.planning.plan import plan
 
 log = logging.getLogger(__name__)
 
+_LISTED_WITHIN: Final = 30.0  # seconds
 _ELECTION_STUCK: Final = 60.0  # seconds without an attempt at the Lease
 
 
@@ -64,6 +66,7 @@ async def run(config: Config) -> None:
         agents = Agents()
         surroundings, recorder = observe.Surroundings(api), Recorder(api, config.pod_name)
         volume_snapshots = VolumeSnapshots(api)
+        clusters = Store()
         reconciler = Reconciler(
             api=api,
             operator=config.operator,
@@ -79,6 +82,8 @@ async def run(config: Config) -> None:
             may_write=lambda: election.holding,
         )
         fleet = Fleet(reconciler)
+        followers = _followers(api, config.watch_namespaces, fleet.wake)
+        reconciler.known = cache = Cache(api, followers, {CLUSTER: clusters})
         reconciler.turns = Turns(config.max_concurrent_clusters, lambda: fleet.known)
         snapshots = Fleet(
             SnapshotReconciler(
@@ -93,7 +98,8 @@ async def run(config: Config) -> None:
         )
         prometheus_client.start_http_server(config.metrics_port)
         # These tasks exist before Kopf starts, which ends all tasks that were born after it.
-        leading = asyncio.create_task(_lead(election, (fleet, snapshots)), name="election")
+        leading = asyncio.create_task(_lead(election, cache, (fleet, snapshots)), name="election")
+        following = [asyncio.create_task(f.run(), name=f"follow {f.resource.plural}") for f in followers]
         resync = asyncio.create_task(fleet.resync(lambda: _all_clusters(api, config.watch_namespaces)), name="resync")
         try:
             await kopf.operator(
@@ -101,6 +107,7 @@ async def run(config: Config) -> None:
                 settings=handlers.settings(),
                 memo=kopf.Memo(
                     fleet=fleet,
+                    clusters=clusters,
                     snapshots=snapshots,
                     complaints=lambda: [*_complaints(fleet, election), *snapshots.complaints()],
                 ),
@@ -111,7 +118,7 @@ async def run(config: Config) -> None:
                 liveness_endpoint=f"http://0.0.0.0:{config.health_port}/healthz",
             )
         finally:
-            for task in (leading, resync):
+            for task in (leading, resync, *following):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
@@ -127,8 +134,22 @@ def _volume_stats(config: Config, api: kube.Api) -> VolumeStats | None:
     return VolumeStats(api, config.operator.namespace, config.kubelet_account, over_https(verify=config.kubelet_verify))
 
 
-async def _lead(election: Election, fleets: Iterable[Fleet]) -> None:
+def _followers(api: kube.Client, namespaces: tuple[str, ...], changed: Changed) -> list[Follower]:
+    """Of all that a pass reads of a cluster, but for the AuroraCluster itself, of which Kopf tells."""
+    kinds = (*CHILDREN.values(), *OPTIONAL.values())
+    found: list[Follower] = []
+    for namespace in namespaces or (None,):
+        found += [Follower(api, kind, namespace, changed, selector=names.LABEL_CLUSTER) for kind in kinds]
+        found.append(Follower(api, SNAPSHOT, namespace, changed))
+    return found
+
+
+async def _lead(election: Election, cache: Cache, fleets: Iterable[Fleet]) -> None:
     await election.acquire()
+    if not await cache.listed(_LISTED_WITHIN):
+        log.warning(
+            "Not all objects could be listed within %g s: what is missing is read as it is needed", _LISTED_WITHIN
+        )
     for fleet in fleets:
         fleet.activate()
     try:

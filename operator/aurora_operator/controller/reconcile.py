@@ -1,4 +1,9 @@
-"""One pass for one cluster: observe, plan, carry out. No decision is made here; planning makes them all."""
+"""One pass for one cluster: observe, plan, carry out. No decision is made here; planning makes them all.
+
+It first looks at what is known of the cluster (`kube/cache.py`), which costs the API server nothing. What is known may
+be a moment old, so a plan to change anything, were it only the status, is not carried out: the pass begins anew with
+what the API server has now. So nothing is made twice, and nothing deleted that was just made, however late the news.
+"""
 
 from __future__ import annotations
 
@@ -88,12 +93,14 @@ class Reconciler:
     api: Api
     operator: OperatorConfig
     surroundings: Callable[[], Awaitable[tuple[tuple[Node, ...], tuple[StorageClass, ...]]]]
-    snapshots: Callable[[Key], Awaitable[tuple[tuple[SnapshotClass, ...], Mapping[str, Raw]]]]
+    snapshots: Callable[[Key, Api], Awaitable[tuple[tuple[SnapshotClass, ...], Mapping[str, Raw]]]]
     agents: AgentCalls
     say: Callable[[Raw, EventSpec], Awaitable[None]]
     plan: Callable[[Observed, Supplies, datetime], Plan]
     supplies: Callable[[], Supplies]
     watcher: Watcher
+    known: Api | None = None
+    """Answers reads from memory, as far as it can; None: every pass reads all from the API server."""
     turns: Turns | None = None
     """Whose turn it is to be restarted; None: everybody's."""
     volume_stats: VolumeStats | None = None
@@ -112,6 +119,13 @@ class Reconciler:
         """Run a pass."""
         started = asyncio.get_running_loop().time()
         namespace, name = key
+        agents: Asked | None = None
+        if self.known is not None:
+            first = await self._look(key, self.known)
+            if first is not None:
+                if first.plan is not None:
+                    return self._ended(key, first, Outcome(again_in=first.plan.requeue_seconds), started)
+                agents = first.asked
         try:
             cluster = await observe.get_cluster(self.api, namespace, name)
         except KubeError as error:
@@ -128,12 +142,28 @@ class Reconciler:
                 self.volume_stats.forget(key)
             await self.agents.forget(key)
             return Outcome(gone=True)
-        work = _Pass(self, key, cluster)
-        outcome = await work.run()
+        work = _Pass(self, key, cluster, self.api, agents)
+        return self._ended(key, work, await work.run(), started)
+
+    async def _look(self, key: Key, known: Api) -> _Pass | None:
+        """Plan by what is known. None: that is not enough to plan by."""
+        try:
+            cluster = await observe.get_cluster(known, *key)
+            if cluster is None:
+                return None
+            work = _Pass(self, key, cluster, known)
+            await work.look()
+        except Exception as error:
+            # Whatever it is, it is told of when it happens to what the API server has now, too.
+            log.debug("%s/%s: no plan by what is known: %s", *key, error)
+            return None
+        return work
+
+    def _ended(self, key: Key, work: _Pass, outcome: Outcome, started: float) -> Outcome:
         seconds = asyncio.get_running_loop().time() - started
         self.watcher.passed(key, work.status, seconds=seconds, failed=outcome.failed)
         if self.turns is not None:
-            self.turns.passed(key, cluster, work.status)
+            self.turns.passed(key, work.cluster, work.status)
         return outcome
 
 
@@ -146,17 +176,36 @@ async def read_source(api: Api, agents: AgentCalls, namespace: str, cluster: str
     return Source(found, children, await agents.statuses((namespace, cluster), children))
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What agents have said, and the pods that they were asked in."""
+
+    pods: Mapping[str, Raw]
+    statuses: Mapping[str, AgentStatus | Unreachable]
+
+
 class _Pass:
-    def __init__(self, to: Reconciler, key: Key, cluster: Raw) -> None:
+    def __init__(self, to: Reconciler, key: Key, cluster: Raw, reads: Api, asked: Asked | None = None) -> None:
+        """`reads`: whom to read from; `asked`: what agents have said a moment ago."""
         self._to = to
+        self._reads = reads
+        self.asked = asked
+        self.plan: Plan | None = None
+        """There is nothing to do, which is how the next pass is planned."""
         self._key = key
         self._namespace = key[0]
         self._title = "/".join(key)
-        self._cluster = cluster
+        self.cluster = cluster
         self._children: observe.Children = {}
         self._problems: list[str] = []
         self._overtaken = False  # somebody changed what we saw before we could act on it
         self.status: Mapping[str, Any] = cluster.get("status") or {}
+
+    async def look(self) -> None:
+        """Find out whether there is anything to do: there is not if `plan` is set afterwards."""
+        plan = self._planned(await self._observe())
+        if not plan.changes and not plan.events and plan.status == self.status:
+            self.plan = plan
 
     async def run(self) -> Outcome:
         try:
@@ -174,20 +223,21 @@ class _Pass:
         return Outcome(again_in=again_in, failed=bool(self._problems))
 
     async def _observe(self) -> Observed:
-        api = self._to.api
+        api = self._reads
         met = self._to.met.get(self._key, set())
         (nodes, classes), (snapshot_classes, of_volumes), snapshots = await asyncio.gather(
             self._to.surroundings(),
-            self._to.snapshots(self._key),
+            self._to.snapshots(self._key, api),
             observe.list_objects(api, SNAPSHOT, self._namespace),
         )
-        found = await observe.belongings(api, self._cluster, met, {"VolumeSnapshot": of_volumes})
+        found = await observe.belongings(api, self.cluster, met, {"VolumeSnapshot": of_volumes})
         self._children = found.ours
         # What has gone, or is found by its label, need not be read by its name again.
-        self._to.met[self._key] = {key for key in met if key[1] in found.taken.get(key[0], {})}
-        agents, stats = await self._to.agents.statuses(self._key, self._children), self._to.volume_stats
+        if api is self._to.api:
+            self._to.met[self._key] = {key for key in met if key[1] in found.taken.get(key[0], {})}
+        agents, stats = await self._ask(), self._to.volume_stats
         return Observed(
-            cluster=self._cluster,
+            cluster=self.cluster,
             operator=self._to.operator,
             children=self._children,
             taken=found.taken,
@@ -196,7 +246,7 @@ class _Pass:
             agents=agents,
             volume_stats=await stats.read(self._key, self._children, nodes, agents) if stats is not None else {},
             warnings=await self._warnings(),
-            looked_up=await observe.exist(api, self._namespace, references_wanted(self._cluster, self._children)),
+            looked_up=await observe.exist(api, self._namespace, references_wanted(self.cluster, self._children)),
             parameter_checks=dict(self._to.checks.get(self._key) or {}),
             snapshot_classes=snapshot_classes,
             source=await self._source(),
@@ -205,28 +255,35 @@ class _Pass:
             snapshots={item["metadata"]["name"]: item for item in snapshots},
         )
 
+    async def _ask(self) -> Mapping[str, AgentStatus | Unreachable]:
+        """The agents, unless they were asked a moment ago in just these pods."""
+        pods = {name: pod["metadata"] for name, pod in self._children.get("Pod", {}).items()}
+        if self.asked is None or self.asked.pods != pods:
+            self.asked = Asked(pods, await self._to.agents.statuses(self._key, self._children))
+        return self.asked.statuses
+
     async def _warnings(self) -> Mapping[observe.Key, ObjectWarning]:
         """What Kubernetes complains of, about copies that have waited for a while."""
         if self._to.warnings is None:
             return {}
-        wanted = warnings_wanted(self._cluster, self._children, self._to.now())
+        wanted = warnings_wanted(self.cluster, self._children, self._to.now())
         return await self._to.warnings.read(self._namespace, wanted)
 
     async def _held(self) -> Held | None:
         """The AuroraSnapshot that this cluster is to be made from, as long as planning needs it."""
-        wanted = snapshot_wanted(self._cluster, self._children)
-        snapshot = None if wanted is None else await observe.get(self._to.api, SNAPSHOT, self._namespace, wanted)
+        wanted = snapshot_wanted(self.cluster, self._children)
+        snapshot = None if wanted is None else await observe.get(self._reads, SNAPSHOT, self._namespace, wanted)
         if wanted is None or snapshot is None:
             return None
         if by_backup(snapshot):
             return Held(snapshot)
-        volume = await observe.get(self._to.api, OPTIONAL["VolumeSnapshot"], self._namespace, wanted)
+        volume = await observe.get(self._reads, OPTIONAL["VolumeSnapshot"], self._namespace, wanted)
         return Held(snapshot, volume if volume is not None and is_held_by(snapshot, volume) else None)
 
     async def _source(self) -> Source | None:
         """The cluster that this one is to be cloned from, as long as planning needs it."""
-        wanted = source_wanted(self._cluster, self._children)
-        return None if wanted is None else await read_source(self._to.api, self._to.agents, self._namespace, wanted)
+        wanted = source_wanted(self.cluster, self._children)
+        return None if wanted is None else await read_source(self._reads, self._to.agents, self._namespace, wanted)
 
     def _planned(self, observed: Observed) -> Plan:
         return self._to.plan(observed, self._to.supplies(), self._to.now())
@@ -235,7 +292,7 @@ class _Pass:
         """In the order that `plan_model` gives; a step that fails does not keep the others from being done."""
         api, namespace, name = self._to.api, *self._key
         if plan.finalizers:
-            await self._step("set finalizers", write.set_finalizers(api, namespace, self._cluster, plan.finalizers))
+            await self._step("set finalizers", write.set_finalizers(api, namespace, self.cluster, plan.finalizers))
         for manifest in plan.create:
             await self._step(_what("create", manifest), self._create(manifest))
         for manifest in plan.apply:
@@ -251,7 +308,7 @@ class _Pass:
             await self._step(f"wake {plan.wakes}", write.annotate(api, namespace, plan.wakes, asked))
         await self._report(plan.status)
         for event in plan.events:
-            await self._to.say(self._cluster, event)
+            await self._to.say(self.cluster, event)
         if plan.finalizers == () and not self._problems and not self._overtaken:
             # Read anew: our own steps have changed the resource's version.
             cluster = await observe.get_cluster(api, namespace, name)
@@ -301,14 +358,14 @@ class _Pass:
 
     async def _report(self, status: Mapping[str, Any]) -> None:
         """Write the status, if it differs; after a failure, with the condition and an event that say so."""
-        before = self._cluster.get("status") or {}
-        metadata = self._cluster["metadata"]
+        before = self.cluster.get("status") or {}
+        metadata = self.cluster["metadata"]
         if self._problems:
             status = with_failure(status, before, self._problems, metadata.get("generation", 0), self._to.now())
-            await self._to.say(self._cluster, EventSpec("Warning", "ReconcileFailed", sentence(self._problems)))
+            await self._to.say(self.cluster, EventSpec("Warning", "ReconcileFailed", sentence(self._problems)))
         self.status = status
         if status != before:
-            doing = write.replace_status(self._to.api, self._namespace, self._cluster, status)
+            doing = write.replace_status(self._to.api, self._namespace, self.cluster, status)
             await self._step("write the status", doing)
 
 

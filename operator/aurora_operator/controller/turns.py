@@ -16,15 +16,20 @@ class Turns:
         self._at_most = at_most
         self._known = known
         self._standings: dict[Key, Standing] = {}
+        self._left: dict[Key, tuple[Raw, Mapping[str, Any]]] = {}
 
     def waits_for(self, key: Key) -> str | None:
         """What the cluster's restarts wait for; None: it is its turn. The answer is the same until a pass has ended."""
         return waits_for(key, self._known(), self._standings, at_most=self._at_most)
 
     def passed(self, key: Key, cluster: Raw, status: Mapping[str, Any]) -> None:
-        """A pass has ended, and has left this status."""
-        self._standings[key] = standing_of(cluster, status)
+        """A pass has ended, and has left this status. To read the same ones again would cost more than such a pass."""
+        left = self._left.get(key)
+        if left is None or left[0] is not cluster or left[1] is not status:
+            self._left[key] = (cluster, status)
+            self._standings[key] = standing_of(cluster, status)
 
     def forget(self, key: Key) -> None:
         """The cluster is gone."""
         self._standings.pop(key, None)
+        self._left.pop(key, None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 
 import aiohttp
@@ -81,11 +81,46 @@ class Client:
             raise NoAnswer(f"{method} {path}: {_describe(error, seconds)}") from error
         if not 200 <= response.status <= 299:
             raise from_response(response.status, data)
+        return _json_object(data, f"{method} {path}", response.status)
+
+    async def watch(self, path: str, *, query: Mapping[str, str], quiet: float) -> AsyncGenerator[dict[str, Any], None]:
+        """See `cache.Watching.watch`."""
         try:
-            answer = json.loads(data)
-        except ValueError as error:
-            raise ApiError(response.status, "NotJson", f"{method} {path}: the answer is not JSON") from error
-        return answer if isinstance(answer, dict) else {}
+            call = await self._api.param_serialize(
+                "GET", path, query_params=list(query.items()), header_params={"Accept": JSON},
+                auth_settings=["BearerToken"],
+            )  # fmt: skip
+            timeout = aiohttp.ClientTimeout(total=None, connect=self._within, sock_read=quiet)
+            response: Any = await self._api.call_api(*call, _request_timeout=timeout)
+            try:
+                if not 200 <= response.status <= 299:
+                    raise from_response(response.status, await response.read())
+                async for line in _lines(response.content.iter_any()):
+                    yield _json_object(line, f"WATCH {path}", response.status)
+            finally:
+                response.close()
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
+            raise NoAnswer(f"WATCH {path}: {_describe(error, quiet)}") from error
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """An event is a line, which may be longer than what aiohttp takes for one."""
+    begun: list[bytes] = []
+    async for piece in pieces:
+        *whole, rest = piece.split(b"\n")
+        for line in whole:
+            yield b"".join((*begun, line))
+            begun.clear()
+        if rest:
+            begun.append(rest)
+
+
+def _json_object(data: bytes, what: str, status: int) -> dict[str, Any]:
+    try:
+        answer = json.loads(data)
+    except ValueError as error:
+        raise ApiError(status, "NotJson", f"{what}: the answer is not JSON") from error
+    return answer if isinstance(answer, dict) else {}
 
 
 @contextlib.asynccontextmanager

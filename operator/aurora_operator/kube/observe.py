@@ -1,7 +1,7 @@
 """Reading: a cluster, what belongs to it, and what it stands on.
 
-Every list is a consistent read, not a cache of ours: a plan made from a stale list would create twice or delete what
-was just made. A cluster is read when something happened to it and every few seconds, so the cost stays small.
+Every list is a consistent read, unless it is a `kube.cache.Cache` that is asked: a change that was planned by a stale
+list would create twice, or delete what was just made. See `controller/reconcile.py`.
 """
 
 from __future__ import annotations

@@ -38,13 +38,14 @@ class Snapshots:
             self._read_at = self._clock()
         return self._classes
 
-    async def read(self, key: tuple[str, str]) -> tuple[tuple[SnapshotClass, ...], Mapping[str, Raw]]:
-        """The classes, and the VolumeSnapshots of a cluster (namespace, name), by name. Raises KubeError."""
+    async def read(self, key: tuple[str, str], api: Api) -> tuple[tuple[SnapshotClass, ...], Mapping[str, Raw]]:
+        """The classes, and the VolumeSnapshots of a cluster (namespace, name), by name, read by `api`.
+        Raises KubeError."""
         namespace, cluster = key
         classes = await self.classes()
         if not classes:
             return (), {}
-        found = await list_objects(self._api, _SNAPSHOT, namespace, f"{names.LABEL_CLUSTER}={cluster}")
+        found = await list_objects(api, _SNAPSHOT, namespace, f"{names.LABEL_CLUSTER}={cluster}")
         return classes, {str(item["metadata"]["name"]): item for item in found}
 
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from aurora_operator.controller import handlers, logs
 from aurora_operator.controller.config import Config, ConfigError
 from aurora_operator.controller.metrics import Metrics
-from aurora_operator.kube.resources import CHILDREN
+from aurora_operator.kube.cache import Store
 
 ENV = {
     "AURORA_INSTANCE_IMAGE": "aurora-instance:1",
@@ -47,7 +47,6 @@ def test_configuration_that_makes_no_sense(change: dict[str, str], message: str)
 # Kopf calls them with much more than they take.
 cluster_event: Any = handlers.cluster_event
 snapshot_event: Any = handlers.snapshot_event
-child_event: Any = handlers.child_event
 alive: Any = handlers.alive
 
 
@@ -69,14 +68,17 @@ class FakeFleet:
 
 async def test_handlers_say_who_must_look_again() -> None:
     fleet = FakeFleet()
-    memo = kopf.Memo(fleet=fleet)
-    body = {"metadata": {"uid": "u", "generation": 2, "annotations": {"a": "b"}}, "status": {"phase": "Ready"}}
+    clusters = Store()
+    memo = kopf.Memo(fleet=fleet, clusters=clusters)
+    metadata = {"namespace": "ns", "name": "demo", "uid": "u", "generation": 2, "annotations": {"a": "b"}}
+    body = {"metadata": metadata, "status": {"phase": "Ready"}}
     event = {"type": "MODIFIED", "object": body}
     await cluster_event(event=event, namespace="ns", name="demo", memo=memo)
+    assert clusters.get("ns", "demo") == body
     await cluster_event(event={**event, "type": "DELETED"}, namespace="ns", name="demo", memo=memo)
-    await child_event(namespace="ns", labels={"aurorapg.io/cluster": "demo"}, memo=memo)
+    assert clusters.get("ns", "demo") is None
     key = ("ns", "demo")
-    assert fleet.heard == [("seen", key, handlers.fingerprint(body)), ("gone", key), ("wake", key)]
+    assert fleet.heard == [("seen", key, handlers.fingerprint(body)), ("gone", key)]
 
 
 async def test_a_new_snapshot_wakes_its_cluster_which_may_have_to_run_for_it() -> None:
@@ -99,15 +101,14 @@ def test_only_what_users_change_counts() -> None:
         assert handlers.fingerprint({"metadata": {**body["metadata"], **change}}) != handlers.fingerprint(body)
 
 
-def test_kopf_watches_our_objects_only_and_writes_nothing() -> None:
+def test_kopf_watches_our_resources_only_and_writes_nothing() -> None:
     settings = handlers.settings()
-    assert len(settings.watching.label_selectors) == len(CHILDREN)
     assert settings.watching.server_timeout
     assert settings.watching.client_timeout
     registry = handlers.registry
     assert not registry._spawning.get_all_handlers(), "a daemon or timer would put a finalizer on the resource"
     assert not registry._changing.get_all_handlers(), "a change handler would put an annotation on the resource"
-    assert len(registry._watching.get_all_handlers()) == len(CHILDREN) + 2
+    assert len(registry._watching.get_all_handlers()) == 2
 
 
 async def test_the_probe_complains() -> None:

@@ -149,8 +149,9 @@ def _selected(obj: Mapping[str, Any], query: Mapping[str, str]) -> bool:
             return False
     if "labelSelector" not in query:
         return True
-    key, _, value = query["labelSelector"].partition("=")
-    return bool((obj["metadata"].get("labels") or {}).get(key) == value)
+    key, equals, value = query["labelSelector"].partition("=")
+    labels = obj["metadata"].get("labels") or {}
+    return bool(labels.get(key) == value) if equals else key in labels
 
 
 def _merged(old: Any, new: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -86,12 +87,14 @@ def test_any_story_is_safe_and_ends_well(start: int, story: list[tuple[str, Any]
 
 @quiet
 @given(start=st.integers(1, 4), story=st.lists(event, max_size=8))
-def test_plan_is_deterministic(start: int, story: list[tuple[str, Any]]) -> None:
+def test_plan_is_deterministic_and_changes_nothing_that_it_sees(start: int, story: list[tuple[str, Any]]) -> None:
     world = World(cluster(instances=start))
     for what, value in story:
         happen(world, what, value)
         seen = world.observe()
+        before = deepcopy(seen)
         assert plan(seen, some_supplies(), world.now) == plan(seen, some_supplies(), world.now)
+        assert seen == before, "what is known is seen by many passes"
         world.step()
 
 
