@@ -73,7 +73,7 @@ fuzz: setup ## Try any bytes on what reads others' bytes: make fuzz MINUTES=60
 	@$(PYTHON) -m tests.fuzz --minutes $(MINUTES)
 
 integration: setup ## Run the tests against real PostgreSQL processes
-	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 4 --dist worksteal --durations 10
+	@.venv/bin/pytest tests/integration --ignore tests/integration/csi --numprocesses 4 --dist worksteal --durations 10 -rs
 
 operator: cluster ## Install the operator into the cluster, or upgrade it
 	@$(PYTHON) -m tests.kind.chart

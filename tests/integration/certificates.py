@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -40,6 +41,13 @@ def _write(path: Path, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) 
     pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     path.with_suffix(".key").write_bytes(pem)
     path.with_suffix(".key").chmod(0o600)
+
+
+class Issuer(Protocol):
+    """Whoever makes certificates for a server."""
+
+    def fill(self, directory: Path) -> None:
+        """Write what the Secret `<cluster>-tls` holds."""
 
 
 @dataclass(frozen=True)

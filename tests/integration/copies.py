@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.integration.certificates import HOST, Authority
+from tests.integration.certificates import HOST, Issuer
 
 from aurora_operator.postgres.config import configure, parameters
 from aurora_operator.postgres.config.conf import Access, Runtime, Source
@@ -129,7 +129,7 @@ class Cluster:
 
     tools: Tools
     root: Path
-    authority: Authority
+    authority: Issuer
     template: Path
     network: str
     major: int

@@ -22,7 +22,7 @@ def azurite() -> list[str]:
     """How to start Azurite's blob service. RuntimeError with what to do where it cannot be had."""
     with cache.lock(CACHE / "lock", "it fetches Azurite"):
         try:
-            node, npm = _node()
+            node, npm = program()
             return [node, str(_azurite(node, npm))]
         except (OSError, subprocess.SubprocessError) as error:
             raise RuntimeError(f"{HELP} ({error})") from error
@@ -42,8 +42,8 @@ def _azurite(node: str, npm: list[str]) -> Path:
     return program
 
 
-def _node() -> tuple[str, list[str]]:
-    """Node.js, and how to start npm."""
+def program() -> tuple[str, list[str]]:
+    """Node.js, and how to start npm. Raises what fetching them raises."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is not None and npm is not None and parse_version(output([node, "--version"])) >= LEAST:
         return node, [npm]

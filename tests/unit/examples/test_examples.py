@@ -14,7 +14,7 @@ from tests.unit.planning.bootstrap.test_from_snapshot import held
 from tests.unit.planning.stories import ready
 from tests.unit.planning.world import START, World, cluster
 
-from aurora_operator.api.base.names import KIND
+from aurora_operator.api.base.names import KIND, binding_path
 from aurora_operator.api.cluster import AuroraCluster
 from aurora_operator.api.snapshot import SNAPSHOT_KIND, AuroraSnapshot
 from aurora_operator.planning.model.plan_model import Held, SnapshotClass, Source, StorageClass
@@ -23,7 +23,7 @@ from aurora_operator.planning.snapshots.snapshot import plan_snapshot
 
 EXAMPLES = sorted(REPO.glob("examples/*"))
 MODELS: dict[str, type[AuroraCluster | AuroraSnapshot]] = {KIND: AuroraCluster, SNAPSHOT_KIND: AuroraSnapshot}
-BESIDE = {"PersistentVolumeClaim"}
+BESIDE = {"PersistentVolumeClaim", "Deployment"}
 """Kinds of others' that an example may bring along. None with data: applying it must overwrite nobody's Secret."""
 
 
@@ -117,3 +117,27 @@ def test_a_snapshot_is_begun(document: dict[str, Any]) -> None:
         raw = {**raw, "status": made.status}
         assert made.status["phase"] in ("Pending", "Creating"), moment
         assert "Failed" not in str(made.status)
+
+
+def test_an_application_finds_in_the_secret_what_it_asks_for() -> None:
+    database, deployment = documents(REPO / "examples" / "application.yaml")
+    name = database["metadata"]["name"]
+    world = World(cluster(name, **database["spec"]))
+    world.settle()
+    pod = deployment["spec"]["template"]["spec"]
+    (container,), (volume,) = pod["containers"], pod["volumes"]
+    secret = volume["secret"]["secretName"]
+    assert world.resource["status"]["binding"] == {"name": secret}
+    asked = [entry["valueFrom"]["secretKeyRef"] for entry in container["env"] if "valueFrom" in entry]
+    assert asked and all(world.objects["Secret"][secret]["data"][each["key"]] for each in asked)
+    assert {each["name"] for each in asked} == {secret}
+    (mount,) = container["volumeMounts"]
+    assert (mount["name"], mount["mountPath"]) == (volume["name"], binding_path(name))
+    (root,) = (entry["value"] for entry in container["env"] if entry["name"] == "SERVICE_BINDING_ROOT")
+    assert mount["mountPath"] == f"{root}/{name}"
+
+
+def test_the_page_about_connecting_shows_what_the_example_has() -> None:
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", (REPO / "docs" / "connecting.md").read_text(), re.S | re.M)
+    example = (REPO / "examples" / "application.yaml").read_text()
+    assert [line for line in shown.splitlines() if f"\n{line}" not in example] == []
