@@ -116,7 +116,7 @@ class DurabilityStatus(WireModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["zone"]},
     )
     per_zone: str | None = Field(default=None, description="The same in a line.")
-    write_available: bool = Field(default=False, description="Whether enough copies are alive for writes.")
+    write_available: bool = Field(default=False, description="Whether commits go through.")
     read_available: bool = Field(default=False, description="Whether enough copies are alive to elect a writer.")
 
 

@@ -49,7 +49,7 @@ class LogCopy:
         return await self.position()
 
     async def flushed(self, source: Copy) -> int:
-        _, rows = await queries.replication(source.session)
+        rows = (await queries.replication(source.session)).replicas
         return next((r.flush_lsn for r in rows if parse_follower(r.application_name)[0] == self.name), 0)
 
     async def active(self, source: Copy) -> bool:

@@ -200,7 +200,7 @@ async def world(
 
 
 async def _flushed(copy: Copy) -> int:
-    _, rows = await queries.replication(copy.session)
+    rows = (await queries.replication(copy.session)).replicas
     return max((r.flush_lsn for r in rows if r.application_name.startswith(LOG)), default=0)
 
 

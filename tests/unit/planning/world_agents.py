@@ -91,6 +91,7 @@ class Agents:
         )
         return AgentStatus(
             name=name,
+            commits_wait_seconds=0.0 if leads else None,
             incarnation=disk.incarnation,
             pod_ip=f"10.0.{int(is_log(name))}.{names_ordinal(name)}",
             phase=agent.phase,

@@ -7,6 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
+from aurora_operator.agent.member.commit_meter import CommitMeter
 from aurora_operator.agent.member.driver import Driver
 from aurora_operator.agent.member.durable_state import Store
 from aurora_operator.agent.member.environment import Environment
@@ -57,6 +58,10 @@ class Member:
     lag_bytes: int | None = None
     lag_seconds: float | None = None
     replicas: tuple[ReplicaStatus, ...] = ()
+    commits: CommitMeter = field(default_factory=CommitMeter)
+    """Of the leadership of this copy, or its last one."""
+    slowed: float = 0.0
+    """Of an open writer: which part of the time those who write are paused."""
     closed: bool = False
     """Of a writer: clients are shut out, as the settings say, and all that they have written is in `position_lsn`."""
     pending_restart: tuple[str, ...] = ()

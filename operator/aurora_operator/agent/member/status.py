@@ -51,6 +51,8 @@ def build(copy: Member) -> AgentStatus:
         config=config_status(state.durable.config) if state.durable.config.voters else None,
         closed=copy.closed if leading else None,
         replicas=copy.replicas if leading else (),
+        commits_wait_seconds=round(copy.commits.stalled(time.monotonic()), 1) if leading else None,
+        slowed=round(copy.slowed, 2) if leading else 0,
         task=copy.task,
         backup=copy.backup_report,
         backup_run=copy.backup_run,

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 
+from aurora_operator.agent.member.commit_meter import CommitMeter
 from aurora_operator.agent.member.configuration import Configuration
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import until_done
@@ -79,6 +80,7 @@ class Leader:
         copy = self._copy
         copy.role = "none"
         copy.closed = False
+        copy.commits = CommitMeter()
         configure.write_hba(copy.layout, "closed")
         # Elected: nobody else can acknowledge a commit. Clients who come early are turned away until we open, while
         # kube-proxy, which takes up to a second, follows.
@@ -157,7 +159,9 @@ class Leader:
 
     async def _report_replication(self, epoch: int) -> None:
         copy = self._copy
-        lsn, rows = await queries.replication(copy.session)
+        seen = await queries.replication(copy.session)
+        lsn, rows = seen.lsn, seen.replicas
+        copy.commits.note(time.monotonic(), lsn, seen.acknowledged)
         copy.position_lsn = copy.leader_lsn = lsn
         voters = copy.driver.state.durable.config.voters
         followers = [(*parse_follower(r.application_name), r) for r in rows]

@@ -29,6 +29,10 @@ class Metrics(Collector):
             yield GaugeMetricFamily("aurora_replica_lag_bytes", "Bytes not yet replayed here", now.lag_bytes)
         if now.lag_seconds is not None:
             yield GaugeMetricFamily("AuroraReplicaLag", "Replication lag in milliseconds", now.lag_seconds * 1000)
+        if now.commits_wait_seconds is not None:
+            text = "For how long no commit has been acknowledged, in seconds; 0 while they go through"
+            yield GaugeMetricFamily("aurora_commits_wait_seconds", text, now.commits_wait_seconds)
+            yield GaugeMetricFamily("aurora_writers_slowed", "Part of the time that writers are paused", now.slowed)
         if now.capacity is not None:
             utilization = 100 * now.capacity.now / now.capacity.most if now.capacity.most else 0.0
             yield GaugeMetricFamily("ServerlessDatabaseCapacity", "Capacity in force, in ACU", now.capacity.now)

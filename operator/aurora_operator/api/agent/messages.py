@@ -208,6 +208,14 @@ class AgentStatus(WireModel):
         "of them wrote. None: an agent that does not know of it.",
     )
     replicas: tuple[ReplicaStatus, ...] = Field(default=(), description="On the leader only.")
+    commits_wait_seconds: float | None = Field(
+        default=None,
+        description="On the leader only: for how long its write quorum has acknowledged nothing, though there is "
+        "something to acknowledge; 0 while commits go through. None: an agent that does not tell.",
+    )
+    slowed: float = Field(
+        default=0, description="On the leader only: which part of the time those who write are paused, 0 to 1."
+    )
     task: Task | None = None
     backup: BackupReport | None = Field(default=None, description="On the leader only.")
     backup_run: BackupRun | None = None

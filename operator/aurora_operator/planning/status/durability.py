@@ -35,15 +35,15 @@ def durability_status(facts: Facts, picture: Picture) -> DurabilityStatus | None
         zones=tuple(z.zone for z in spread if z.alive),
         spread=spread,
         per_zone=", ".join(f"{z.zone} {z.alive}/{z.copies}" for z in spread) or None,
-        write_available=facts.leader is not None and len(alive) >= config.write_quorum,
+        write_available=facts.commits_flow,
         read_available=len(alive) >= read,
     )
 
 
 def is_alive(facts: Facts, voter: str) -> bool:
-    """Whether a copy counts: it has flushed what the writer writes; without a writer, it could vote for one."""
+    """Whether a copy counts: it has flushed what is committed; without a writer, it could vote for one."""
     if facts.leader is not None:
-        return facts.streaming(voter)
+        return facts.holds_commits(voter)
     return voter in facts.reachable
 
 
@@ -74,7 +74,7 @@ def durability_condition(facts: Facts, picture: Picture, durability: DurabilityS
     empty = wanted_zones - set(durability.zones)
     copies = f"{durability.alive_copies} of {durability.copies} copies are up to date"
     if durability.alive_copies < durability.copies:
-        missing = describe(facts, picture, (n for n in picture.voters if not facts.streaming(n)))
+        missing = describe(facts, picture, (n for n in picture.voters if not facts.holds_commits(n)))
         return Condition(DURABILITY_MET, "False", reasons.COPIES_MISSING, f"{copies}. Missing: {missing}.")
     if empty:
         return Condition(

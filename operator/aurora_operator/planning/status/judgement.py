@@ -86,10 +86,7 @@ def _phase(
         return _without_leader(facts, picture, before, durability, new)
     assert durability is not None  # noqa: S101  there is an accepted spec
     if not durability.write_available and not new:
-        return "Unavailable", (
-            f"Writes wait: {durability.alive_copies} copies are up to date, and a commit needs "
-            f"{durability.write_quorum}. Reads go on. {_until(picture)}"
-        )
+        return "Unavailable", f"Writes wait: {_what_for(facts, durability)} Reads go on. {_until(picture)}"
     if picture.switching:
         return "SwitchingOver", " ".join(picture.progress)
     if picture.verdict.status == "False":
@@ -109,6 +106,16 @@ def _phase(
     if not failed and (picture.progress or before.phase in ("Updating", "SwitchingOver", "Resuming")):
         return "Updating", text
     return "Degraded", f"Not up to date: {', '.join(ill)}." if ill else text
+
+
+def _what_for(facts: Facts, durability: DurabilityStatus) -> str:
+    """Which of what a commit needs is not there."""
+    streaming = len(facts.acknowledging)
+    needs = f"a commit needs {durability.write_quorum}"
+    if streaming < durability.write_quorum:
+        return f"{streaming} copies stream, the writer included, and {needs}."
+    waited = facts.leader.commits_wait_seconds if facts.leader is not None else None
+    return f"{streaming} copies stream, and {needs}, but for {waited or 0:.0f} s too few of them have acknowledged any."
 
 
 def _wanted(facts: Facts, picture: Picture) -> list[str]:

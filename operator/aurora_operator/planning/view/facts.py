@@ -29,6 +29,8 @@ from aurora_operator.planning.objects.volume import claim_name
 from aurora_operator.planning.view.copies import Copy
 from aurora_operator.planning.view.waiting import standstill
 
+STANDSTILL_SECONDS: Final = 5.0
+"""When a write quorum has acknowledged nothing for so long, though there is something, commits wait for it."""
 CAUGHT_UP_BYTES: Final = 16 << 20
 """A copy that is behind by no more than a WAL segment is up to date enough to count, and to take over."""
 
@@ -204,12 +206,58 @@ class Facts:
             return False
         return leader.lsn - replica.flush_lsn <= CAUGHT_UP_BYTES
 
+    @cached_property
+    def _acknowledged(self) -> int | None:
+        """Up to where a write quorum has flushed; None where that is not known."""
+        leader, config = self.leader, self.config
+        if leader is None or config is None or leader.commits_wait_seconds is None:
+            return None
+        others = [r for r in self.replicas.values() if r.state == "streaming" and r.name in self.voting]
+        flushed = sorted((r.flush_lsn for r in others), reverse=True)
+        needed = config.write_quorum - (leader.name in self.voting)
+        if needed <= 0:
+            return leader.lsn
+        return flushed[needed - 1] if len(flushed) >= needed else None
+
+    def holds_commits(self, instance: str) -> bool:
+        """Whether a copy streams and has what clients were told is committed, to within `CAUGHT_UP_BYTES`.
+
+        Under load all copies are behind the writer; what it has written beyond its quorum is nobody's commit yet.
+        """
+        replica, acknowledged = self.replicas.get(instance), self._acknowledged
+        if replica is None or acknowledged is None:
+            return self.streaming(instance)
+        return replica.state == "streaming" and acknowledged - replica.flush_lsn <= CAUGHT_UP_BYTES
+
+    @cached_property
+    def acknowledging(self) -> frozenset[str]:
+        """The voters on which a commit can count now, the writer included: they stream, however far behind they are.
+
+        An agent that does not tell whether commits go through leaves only the lag to judge by.
+        """
+        leader = self.leader
+        if leader is None or leader.commits_wait_seconds is None:
+            return frozenset(filter(self.streaming, self.voting))
+        names = {name for name, replica in self.replicas.items() if replica.state == "streaming"}
+        return self.voting & (names | {leader.name})
+
+    @cached_property
+    def commits_flow(self) -> bool:
+        """Whether the writer's PostgreSQL acknowledges commits: enough copies stream, and what they have flushed moves.
+
+        A lag is no sign against it: a commit waits for whatever is before it, and goes through.
+        """
+        leader, config = self.leader, self.config
+        if leader is None or config is None or len(self.acknowledging) < config.write_quorum:
+            return False
+        return leader.commits_wait_seconds is None or leader.commits_wait_seconds < STANDSTILL_SECONDS
+
     def healthy(self, copy: Copy) -> bool:
         """Whether everybody agrees that it works: Kubernetes, its agent, and the leader."""
         if copy.agent is None or not copy.pod_ready or self.leader is None:
             return False
         settled = copy.agent.phase == "Leading" or (copy.agent.phase == "Following" and not copy.agent.message)
-        return settled and self.streaming(copy.name)
+        return settled and self.holds_commits(copy.name)
 
     def is_member(self, instance: str) -> bool | None:
         """Whether the membership in force, or the one that is coming, has the instance; None if it is not known."""

@@ -30,6 +30,23 @@ def of_data_directory(pgdata: Path) -> list[int]:
     return sorted(found)
 
 
+def works_in(pid: int, pgdata: Path) -> bool:
+    """Whether this process is still a server process of `pgdata`: a number may have gone to somebody else."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == pgdata.resolve()
+    except OSError:
+        return False
+
+
+def bytes_written(pid: int) -> int:
+    """How many bytes a process has written to files and sockets in its life; 0 where that cannot be seen."""
+    try:
+        lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("wchar:")), 0)
+
+
 def send(pids: Collection[int], number: signal.Signals) -> None:
     """Send a signal to those that still exist."""
     for pid in pids:

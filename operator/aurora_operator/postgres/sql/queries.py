@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aurora_operator.api.base.lsn import parse_lsn
 from aurora_operator.api.base.names import REPLICATION_USER
@@ -70,6 +70,24 @@ class Replica:
     replay_lsn: int
     replay_lag: float
     address: str | None
+
+
+class Replication(NamedTuple):
+    """Who receives WAL from a writer."""
+
+    lsn: int
+    """The end of what the writer has flushed."""
+    replicas: list[Replica]
+    need: int
+    """How many of those that PostgreSQL counts must have flushed a commit: its setting in force."""
+
+    @property
+    def acknowledged(self) -> int | None:
+        """Up to where commits are acknowledged; None where PostgreSQL counts too few copies for any."""
+        if self.need == 0:
+            return self.lsn
+        counted = sorted((r.flush_lsn for r in self.replicas if r.sync_state == "quorum"), reverse=True)
+        return counted[self.need - 1] if len(counted) >= self.need else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,25 +180,27 @@ async def flush(session: Session) -> int:
     return (await write_lsn(session))[1]
 
 
-async def replication(session: Session) -> tuple[int, list[Replica]]:
-    """On a writer: the end of what it has flushed, and who receives WAL from it, base backups apart.
+async def replication(session: Session) -> Replication:
+    """On a writer: see `Replication`; base backups are left out.
 
     Raises Unavailable, and QueryError on a standby.
     """
     rows = await session.rows(
         """
         SELECT w.lsn, pid, application_name, state, sync_state, flush_lsn, replay_lsn,
-               extract(epoch FROM replay_lag), host(client_addr)
-        FROM (SELECT pg_current_wal_flush_lsn() AS lsn) w
+               extract(epoch FROM replay_lag), host(client_addr), w.need
+        FROM (SELECT pg_current_wal_flush_lsn() AS lsn,
+                     coalesce(substring(current_setting('synchronous_standby_names') FROM '^ANY ([0-9]+)'), '0')::int
+                         AS need) w
         LEFT JOIN pg_stat_replication ON state <> 'backup' ORDER BY application_name, pid
         """
     )
     found = [
         Replica(pid, name, state, sync, _lsn(flush), _lsn(replay), float(lag or 0), address)
-        for _, pid, name, state, sync, flush, replay, lag, address in rows
+        for _, pid, name, state, sync, flush, replay, lag, address, _ in rows
         if pid is not None
     ]
-    return _lsn(rows[0][0]), found
+    return Replication(_lsn(rows[0][0]), found, rows[0][-1])
 
 
 async def slots(session: Session) -> list[Slot]:

@@ -61,10 +61,40 @@ def test_a_lagging_copy_does_not_count() -> None:
     assert isinstance(leader, AgentStatus)
     slow = tuple(r.model_copy(update={"lag_bytes": 1 << 30}) for r in leader.replicas)
     assert Facts(with_agent(seen, "demo-1", replicas=slow), world.now).quorum_streams, "replay does not matter"
-    facts = Facts(with_agent(seen, "demo-1", lsn=1 << 30), world.now)
-    assert not facts.quorum_streams
+    facts = Facts(with_agent(seen, "demo-1", lsn=1 << 30, commits_wait_seconds=None), world.now)
+    assert not facts.quorum_streams, "an agent of the last release does not tell what is acknowledged"
     made = plan(facts.observed, some_supplies(), world.now)
     assert made.status["phase"] == "Unavailable" and "a commit needs 4" in made.status["message"]
+
+
+def test_under_load_it_counts_what_the_quorum_acknowledges_not_the_lag() -> None:
+    """A load of gigabytes: the copies are far behind the writer, and its commits go through all the same."""
+    world = ready()
+    seen = world.observe()
+    loaded = with_agent(seen, "demo-1", lsn=3 << 30)
+    facts = Facts(loaded, world.now)
+    assert not facts.streaming("demo-2") and not facts.quorum_streams, "nobody is taken down meanwhile"
+    made = plan(loaded, some_supplies(), world.now)
+    assert made.status["phase"] == "Ready" and made.status["durability"]["alive"] == "6/6"
+    # One that has less than its quorum has committed is behind.
+    leader = seen.agents["demo-1"]
+    assert isinstance(leader, AgentStatus)
+    replicas = tuple(r.model_copy(update={"flush_lsn": 1 << 30}) if r.name != "demo-2" else r for r in leader.replicas)
+    behind = plan(with_agent(seen, "demo-1", lsn=3 << 30, replicas=replicas), some_supplies(), world.now)
+    assert behind.status["phase"] == "Degraded" and behind.status["durability"]["alive"] == "5/6"
+
+
+def test_writes_wait_when_their_quorum_stands_still_or_is_not_there() -> None:
+    world = ready()
+    seen = world.observe()
+    stuck = plan(with_agent(seen, "demo-1", commits_wait_seconds=12.0), some_supplies(), world.now)
+    assert stuck.status["phase"] == "Unavailable" and "but for 12 s too few" in stuck.status["message"]
+    assert not stuck.status["durability"]["writeAvailable"]
+    leader = seen.agents["demo-1"]
+    assert isinstance(leader, AgentStatus)
+    few = plan(with_agent(seen, "demo-1", replicas=leader.replicas[:2]), some_supplies(), world.now)
+    message = "Writes wait: 3 copies stream, the writer included, and a commit needs 4."
+    assert few.status["phase"] == "Unavailable" and few.status["message"].startswith(message)
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Starting"])
