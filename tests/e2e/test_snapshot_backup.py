@@ -87,16 +87,40 @@ def test_what_is_retained_stays(namespace: str) -> None:
     assert "snapshot.json" in _stored(namespace, path)
 
 
+def _owned(namespace: str, uid: str) -> dict[str, str]:
+    """The uids of what a cluster owns, by kind and name."""
+    kinds = "statefulsets,services,secrets,configmaps,serviceaccounts,networkpolicies"
+    return {
+        f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["uid"]
+        for each in kube.items(kinds, namespace, "aurorapg.io/cluster=demo")
+        if any(owner["uid"] == uid for owner in each["metadata"].get("ownerReferences", ()))
+    }
+
+
 def test_the_last_of_a_stopped_cluster_is_stored_before_its_volumes_go(namespace: str, measure: Measure) -> None:
     cluster = AuroraCluster("demo", namespace)
     uid = kube.need("auroracluster", "demo", namespace)["metadata"]["uid"]
     cluster.sql(cluster.leadership().instance, "CREATE TABLE last_words AS SELECT 1 AS id", database="app")
     cluster.change({"skipFinalSnapshot": False, "finalSnapshotMethod": "Backup", "stopped": True})
     until("it is stopped", lambda: cluster.status["phase"] == "Stopped", timeout=90)
+    before = _owned(namespace, uid)
+    assert {"StatefulSet/demo-1", "Secret/demo-ca", "Secret/demo-app"} <= before.keys()
     started = time.monotonic()
-    cluster.delete()
+    # As Argo CD deletes: Kubernetes' garbage collector must not be first.
+    kube.delete("auroracluster", "demo", namespace, "--cascade=foreground", wait=False)
+    final, remade = f"demo-final-{uid[:8]}", set[str]()
+
+    def goes_on() -> bool:
+        remade.update(each for each, now in _owned(namespace, uid).items() if before.get(each, now) != now)
+        made = kube.get(snapshot.RESOURCE, final, namespace) or {}
+        return bool((made.get("status") or {}).get("phase") == "Ready")
+
+    until("the final snapshot is there", goes_on, timeout=180)
+    assert not remade
+    until("the cluster is gone", lambda: kube.get("auroracluster", "demo", namespace) is None, timeout=60)
+    until("nothing of it is left", lambda: not _owned(namespace, uid), timeout=30)
     measure("deletion of a stopped cluster with a final snapshot by backup, seconds", time.monotonic() - started)
-    status = snapshot.wait_ready(f"demo-final-{uid[:8]}", namespace, timeout=90)["status"]
+    status = snapshot.wait_ready(final, namespace, timeout=90)["status"]
     assert status["backup"]["label"] and status["backup"]["path"].startswith(f"/aurora/{namespace}/snapshots/")
     claims = kube.items("persistentvolumeclaims", namespace, "aurorapg.io/cluster=demo")
     assert claims == []

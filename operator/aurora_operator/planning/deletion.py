@@ -31,10 +31,8 @@ from aurora_operator.planning.view.facts import Facts
 FINALIZER: Final = f"{names.GROUP}/cleanup"
 PATIENCE: Final = timedelta(minutes=2)
 """How long to wait for pods to end. One on a lost node never says that it has."""
-_IN_THE_FOREGROUND: Final = (
-    " It was deleted in the foreground (--cascade=foreground), so Kubernetes has deleted its pods and Secrets with it: "
-    "until the snapshot is there it runs on with new ones, another certificate authority and another password."
-)
+_FOREGROUND: Final = "foregroundDeletion"
+"""What Kubernetes' garbage collector goes by (`--cascade=foreground`): it deletes all that the cluster owns."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,18 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
         create=() if choices.ending is None else choices.ending.create,
         finalizers=(*finalizers, FINALIZER) if adds else None,
     )
+
+
+def in_our_order(facts: Facts, finalizers: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The finalizers of a plan (None: as they are), without the one that has the garbage collector delete everything
+    first. While ours is there the order is ours, whatever the deletion asked for: until then the chart's policy refuses
+    the garbage collector. The resource still stays until its instances, and volumes, have gone.
+    """
+    here = tuple(facts.metadata.get("finalizers") or ())
+    wanted = here if finalizers is None else finalizers
+    if FINALIZER not in here or _FOREGROUND not in wanted:
+        return finalizers
+    return tuple(f for f in wanted if f != _FOREGROUND)
 
 
 def is_final_snapshot(snapshot: Raw, cluster: Raw) -> bool:
@@ -143,7 +153,6 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
     if not claims or not facts.initialised or not _deletes_volumes(facts) or spec.get("skipFinalSnapshot"):
         return None
     name, there = find_final_snapshot(facts.observed.cluster, facts.observed.snapshots)
-    in_between = _IN_THE_FOREGROUND if "foregroundDeletion" in (facts.metadata.get("finalizers") or ()) else ""
     if there is None:
         made = {
             "apiVersion": names.API_VERSION,
@@ -155,7 +164,7 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
             },
             "spec": {"cluster": facts.name, "method": _method(facts)},
         }
-        message = f"The final snapshot {name} is being made.{in_between}"
+        message = f"The final snapshot {name} is being made."
         return Deletion((), None, message, (), (made,), awaits_snapshot=True)
     status = there.get("status") or {}
     if status.get("phase") == "Ready" and not is_leaving(there):
@@ -165,7 +174,7 @@ def _final_snapshot(facts: Facts) -> Deletion | None:
         None,
         f"Nothing is deleted before the final snapshot {name} is there. {status.get('message', '')} "
         "To delete the data without one, set skipFinalSnapshot: true. To have it made in another way, set "
-        f"finalSnapshotMethod, and delete this AuroraSnapshot.{in_between}",
+        f"finalSnapshotMethod, and delete this AuroraSnapshot.",
         (),
         awaits_snapshot=True,
     )

@@ -121,7 +121,7 @@ def _fold(view: Facts, said: Contribution, picture: Picture) -> Plan:
         calls=calls_in_order(said.calls),
         annotations=requests.annotations,
         wakes=said.wakes,
-        finalizers=said.finalizers,
+        finalizers=deletion.in_our_order(view, said.finalizers),
         events=said.events,
         why=(
             *said.why,

@@ -260,13 +260,22 @@ def test_a_snapshot_that_was_made_after_the_deletion_is_the_final_one_whoever_ma
     assert world.objects["AuroraSnapshot"] == {"demo-final-uid-demo": mine}
 
 
-def test_a_deletion_in_the_foreground_is_told_what_it_has_cost() -> None:
-    world = _deleted_with_its_volumes()
-    assert "--cascade=foreground" not in world.resource["status"]["message"]
-    world.resource["metadata"]["finalizers"].append("foregroundDeletion")
-    world.step()
-    message = world.resource["status"]["message"]
-    assert "--cascade=foreground" in message and "another password" in message
+@pytest.mark.parametrize("retention", ["Delete", "Retain"])
+def test_a_deletion_in_the_foreground_goes_in_our_order(retention: str) -> None:
+    """Kubernetes' garbage collector has nothing to do: neither before the final snapshot nor after it."""
+    world = ready(storage={"volumeRetention": {"whenDeleted": retention}})
+    world.resource["metadata"]["finalizers"] += ["foregroundDeletion", "argocd.example/keep"]
+    world.resource["metadata"]["deletionTimestamp"] = world.now.isoformat()
+    first = world.step()
+    assert first.finalizers == (FINALIZER, "argocd.example/keep")
+    assert bool(first.delete) == (retention == "Retain")
+    world.resource["metadata"]["finalizers"].append("foregroundDeletion")  # somebody deletes it once more
+    assert "foregroundDeletion" not in (world.step().finalizers or ("foregroundDeletion",))
+    for snapshot in world.objects.get("AuroraSnapshot", {}).values():
+        snapshot["status"] = {"phase": "Ready"}
+    world.until(lambda: FINALIZER not in world.resource["metadata"]["finalizers"])
+    assert world.resource["metadata"]["finalizers"] == ["argocd.example/keep"]
+    assert not world.objects["StatefulSet"]
 
 
 @pytest.mark.parametrize(
