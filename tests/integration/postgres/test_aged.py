@@ -6,15 +6,18 @@ import time
 
 import pytest
 from tests.integration.aging import STRIDE, age_by_promotion, lead_again, make_old, tidy_all
-from tests.integration.copies import Cluster, Measured
+from tests.integration.copies import Cluster, Copy, Measured
 from tests.integration.rows import first_of, ids, insert, reader_of
 
+from aurora_operator.agent.replication import crowding
+from aurora_operator.api.base.lsn import SEGMENT_BYTES
 from aurora_operator.postgres.config.conf import Runtime, slot_name
 from aurora_operator.postgres.replication.rewind import rewind
 from aurora_operator.postgres.sql import queries
 from aurora_operator.postgres.wal import history_files, pg_wal
 
 LEADERSHIPS = 300
+LEFT = 32
 
 
 async def test_leaderships_leave_nothing_behind(cluster: Cluster, measured: Measured) -> None:
@@ -55,6 +58,29 @@ async def test_leaderships_leave_nothing_behind(cluster: Cluster, measured: Meas
     await behind.standby.apply(Runtime(sync=(0, ())))
     assert (await behind.standby.promote(epoch)).timeline == epoch
     assert await insert(behind, 99) > 0
+
+
+def wal_bytes(copy: Copy) -> int:
+    return sum(path.stat().st_size for path in copy.layout.wal.iterdir() if path.is_file())
+
+
+async def test_quick_leaderships_do_not_fill_the_volume(cluster: Cluster) -> None:
+    """Each adds a file, and with hardly anything written none would go: one leaves a segment that too many share."""
+    first = await first_of(cluster)
+    epoch, sizes = 2, []
+    for number in range(LEFT):
+        await lead_again(first, epoch)
+        lsn = await insert(first, number)
+        others = pg_wal.timelines_in_segment(first.layout.pgdata, lsn) - 1
+        if others >= crowding.SOME:
+            await queries.flush_wal(first.session)
+        await first.session.rows("CHECKPOINT")
+        sizes.append(wal_bytes(first))
+        epoch += STRIDE
+    (keep,) = await first.session.row("SELECT pg_size_bytes(current_setting('wal_keep_size'))")
+    assert await ids(first) == list(range(LEFT))
+    bound = (crowding.SOME + 1) * (int(keep) + 2 * SEGMENT_BYTES)
+    assert LEFT * SEGMENT_BYTES > bound >= max(sizes), (sizes, bound)
 
 
 async def test_an_aged_cluster_gets_well_and_goes_on(cluster: Cluster, measured: Measured) -> None:

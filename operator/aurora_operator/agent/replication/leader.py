@@ -12,6 +12,7 @@ from aurora_operator.agent.member.commit_meter import CommitMeter
 from aurora_operator.agent.member.configuration import Configuration
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.member.kubeapi import until_done
+from aurora_operator.agent.replication.crowding import Crowding
 from aurora_operator.agent.replication.record_keeper import RecordKeeper
 from aurora_operator.api.agent.messages import ReplicaStatus
 from aurora_operator.consensus import events as ev
@@ -108,6 +109,7 @@ class Leader:
     async def _duties(self, epoch: int) -> None:
         copy = self._copy
         began = tidy = recorded = time.monotonic()
+        crowding = Crowding(copy)
         known: set[CopyId] = set()
         while True:
             try:
@@ -118,10 +120,12 @@ class Leader:
                 if peers != known or time.monotonic() - tidy > HOUSEKEEPING_SECONDS:
                     tidy, known = time.monotonic(), peers
                     await self._keep_slots(reserved=tidy - began > HOUSEKEEPING_SECONDS)
+                if copy.driver.state.role == Role.LEADING:
+                    await crowding.look(time.monotonic() - began)
                 if copy.driver.state.role == Role.LEADING and time.monotonic() - recorded > RECORD_SECONDS:
                     recorded = time.monotonic()
                     self._chore("keep the record", self._record.keep(epoch))
-            except PostgresError as error:
+            except (PostgresError, OSError) as error:
                 if copy.server.state() == "ready":
                     log.warning("leading: %s", error)
             if time.monotonic() - began > TELL_SECONDS:

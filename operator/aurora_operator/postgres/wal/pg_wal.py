@@ -42,6 +42,13 @@ def segment_end(first: int) -> int:
     return first + SEGMENT_BYTES
 
 
+def timelines_in_segment(pgdata: Path, lsn: int) -> int:
+    """How many timelines have a file of the segment in which this LSN is, be it `.partial`. Raises OSError."""
+    ending = segment_name(0, lsn)[8:]
+    found = (path.name.removesuffix(".partial") for path in _wal(pgdata).iterdir())
+    return len({name for name in found if name.endswith(ending) and parse_segment_name(name) is not None})
+
+
 def is_written(path: Path, first: int) -> bool:
     """Whether a segment file holds WAL from `first` on. PostgreSQL also keeps old files under names to come.
 
