@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.unit.api.bad_metadata import BAD_METADATA
+from tests.unit.api.bad_services import BAD_SERVICES
 from tests.unit.api.bad_sizes import BAD_SIZES
 from tests.unit.api.bad_texts import BAD_TEXTS
 from tests.unit.api.case import Bad, Spec
@@ -205,6 +206,7 @@ BAD_SPECS: Final = (
         "storage.autoscaling.thresholdPercent must be 50 to 95: the used part of a volume at which it grows.",
     ),
     *BAD_METADATA,
+    *BAD_SERVICES,
     *BAD_SIZES,
     *BAD_TEXTS,
 )
@@ -237,6 +239,19 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"readerAutoscaling": {"target": {"metric": "DatabaseConnections", "value": 500}, "disableScaleIn": True}},
     {"storage": {"size": "5Gi", "autoscaling": {"thresholdPercent": 90, "step": "5Gi", "max": "20Gi"}}},
     {"databaseName": "shop_2", "masterUsername": "owner"},
+    {
+        "services": {
+            "writer": {
+                "type": "LoadBalancer",
+                "loadBalancerClass": "example.com/internal",
+                "loadBalancerSourceRanges": ["10.0.0.0/8", "203.0.113.7/32", "2001:db8::/32", "::/0"],
+                "annotations": {"external-dns.alpha.kubernetes.io/hostname": "db.example.com"},
+                "labels": {"team": "shop"},
+            },
+            "reader": {"type": "NodePort", "nodePort": 30432, "externalTrafficPolicy": "Local"},
+            "any": {},
+        }
+    },
     {
         "podMetadata": {
             "labels": {"team": "shop", "example.com/cost-center": "", "app.kubernetes.io/part-of": "shop_1.0"},

@@ -7,6 +7,20 @@ from typing import Final
 from tests.unit.api.case import Bad, Spec
 
 BAD_CHANGES: Final = (
+    *(
+        Bad(
+            f"load-balancer-class-{what}",
+            {"services": {"writer": {"type": "LoadBalancer", **after}}},
+            "loadBalancerClass of a load balancer that is there cannot change: put the old value back, or set type: "
+            "ClusterIP first,",
+            before={"services": {"writer": {"type": "LoadBalancer", **before}}},
+        )
+        for what, before, after in (
+            ("changes", {"loadBalancerClass": "a"}, {"loadBalancerClass": "b"}),
+            ("appears", {}, {"loadBalancerClass": "b"}),
+            ("goes", {"loadBalancerClass": "a"}, {}),
+        )
+    ),
     Bad(
         "volume-shrinks",
         {"storage": {"size": "2Gi"}},

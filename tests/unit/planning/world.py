@@ -26,6 +26,7 @@ from aurora_operator.planning.bootstrap.clone import source_wanted
 from aurora_operator.planning.bootstrap.from_snapshot import snapshot_wanted
 from aurora_operator.planning.certificates import pki
 from aurora_operator.planning.model.plan_model import (
+    FIELD_MANAGER,
     Held,
     Node,
     ObjectRef,
@@ -259,6 +260,8 @@ class World(Agents):
             obj = merge(before, obj, self._applied.get((kind, name)))
             obj["metadata"]["generation"] = before["metadata"]["generation"] + 1
         obj["metadata"]["resourceVersion"] = str(self._serial)
+        others = [e for e in (before or obj)["metadata"].get("managedFields", ()) if e["manager"] != FIELD_MANAGER]
+        obj["metadata"]["managedFields"] = [applied_by_us(wanted), *others]
         if kind == "PersistentVolumeClaim":
             obj["spec"].setdefault("storageClassName", "standard")
         if kind == "Service":
@@ -401,6 +404,15 @@ class World(Agents):
                 return
             self.step()
         raise AssertionError(f"never came: {self.resource['status']}")
+
+
+def applied_by_us(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What the API server notes of an apply, as far as anybody here reads it: labels and annotations."""
+    marks: dict[str, Any] = {
+        f"f:{what}": {f"f:{key}": {} for key in wanted["metadata"].get(what) or {}}
+        for what in ("labels", "annotations")
+    }
+    return {"manager": FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:metadata": marks}}
 
 
 def copied(value: Any) -> Any:

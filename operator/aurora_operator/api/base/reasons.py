@@ -58,6 +58,8 @@ NAME_TAKEN: Final = "NameTaken"
 # Condition PasswordRefused; also an event
 PASSWORD_REFUSED: Final = "PasswordRefused"  # noqa: S105  a reason
 """What is in the Secret cannot be a password."""
+EDIT_PUT_BACK: Final = "EditPutBack"
+"""An event: somebody changed a field of an object of ours, which is put back; the message names what to change."""
 CONNECTION_APART: Final = "ConnectionApart"
 """An event: the Secret with the password is left alone, and how to connect is in another one."""
 

@@ -37,6 +37,7 @@ from aurora_operator.api.spec.reserved import DatabaseName, MasterUsername
 from aurora_operator.api.spec.resources import InstanceClassName, Resources, class_resources
 from aurora_operator.api.spec.restore import RestoreFrom
 from aurora_operator.api.spec.serverless_v1 import EngineMode, ScalingConfiguration, serverless_v1_rules
+from aurora_operator.api.spec.services import Services
 from aurora_operator.api.spec.storage import Storage
 
 _VERSION: Final = re.compile(r"17(\.\d{1,3})?", re.ASCII)
@@ -167,6 +168,9 @@ class AuroraClusterSpec(RuledModel):
         default=PodMetadata(),
         description="Labels and annotations of your own on the pods of instances, log copies and the gateway. A change "
         "replaces the pods one at a time.",
+    )
+    services: Services = Field(
+        default=Services(), description="How the endpoints of the writer, the readers and any instance are reached."
     )
 
     RULES: ClassVar = (

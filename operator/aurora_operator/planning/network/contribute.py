@@ -7,6 +7,7 @@ from typing import Protocol
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.planning.contribution import Contribution
 from aurora_operator.planning.network import endpoint
+from aurora_operator.planning.network.edits import put_back
 from aurora_operator.planning.objects.network import build_network_policy, build_services
 from aurora_operator.planning.power.power import Power, gateway_of
 from aurora_operator.planning.view.facts import Facts
@@ -33,6 +34,7 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
         readers=endpoint.has_reader(view),
         diverted=power.diverted,
         writer_only=choices.spec.serverless_v1 is not None,
+        settings=choices.spec.services,
     )
     to = "the gateway" if power.diverted else view.leader.name if view.leader else "nobody"
     return Contribution(
@@ -42,5 +44,6 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
             *(slice_ for slice_ in (among_all, writer) if slice_ is not None),
         ),
         create=() if new is None else (new,),
+        events=put_back(view, services),
         why=() if writer is None else (f"lead the writer endpoint to {to}",),
     )

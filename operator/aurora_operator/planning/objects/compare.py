@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aurora_operator.api.base.quantity import is_quantity, parse_quantity
-from aurora_operator.planning.model.plan_model import Raw
+from aurora_operator.planning.model.plan_model import FIELD_MANAGER, Raw
 
 _ATOMIC: Final = frozenset(
     {
@@ -66,4 +66,20 @@ def matches(there: Raw | None, wanted: Raw) -> bool:
     if there is None:
         return False
     metadata = {key: value for key, value in wanted["metadata"].items() if key != "resourceVersion"}
-    return covers(there, {**wanted, "metadata": metadata})
+    return covers(there, {**wanted, "metadata": metadata}) and not _leftovers(there, wanted)
+
+
+def _leftovers(there: Raw, wanted: Raw) -> bool:
+    """Whether a label or an annotation is there that we set and no longer want: others' additions look the same.
+
+    What we applied last is told by the API server to the field. Of an object that was only created, that counts.
+    """
+    entries = [e for e in there["metadata"].get("managedFields") or () if e.get("manager") == FIELD_MANAGER]
+    applied = [e for e in entries if e.get("operation") == "Apply"]
+    for entry in applied or [e for e in entries if not e.get("subresource")]:
+        marks = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
+        for what in ("labels", "annotations"):
+            ours = {key.removeprefix("f:") for key in marks.get(f"f:{what}") or {} if key != "."}
+            if not ours <= (wanted["metadata"].get(what) or {}).keys():
+                return True
+    return False

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.base import names
+from aurora_operator.api.spec.services import Services, ServiceSettings
 from aurora_operator.planning.model.plan_model import OperatorConfig, Raw
 from aurora_operator.planning.objects.common import Identity, tcp_ports
 from aurora_operator.planning.objects.gateway import gateway_selector
@@ -17,7 +18,12 @@ SLICE_MANAGER: Final = names.GROUP
 
 
 def build_services(
-    identity: Identity, *, readers: bool, diverted: bool = False, writer_only: bool = False
+    identity: Identity,
+    *,
+    readers: bool,
+    diverted: bool = False,
+    writer_only: bool = False,
+    settings: Services = Services(),  # noqa: B008  a value
 ) -> list[dict[str, Any]]:
     """The four Services. Without `readers`, the readers' endpoint leads to the writer, as in Aurora; all of them do
     with `writer_only`; those of a cluster that sleeps lead to the gateway (`diverted`).
@@ -27,11 +33,16 @@ def build_services(
     writer, reader = ({**identity.pod_selector, names.LABEL_ROLE: role} for role in ("writer", "reader"))
     away = gateway_selector(identity) if diverted else None
     return [
-        _service(identity, names.writer_service(identity.name), None),
-        _service(
-            identity, names.reader_service(identity.name), away or (reader if readers and not writer_only else writer)
+        build_service(identity, names.writer_service(identity.name), None, settings.writer),
+        build_service(
+            identity,
+            names.reader_service(identity.name),
+            away or (reader if readers and not writer_only else writer),
+            settings.reader,
         ),
-        _service(identity, names.any_service(identity.name), away or (writer if writer_only else reader)),
+        build_service(
+            identity, names.any_service(identity.name), away or (writer if writer_only else reader), settings.any
+        ),
         identity.object(
             "Service",
             names.pods_service(identity.name),
@@ -52,11 +63,26 @@ def build_services(
     ]
 
 
-def _service(identity: Identity, name: str, selector: Mapping[str, str] | None) -> dict[str, Any]:
-    spec: dict[str, Any] = {"type": "ClusterIP", "ports": [_port("postgres", names.POSTGRES_PORT)]}
+def build_service(
+    identity: Identity, name: str, selector: Mapping[str, str] | None, settings: ServiceSettings | None = None
+) -> dict[str, Any]:
+    """The Service of an endpoint. Of what it says nothing about (ports of nodes that Kubernetes chose, addresses,
+    finalizers, annotations of others) others decide, and it stays as they want it."""
+    settings = settings or ServiceSettings()
+    port = _port("postgres", names.POSTGRES_PORT)
+    if settings.node_port is not None:
+        port["nodePort"] = settings.node_port
+    spec: dict[str, Any] = {"type": settings.type, "ports": [port]}
     # None is said, not left out: a selector that somebody adds must go.
     spec["selector"] = None if selector is None else dict(selector)
-    return identity.object("Service", name, spec=spec)
+    if settings.type != "ClusterIP":
+        spec["externalTrafficPolicy"] = settings.external_traffic_policy or "Cluster"
+    if settings.type == "LoadBalancer":
+        # Likewise: whom it lets in must not stay as it was when the spec no longer says so.
+        spec["loadBalancerSourceRanges"] = list(settings.load_balancer_source_ranges) or None
+        if settings.load_balancer_class is not None:
+            spec["loadBalancerClass"] = settings.load_balancer_class
+    return identity.object("Service", name, labels=settings.labels, annotations=settings.annotations, spec=spec)
 
 
 def _port(name: str, number: int) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.promotionTier": 1,
         ".spec.stopped": False,
         ".spec.engineMode": "provisioned",
+        **{f".spec.services.{endpoint}.type": "ClusterIP" for endpoint in ("writer", "reader", "any")},
         ".spec.scalingConfiguration.minCapacity": 2,
         ".spec.scalingConfiguration.maxCapacity": 16,
         ".spec.scalingConfiguration.autoPause": True,
