@@ -17,8 +17,8 @@ from aurora_operator.postgres.server import processes
 
 FLOOD_SECONDS = 12
 BOUND_SECONDS = 5.0
-SLOW_CYCLE = 0.2
-SLOW_RUNS = 0.02
+SLOW_CYCLE = 0.1
+SLOW_RUNS = 0.03
 
 
 def _receivers(pod: Pod) -> list[int]:
@@ -32,7 +32,7 @@ def _receivers(pod: Pod) -> list[int]:
 
 @contextlib.asynccontextmanager
 async def _slow(pods: list[Pod]) -> AsyncIterator[None]:
-    """Their receivers of WAL run for a tenth of the time."""
+    """Their receivers of WAL run for a third of the time."""
 
     async def slow_down() -> None:
         while True:

@@ -12,6 +12,9 @@ from typing import Final
 BUSY_BYTES: Final = 1 << 20
 """With less to acknowledge, the quorum is idle now and then, and how fast it is cannot be seen."""
 GROWTH_BYTES: Final = 4 << 20
+"""Written between two looks, it is the beginning of a load."""
+UNKNOWN_RATE: Final = 32 << 20
+"""Bytes a second that a quorum is believed to take until that was seen: a first burst must not get far ahead."""
 QUICKER_SECONDS: Final = 0.5
 SLOWER_SECONDS: Final = 2.0
 """Over such times the rate is averaged when it rises and when it falls: flushes come in pieces."""
@@ -22,7 +25,7 @@ class CommitMeter:
 
     def __init__(self) -> None:
         self._last: tuple[float, int, int] | None = None
-        self._rate: float | None = None
+        self._rate: float = UNKNOWN_RATE
         self._moved: float | None = None
         self._grown = -math.inf
 
@@ -46,9 +49,6 @@ class CommitMeter:
         self._last = (now, written, reached)
 
     def _average(self, sample: float, elapsed: float) -> None:
-        if self._rate is None:
-            self._rate = sample
-            return
         over = QUICKER_SECONDS if sample > self._rate else SLOWER_SECONDS
         self._rate += (sample - self._rate) * (1 - math.exp(-elapsed / over))
 
@@ -63,7 +63,7 @@ class CommitMeter:
 
     def expected_wait(self) -> float:
         """Seconds that a commit of this moment would wait, at the rate at which the quorum acknowledges; may be inf."""
-        if self._rate is None or not self.backlog:
+        if not self.backlog:
             return 0.0
         return self.backlog / self._rate if self._rate >= 1 else math.inf
 

@@ -2,7 +2,7 @@
 
 A commit waits for all WAL before it, and most of that needs no commit: a bulk load, an index, a VACUUM. PostgreSQL
 bounds none of it. So while a commit would wait for more than half a second, the processes that write are paused
-(SIGSTOP) for a part of the time, a quarter of a second at most in one go, and go on by themselves: nothing fails, it
+(SIGSTOP) for a part of the time, three quarters of a second at most in one go, and go on by themselves: nothing fails, it
 takes as long as the copies need. What a paused process holds, others wait for as long.
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
+from aurora_operator.agent.member.commit_meter import GROWTH_BYTES
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.consensus.state import Role
 from aurora_operator.postgres.errors import PostgresError
@@ -26,9 +27,11 @@ from aurora_operator.postgres.sql import pressure, queries
 
 log = logging.getLogger(__name__)
 
-CALM_SECONDS: Final = 0.25
+CALM_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.1
 CYCLE_SECONDS: Final = 0.25
+LONG_CYCLE_SECONDS: Final = 0.75
+"""Where a commit would wait for `LONG_WAIT` all the same: on a busy machine a moment is longer than it should be."""
 RUN_SECONDS: Final = 0.005
 """For so long everybody runs in each cycle."""
 EASY_BACKLOG: Final = 4 << 20
@@ -36,7 +39,10 @@ EASY_BACKLOG: Final = 4 << 20
 BEGIN_WAIT: Final = 0.5
 FULL_WAIT: Final = 1.0
 """Seconds that a commit would wait: pauses begin with the one, and take nearly all of the time from the other on."""
+LONG_WAIT: Final = 2.0
 WROTE_BYTES: Final = 1 << 20
+WORKED_SECONDS: Final = 0.005
+"""Of CPU time since the last look: less is no load."""
 
 
 def pause_share(backlog: int, wait: float) -> float:
@@ -51,7 +57,9 @@ class BackPressure:
 
     def __init__(self, copy: Instance) -> None:
         self._copy = copy
-        self._wrote: dict[int, int] = {}
+        self._done: dict[int, processes.Work] = {}
+        self._written = 0
+        self._known: set[int] = set()
 
     async def run(self) -> None:
         """Until cancelled; nobody stays paused."""
@@ -67,7 +75,7 @@ class BackPressure:
         """One look, and a pause of the writers where one is due; returns when to look again, in seconds."""
         copy, meter = self._copy, self._copy.commits
         leads = copy.driver.state.role == Role.LEADING and copy.server.state() == "ready"
-        if not leads or not meter.is_busy(time.monotonic()):
+        if not leads or not (meter.is_busy(time.monotonic()) or await self._grows()):
             self._show(0.0)
             return CALM_SECONDS
         seen = await queries.replication(copy.watching)
@@ -76,20 +84,33 @@ class BackPressure:
         share = pause_share(meter.backlog, wait)
         self._show(share)
         if not share:
+            self._known.clear()
             return LOOK_SECONDS
         pids = self._writers(await pressure.busy_sessions(copy.watching), everybody=wait >= FULL_WAIT)
-        paused = min(share * CYCLE_SECONDS, CYCLE_SECONDS - RUN_SECONDS)
+        cycle = CYCLE_SECONDS if wait < LONG_WAIT else LONG_CYCLE_SECONDS
+        paused = min(share * cycle, cycle - RUN_SECONDS)
         await hold(copy.layout.pgdata, pids, paused)
-        return CYCLE_SECONDS - paused
+        return cycle - paused
+
+    async def _grows(self) -> bool:
+        """Whether much has been written since the last look: a burst may be faster than the leader's own looks."""
+        before = self._written
+        _, self._written = await queries.write_lsn(self._copy.watching)
+        return 0 < before <= self._written - GROWTH_BYTES
 
     def _writers(self, sessions: Collection[pressure.Busy], *, everybody: bool) -> list[int]:
         """Those that write; `everybody`: all that are at work, since WAL can also be written without a sign of it."""
-        before, self._wrote = self._wrote, {s.pid: processes.bytes_written(s.pid) for s in sessions}
-        return [
-            s.pid
-            for s in sessions
-            if everybody or s.writes or self._wrote[s.pid] - before.get(s.pid, self._wrote[s.pid]) >= WROTE_BYTES
-        ]
+        before, self._done = self._done, {s.pid: processes.work_done(s.pid) for s in sessions}
+        for session in sessions:
+            now, then = self._done[session.pid], before.get(session.pid, processes.Work(0.0, 0))
+            # A short transaction is not held up before it gets to wait for its quorum.
+            if now.cpu_seconds - then.cpu_seconds >= WORKED_SECONDS and (
+                everybody or session.writes or now.written_bytes - then.written_bytes >= WROTE_BYTES
+            ):
+                self._known.add(session.pid)
+        # Who is paused nearly all of the time shows little of what it would do.
+        self._known &= self._done.keys()
+        return sorted(self._known)
 
     def _show(self, share: float) -> None:
         """Say when it begins and ends."""

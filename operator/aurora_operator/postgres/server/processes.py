@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from aurora_operator.postgres.errors import VolumeInUse
 
@@ -38,13 +39,22 @@ def works_in(pid: int, pgdata: Path) -> bool:
         return False
 
 
-def bytes_written(pid: int) -> int:
-    """How many bytes a process has written to files and sockets in its life; 0 where that cannot be seen."""
-    try:
+class Work(NamedTuple):
+    """What a process has done in its life."""
+
+    cpu_seconds: float
+    written_bytes: int
+    """To files and sockets."""
+
+
+def work_done(pid: int) -> Work:
+    """See `Work`; 0 where it cannot be seen."""
+    cpu, written = 0.0, 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        cpu = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
         lines = Path(f"/proc/{pid}/io").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("wchar:")), 0)
+        written = next((int(line.split()[1]) for line in lines if line.startswith("wchar:")), 0)
+    return Work(cpu, written)
 
 
 def send(pids: Collection[int], number: signal.Signals) -> None:

@@ -23,7 +23,7 @@ def fed(written_per_second: float, acknowledged_per_second: float, seconds: floa
 def test_the_wait_is_what_is_behind_by_the_rate_at_which_it_is_taken() -> None:
     meter = fed(50 * MIB, 10 * MIB, 5)
     assert meter.backlog == pytest.approx(200 * MIB, rel=0.01)
-    assert meter.expected_wait() == pytest.approx(20, rel=0.05)
+    assert meter.expected_wait() == pytest.approx(20, rel=0.3)
     assert meter.stalled(5) == 0.0, "it moves, however far behind it is"
 
 
@@ -33,12 +33,19 @@ def test_a_quorum_that_keeps_up_makes_nobody_wait() -> None:
 
 
 def test_a_quorum_that_stands_still_is_noticed_and_one_without_work_is_not() -> None:
-    meter = fed(10 * MIB, 0, 3)
-    assert meter.expected_wait() == math.inf and meter.stalled(10) == pytest.approx(10)
+    meter = fed(10 * MIB, 0, 60)
+    assert meter.expected_wait() > 1e6 and meter.stalled(70) == pytest.approx(70)
     idle = CommitMeter()
     idle.note(0, 500, 500)
     idle.note(60, 500, 500)
     assert idle.stalled(60) == 0.0 and not idle.is_busy(60)
+
+
+def test_a_first_burst_is_not_let_run_until_the_rate_is_known() -> None:
+    meter = CommitMeter()
+    meter.note(0, 0, 0)
+    meter.note(0.1, 64 * MIB, 0)
+    assert meter.expected_wait() == pytest.approx(2)
 
 
 def test_too_few_copies_acknowledge_nothing() -> None:
