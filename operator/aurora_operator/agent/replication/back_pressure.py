@@ -2,8 +2,8 @@
 
 A commit waits for all WAL before it, and most of that needs no commit: a bulk load, an index, a VACUUM. PostgreSQL
 bounds none of it. So while a commit would wait for more than half a second, the processes that write are paused
-(SIGSTOP) for a part of the time, three quarters of a second at most in one go, and go on by themselves: nothing fails, it
-takes as long as the copies need. What a paused process holds, others wait for as long.
+(SIGSTOP) for a part of the time, three quarters of a second at most in one go, and go on by themselves: nothing fails,
+it takes as long as the copies need. What a paused process holds, others wait for as long.
 """
 
 from __future__ import annotations
