@@ -32,6 +32,7 @@ from aurora_operator.agent.process.reaper import Reaper
 from aurora_operator.agent.process.watchdog import Watchdog
 from aurora_operator.agent.replication.back_pressure import BackPressure
 from aurora_operator.agent.replication.leader import Leader
+from aurora_operator.agent.replication.left_slots import LeftSlots
 from aurora_operator.agent.replication.role_label import RoleLabel
 from aurora_operator.agent.replication.tidying import Tidying
 from aurora_operator.agent.scaling.load_meter import LoadMeter
@@ -170,6 +171,7 @@ class Agent:
             asyncio.create_task(self._halt.run(), name="halt"),
             asyncio.create_task(Tidying(copy).run(), name="tidying"),
             asyncio.create_task(BackPressure(copy).run(), name="pressure"),
+            asyncio.create_task(LeftSlots(copy).run(), name="slots"),
             asyncio.create_task(memory.give_back(), name="memory"),
         ]
         try:

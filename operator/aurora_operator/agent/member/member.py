@@ -19,7 +19,7 @@ from aurora_operator.agent.ports import clock
 from aurora_operator.api.agent.messages import Ailment, BackupReport, BackupRun, Phase, ReplicaStatus, SnapshotRun, Task
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base.load import Load
-from aurora_operator.api.base.volume import VolumeUse
+from aurora_operator.api.base.volume import LeftSlot, VolumeUse
 from aurora_operator.api.spec.capacity import CapacityStatus
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres.layout import Layout
@@ -71,6 +71,8 @@ class Member:
     server_version: str | None = None
     load: Load | None = None
     volume: VolumeUse | None = None
+    left_slots: tuple[LeftSlot, ...] = ()
+    """Of a reader: logical slots from when it was the writer."""
     capacity: CapacityStatus | None = None
     """Of an instance that scales."""
     halted: bool = False

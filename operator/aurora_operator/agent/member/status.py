@@ -65,5 +65,6 @@ def build(copy: Member) -> AgentStatus:
         idle_seconds=None if copy.idle_since is None else round(time.monotonic() - copy.idle_since, 1),
         pause_refused=copy.pause_refused,
         capacity=copy.capacity,
+        left_slots=copy.left_slots if copy.role == "reader" else (),
         tls_not_after=copy.certificates.not_after().isoformat(),
     )

@@ -26,7 +26,7 @@ from pydantic import Field
 from aurora_operator.api.base.base import WireModel
 from aurora_operator.api.base.load import Load
 from aurora_operator.api.base.lsn import Lsn
-from aurora_operator.api.base.volume import VolumeUse
+from aurora_operator.api.base.volume import LeftSlot, VolumeUse
 from aurora_operator.api.spec.capacity import CapacityStatus
 from aurora_operator.api.spec.repository import Repository
 
@@ -234,6 +234,7 @@ class AgentStatus(WireModel):
         default=None, description="For how long nobody has had a session that counts; None where nobody asks."
     )
     pause_refused: str | None = Field(default=None, description="Why the cluster must not pause; a sentence.")
+    left_slots: tuple[LeftSlot, ...] = Field(default=(), description="On readers only.")
     tls_not_after: str | None = Field(default=None, description="RFC 3339: end of the server certificate in use.")
 
     @property

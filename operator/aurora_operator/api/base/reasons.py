@@ -148,6 +148,8 @@ MAXIMUM_REACHED: Final = "MaximumReached"
 STORAGE_FULL: Final = "StorageFull"
 """A volume is so full that writes wait until it has grown."""
 SLOT_RETAINS_WAL: Final = "SlotRetainsWal"
+SLOT_LEFT_BEHIND: Final = "SlotLeftBehind"
+"""A reader has a logical slot from when it was the writer."""
 ARCHIVE_FAILING: Final = "ArchiveFailing"
 TEMPORARY_FILES: Final = "TemporaryFiles"
 

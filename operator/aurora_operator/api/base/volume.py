@@ -21,6 +21,14 @@ class SlotUse(WireModel):
     retained_bytes: int = Field(ge=0)
 
 
+class LeftSlot(WireModel):
+    """A logical replication slot that a reader has from when it was the writer, and that nobody uses there."""
+
+    name: str
+    database: str
+    retained_bytes: int = Field(ge=0)
+
+
 class VolumeUse(WireModel):
     """Bytes of the file system. What the agent holds in reserve counts as free."""
 

@@ -11,6 +11,7 @@ from aurora_operator.planning.contribution import Condition
 from aurora_operator.planning.model.plan_model import EventSpec
 from aurora_operator.planning.view.facts import Facts
 from aurora_operator.planning.volumes.volume_expansion import Growth, coarse, full, use_of
+from aurora_operator.planning.volumes.volume_size import gib
 
 
 def storage_status(growths: tuple[Growth, ...], facts: Facts, policy: StorageAutoscaling) -> StorageStatus:
@@ -39,10 +40,24 @@ def storage_condition(growths: tuple[Growth, ...], facts: Facts) -> Condition:
         return Condition(
             STORAGE_HEALTHY, "False", troubles[0].reason, " ".join(dict.fromkeys(t.message for t in troubles))
         )
+    left = left_slots(facts)
+    if left:
+        return Condition(STORAGE_HEALTHY, "False", reasons.SLOT_LEFT_BEHIND, " ".join(left))
     growing = [f"{g.status.name} to {g.status.size}" for g in growths if g.pending]
     if growing:
         return Condition(STORAGE_HEALTHY, "True", reasons.VOLUME_GROWING, f"Growing: {', '.join(growing)}.")
     return Condition(STORAGE_HEALTHY, "True", reasons.ROOM_LEFT, "All volumes have room left.")
+
+
+def left_slots(facts: Facts) -> tuple[str, ...]:
+    """A sentence for each logical slot that is still where the writer was."""
+    return tuple(
+        f"{agent.name} has the logical replication slot {slot.name} of database {slot.database} from when it was the "
+        f"writer. Nobody uses it there: it keeps {gib(slot.retained_bytes)} of WAL, holds back VACUUM on the writer, "
+        "and is dropped when it has not been used for an hour. Its consumer needs a new slot on the writer."
+        for agent in sorted(facts.answering, key=lambda agent: agent.name)
+        for slot in agent.left_slots
+    )
 
 
 def full_volumes(facts: Facts) -> tuple[str, ...]:
