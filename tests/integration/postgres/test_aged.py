@@ -18,6 +18,7 @@ from aurora_operator.postgres.wal import history_files, pg_wal
 
 LEADERSHIPS = 300
 LEFT = 32
+TAKEN = 640
 
 
 async def test_leaderships_leave_nothing_behind(cluster: Cluster, measured: Measured) -> None:
@@ -81,6 +82,33 @@ async def test_quick_leaderships_do_not_fill_the_volume(cluster: Cluster) -> Non
     assert await ids(first) == list(range(LEFT))
     bound = (crowding.SOME + 1) * (int(keep) + 2 * SEGMENT_BYTES)
     assert LEFT * SEGMENT_BYTES > bound >= max(sizes), (sizes, bound)
+
+
+async def test_numbers_that_failed_elections_took_are_passed_over(cluster: Cluster, measured: Measured) -> None:
+    """At whoever is promoted and at whoever follows, by names of a few files; they are gone again afterwards."""
+    first = await first_of(cluster)
+    second = await reader_of(cluster, first)
+    await second.streams(1, await insert(first, 0))
+    await second.standby.stop_receiving()
+    epoch = 2 + STRIDE * TAKEN
+    start = time.monotonic()
+    await lead_again(first, epoch)
+    measured("promote_over_20480_numbers_s", time.monotonic() - start)
+    history = pg_wal.read_history(first.layout.pgdata, epoch)
+    assert history is not None and len(history.switches) == 1
+    start = time.monotonic()
+    history_files.prepare_to_follow(second.layout.pgdata, 1, history)
+    await second.standby.apply(Runtime(source=first.source, slot=slot_name(second.name)))
+    await second.streams(epoch, await insert(first, 1), timeout=60)
+    measured("follow_over_20480_numbers_s", time.monotonic() - start)
+    for copy in (first, second):
+        placeholders = [path.stat() for path in copy.layout.wal.glob("*.history") if not path.stat().st_size]
+        assert len(placeholders) == epoch - 2
+        assert len({found.st_ino for found in placeholders}) <= epoch // pg_wal.LINKS + 1
+        await copy.session.rows("CHECKPOINT")
+        await tidy_all(copy, epoch)
+        assert len(pg_wal.read_history_numbers(copy.layout.pgdata)) <= history_files.KEPT_NUMBERS + 20
+    assert await ids(second) == [0, 1]
 
 
 async def test_an_aged_cluster_gets_well_and_goes_on(cluster: Cluster, measured: Measured) -> None:
