@@ -71,6 +71,23 @@ def test_every_interleaving_with_a_log_copy() -> None:
     assert depth > 20
 
 
+ATTEMPTS = Budget(writes=0, crashes=0, heals=0, leases=(0, 2, 2), requests=(0, 2, 0))
+"""Time enough for one candidate to stand a second time after an attempt of which promises came late, or never."""
+
+
+def test_every_interleaving_of_attempts_that_fail() -> None:
+    situations, depth, complete = search(ATTEMPTS, 100_000, SCENES["log-copy"])
+    assert complete
+    assert situations > 5_000
+    assert depth > 20
+
+
+def test_the_search_of_attempts_that_fail_notices() -> None:
+    mutation = next(m for m in MUTATIONS if m.name == "take a spent number again")
+    with mutated(mutation), pytest.raises(ViolationError, match="two leaders of epoch"):
+        search(ATTEMPTS, 100_000, SCENES["log-copy"])
+
+
 def test_every_interleaving_of_two_halves() -> None:
     """Either may give the other up and go on alone, as the record decides: half a minute."""
     situations, depth, complete = search(BUDGETS["shrink"], 300_000, SCENES["shrink"])
