@@ -26,7 +26,7 @@ from tests.unit.api.changes import BAD_CHANGES, GOOD_CHANGES
 from aurora_operator.api.base import reasons
 from aurora_operator.api.base.conditions import READY, set_condition
 from aurora_operator.api.crd.generate import RESOURCES
-from aurora_operator.api.status import AuroraClusterStatus, DurabilityStatus, Endpoints, MemberStatus
+from aurora_operator.api.status import AuroraClusterStatus, Binding, DurabilityStatus, Endpoints, MemberStatus
 
 NAMESPACE = "e2e-admission"
 NOWHERE = {"scheduling": {"nodeSelector": {"aurorapg.io/nowhere": "true"}}}
@@ -145,6 +145,7 @@ def test_a_whole_status_is_stored_as_written() -> None:
         selector="aurorapg.io/cluster=status,aurorapg.io/component=instance",
         engine_version="17.12",
         endpoints=Endpoints(writer="status", reader="status-ro", any="status-any", port=5432, secret="status-app"),
+        binding=Binding(name="status-app"),
         members=(
             MemberStatus(
                 name="status-1",
