@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.integration import debian
 from tests.integration.binaries import CACHE
 from tests.kind.cache import lock
 from tests.kind.shell import output
@@ -21,14 +22,6 @@ AHEAD = "FAKETIME"
 """Environment variable for `find_with_clock`'s program: how far its clock is ahead, such as +604800."""
 HELP = """no pgBackRest 2.54 or newer found, and Debian trixie's could not be fetched: apt-get install pgbackrest on
 Debian 13, or put one on the PATH"""
-_CONFIG = """Dir::Etc::SourceList "{0}/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::State::Lists "{0}/lists";
-Dir::State::status "{0}/status";
-Dir::Cache "{0}/cache";
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-"""
 
 
 def find() -> str:
@@ -56,8 +49,7 @@ def clock_starter() -> tuple[str, ...]:
         root = _fetched().parent / "root"
     except (OSError, subprocess.SubprocessError, StopIteration) as error:
         raise RuntimeError(f"{HELP} ({error})") from error
-    loader, libraries, clock = _parts(root)
-    return str(loader), "--library-path", str(libraries), "--preload", str(clock)
+    return clock_starter_of(root)
 
 
 def _fetched() -> Path:
@@ -71,32 +63,14 @@ def _fetch() -> Path:
     program = folder / "pgbackrest"
     if program.exists():
         return program
-    shutil.rmtree(folder, ignore_errors=True)
-    apt, root = folder / "apt", folder / "root"
-    for path in (apt / "lists" / "partial", apt / "cache" / "archives" / "partial", root):
-        path.mkdir(parents=True)
-    sites = output(["apt-get", "indextargets", "--format", "$(SITE)"]).split()
-    site = next(site for site in sites if "security" not in site)
-    (apt / "sources.list").write_text(f"deb {site} {SUITE} main\n")
-    (apt / "status").touch()
-    (apt / "apt.conf").write_text(_CONFIG.format(apt))
-    environment = {"APT_CONFIG": str(apt / "apt.conf"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    for command in (["update"], ["install", "--download-only", "--yes", "pgbackrest", "libfaketime"]):
-        subprocess.run(["apt-get", "--quiet", *command], check=True, env=environment, capture_output=True, timeout=300)
-    for package in (apt / "cache" / "archives").glob("*.deb"):
-        if package.name.startswith(("lib", "zlib", "pgbackrest")):
-            subprocess.run(["dpkg-deb", "--extract", package, root], check=True, timeout=60)
-    loader, libraries, clock = _parts(root)
-    shutil.rmtree(apt)
-    for path, more in ((folder / "pgbackrest-with-clock", f" --preload {clock}"), (program, "")):
-        made = path.with_suffix(".new")
-        made.write_text(f'#!/bin/sh\nexec {loader} --library-path {libraries}{more} {root}/usr/bin/pgbackrest "$@"\n')
-        made.chmod(0o755)
-        made.rename(path)
+    root = debian.unpack(folder, SUITE, ("pgbackrest", "libfaketime"), ("lib", "zlib", "pgbackrest"))
+    *start, clock = clock_starter_of(root)
+    starter = " ".join(start[:-1])
+    debian.write_script(folder / "pgbackrest-with-clock", f"{starter} --preload {clock} {root}/usr/bin/pgbackrest")
+    debian.write_script(program, f"{starter} {root}/usr/bin/pgbackrest")
     return program
 
 
-def _parts(root: Path) -> tuple[Path, Path, Path]:
-    """Trixie's loader, the folder of its libraries, and libfaketime."""
-    loader = next((root / "usr").glob("lib*/ld-linux-*"), None) or next((root / "usr" / "lib").rglob("ld-linux-*"))
-    return loader, next((root / "usr" / "lib").glob("*-linux-gnu")), next(root.rglob("libfaketime.so.1"))
+def clock_starter_of(root: Path) -> tuple[str, ...]:
+    """What a program is started with to have a clock of its own; libfaketime is the last word."""
+    return *debian.start_by(root), "--preload", str(next(root.rglob("libfaketime.so.1")))
