@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from aurora_operator.api.base.names import AGENT_CN, OPERATOR_CN
+from aurora_operator.api.base.names import AGENT_CN, OPERATOR_CN, PROXY_USER
 
 HOST = "demo-pods.test"
 
@@ -70,6 +70,7 @@ class Authority:
             ("replication", "aurora_replication", ExtendedKeyUsageOID.CLIENT_AUTH),
             ("agent", AGENT_CN, ExtendedKeyUsageOID.CLIENT_AUTH),
             ("operator", OPERATOR_CN, ExtendedKeyUsageOID.CLIENT_AUTH),
+            ("proxy", PROXY_USER, ExtendedKeyUsageOID.CLIENT_AUTH),
         ):
             key = ec.generate_private_key(ec.SECP256R1())
             names = [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]

@@ -50,6 +50,15 @@ class Binding(WireModel):
     name: str = Field(description="Name of the Secret to bind; the one in endpoints.secret.")
 
 
+class ProxyStatus(WireModel):
+    """The proxy. Only there with `spec.proxy`."""
+
+    replicas: int = Field(default=0, description="Pods that there should be, by the spec or by an autoscaler.")
+    ready: int = Field(default=0, description="Pods that take clients.")
+    writer: str = Field(description="Host of the endpoint that leads to the writer.")
+    reader: str = Field(description="Host of the endpoint that leads to readers.")
+
+
 class MemberStatus(WireModel):
     """One copy: an instance or a log copy."""
 
@@ -299,6 +308,7 @@ class AuroraClusterStatus(WireModel):
     engine_version: str | None = Field(default=None, description="PostgreSQL's version on the writer.")
     endpoints: Endpoints | None = Field(default=None, description="Where clients connect.")
     binding: Binding | None = Field(default=None, description="The connection Secret, for Service Binding.")
+    proxy: ProxyStatus | None = Field(default=None, description="The proxy.")
     members: tuple[MemberStatus, ...] = Field(
         default=(),
         description="The instances and the log copies.",

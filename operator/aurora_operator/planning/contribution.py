@@ -126,6 +126,7 @@ KINDS: Final = (
     "VolumeSnapshot",
     "PersistentVolumeClaim",
     "StatefulSet",
+    "Deployment",
     "Pod",
     "Job",
     "AuroraSnapshot",

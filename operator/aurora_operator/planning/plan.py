@@ -31,6 +31,7 @@ from aurora_operator.planning.network import contribute as network
 from aurora_operator.planning.objects.compare import matches
 from aurora_operator.planning.ownership.names_taken import settle
 from aurora_operator.planning.power import contribute as power
+from aurora_operator.planning.proxy import contribute as proxy
 from aurora_operator.planning.recovery import contribute as recovery
 from aurora_operator.planning.requests import settle_requests
 from aurora_operator.planning.rollout import contribute as rollout
@@ -52,6 +53,7 @@ ROOMS: tuple[Room, ...] = (
     access.contribute,
     network.contribute,
     power.contribute,
+    proxy.contribute,
     spec.contribute,
     recovery.contribute,
     bootstrap.contribute,

@@ -78,6 +78,7 @@ def choose_settings(
         origin=origin,
         backup=backup_settings(spec, facts),
         closed=closed,
+        proxy=spec.proxy is not None,
         repair_delay_seconds=spec.durability.repair_delay_seconds,
     )
     if old is not None and old.revision == revision and document == old:

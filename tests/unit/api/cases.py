@@ -29,6 +29,24 @@ BAD_SPECS: Final = (
         "engineVersion must be 17, or a minor release of it such as 17.12; other major versions are not offered yet.",
     ),
     Bad("version-is-a-word", {"engineVersion": "latest"}, "engineVersion must be 17, or a minor release of it"),
+    Bad("proxy-of-one-pod", {"proxy": {"replicas": 1}}, "proxy.replicas must be 2 to 20: with one pod"),
+    Bad(
+        "proxy-takes-all-sessions",
+        {"proxy": {"maxConnectionsPercent": 91}},
+        "proxy.maxConnectionsPercent must be 1 to 90",
+    ),
+    Bad(
+        "proxy-waits-for-no-time",
+        {"proxy": {"connectionBorrowTimeout": 0}},
+        "proxy.connectionBorrowTimeout must be 1 to 3600 seconds.",
+    ),
+    Bad("proxy-lag", {"proxy": {"maxReplicaLag": 3601}}, "proxy.maxReplicaLag must be 1 to 3600 seconds."),
+    Bad("proxy-clients", {"proxy": {"maxClientConnections": 9}}, "proxy.maxClientConnections must be 10 to 50000."),
+    Bad(
+        "proxy-statements",
+        {"proxy": {"maxPreparedStatements": 10_001}},
+        "proxy.maxPreparedStatements must be 0 to 10000.",
+    ),
     Bad(
         "clone-and-restore",
         {"cloneFrom": {"cluster": "a"}, "restoreFrom": {"snapshot": "b"}},
@@ -218,6 +236,8 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
     {"instances": 4, "durability": {"copies": 4, "writeQuorum": 3, "zones": 2}},
     {"instances": 1, "durability": {"copies": 6, "writeQuorum": 5, "repairDelaySeconds": 5, "logVolumeSize": "256Mi"}},
     {"instances": 2, "durability": {"copies": 1}},
+    {"proxy": {}},
+    {"proxy": {"replicas": 3, "poolMode": "session", "connectionBorrowTimeout": 30, "maxPreparedStatements": 0}},
     {"instances": 2, "instanceSettings": [{"instance": 31, "promotionTier": 0}, {"instance": 5}]},
     {
         "durability": {"availabilityZones": ["zone-a", "zone-b"]},

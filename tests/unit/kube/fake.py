@@ -127,7 +127,7 @@ class FakeApi:
 
 _PLURALS = {
     "jobs", "statefulsets", "pods", "persistentvolumeclaims", "services", "endpointslices", "configmaps", "secrets",
-    "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "networkpolicies", "nodes",
+    "deployments", "serviceaccounts", "roles", "rolebindings", "poddisruptionbudgets", "networkpolicies", "nodes",
     "storageclasses", "priorityclasses", "events", "auroraclusters", "aurorasnapshots",
 }  # fmt: skip
 

@@ -92,9 +92,15 @@ class Lifecycle:
             # What is written now need not be written while clients wait for the next writer. The second one takes
             # what came while the first, which may be long, was under way.
             await queries.checkpoint(self._copy.session, 30)
+            self._copy.proxies.leave()
             await queries.checkpoint(self._copy.session, 30)
-        self._copy.role = "none"
-        await server.stop("fast", 10)
+        try:
+            if self._copy.proxies.leaving:
+                await self._copy.proxies.gone()
+            self._copy.role = "none"
+            await server.stop("fast", 10)
+        finally:
+            self._copy.proxies.stay()
 
     async def run(self) -> None:
         """Until the agent is told to end, and PostgreSQL has ended with it."""

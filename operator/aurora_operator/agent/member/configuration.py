@@ -106,11 +106,14 @@ class Configuration:
         return self._choices({}, minimums)
 
     async def keep_access(self) -> None:
-        """On the writer: give the other copies back what somebody has taken from them. Raises PostgresError."""
+        """On the writer: give the other copies, and proxies, what they lack. Raises PostgresError."""
         from aurora_operator.postgres.sql.access import ensure_access  # Later than all else: see `session.load`.
+        from aurora_operator.postgres.sql.proxy_access import ensure_proxy_access
 
         for sentence in await ensure_access(self._copy.session):
             log.warning("the other copies could not follow, and can again: %s", sentence)
+        for sentence in await ensure_proxy_access(self._copy.session, wanted=self._copy.settings.proxy):
+            log.info("%s", sentence)
 
     async def ensure_roles(self) -> None:
         """Create what a client needs to connect: our roles, the master user with the Secret's password, its database.

@@ -12,6 +12,7 @@ from aurora_operator.agent.member.driver import Driver
 from aurora_operator.agent.member.durable_state import Store
 from aurora_operator.agent.member.environment import Environment
 from aurora_operator.agent.member.kubeapi import KubeApi
+from aurora_operator.agent.member.proxies import Proxies
 from aurora_operator.agent.member.task_slot import TaskSlot
 from aurora_operator.agent.peers.peers import Peers
 from aurora_operator.agent.peers.tls import Certificates
@@ -57,6 +58,7 @@ class Member:
     position_lsn: int = 0
     lag_bytes: int | None = None
     lag_seconds: float | None = None
+    proxies: Proxies = field(default_factory=Proxies)
     replicas: tuple[ReplicaStatus, ...] = ()
     commits: CommitMeter = field(default_factory=CommitMeter)
     """Of the leadership of this copy, or its last one."""

@@ -1,6 +1,7 @@
 """The agent's two HTTP servers: the API over mutual TLS, and plain health for the kubelet and Prometheus.
 
-The API is for the operator; an instance's agent asks it for a status, too. WAL is for agents alone.
+The API is for the operator; an instance's agent asks it for a status, too. WAL is for agents alone, and a proxy hears
+from it what a proxy has to know, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from aurora_operator.api.agent.messages import (
 from aurora_operator.api.agent.settings import Settings
 from aurora_operator.api.base.base import WireModel
 from aurora_operator.api.base.lsn import SEGMENT_BYTES
-from aurora_operator.api.base.names import AGENT_CN, API_PORT, HEALTH_PORT, OPERATOR_CN
+from aurora_operator.api.base.names import AGENT_CN, API_PORT, HEALTH_PORT, OPERATOR_CN, PROXY_USER
 from aurora_operator.net.http_server import Handler, Request, Response, Routes, encoded, say, serve
 
 M = TypeVar("M", bound=WireModel)
@@ -179,8 +180,18 @@ def _plain(text: str, status: int = 200) -> Response:
     return Response(status, text.encode(), "text/plain; charset=utf-8")
 
 
-async def serve_all(service: Service, metrics: CollectorRegistry, tls: ssl.SSLContext, host: str = "") -> None:
-    """Both servers, on every address or on one."""
+def for_proxies(routes: Routes) -> Routes:
+    """These, for nobody else."""
+    return {
+        path: {method: _guard(handler, (PROXY_USER,)) for method, handler in methods.items()}
+        for path, methods in routes.items()
+    }
+
+
+async def serve_all(
+    service: Service, proxies: Routes, metrics: CollectorRegistry, tls: ssl.SSLContext, host: str = ""
+) -> None:
+    """Both servers, on every address or on one. `proxies`: what proxies may ask for."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve(api(service), API_PORT, tls, host))
+        group.create_task(serve({**api(service), **for_proxies(proxies)}, API_PORT, tls, host))
         group.create_task(serve(health(service, metrics), HEALTH_PORT, None, host))

@@ -31,12 +31,12 @@ async def serve(service: Service, copy: Member, host: str = "") -> None:
 def _load() -> Callable[[Service, Member, str], Awaitable[None]]:
     from prometheus_client import CollectorRegistry
 
-    from aurora_operator.agent.server import http
+    from aurora_operator.agent.server import http, standing
     from aurora_operator.agent.server.metrics import Metrics
 
     async def serve_all(service: Service, copy: Member, host: str) -> None:
         registry = CollectorRegistry()
         registry.register(Metrics(copy))
-        await http.serve_all(service, registry, copy.certificates.server, host)
+        await http.serve_all(service, standing.routes(copy), registry, copy.certificates.server, host)
 
     return serve_all

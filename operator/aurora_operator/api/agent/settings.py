@@ -84,6 +84,11 @@ class Settings(WireModel):
     )
 
     backup: BackupSettings | None = None
+    proxy: bool = Field(
+        default=False,
+        exclude_if=lambda proxy: not proxy,
+        description="There are proxies: the writer keeps the role by which they look passwords up.",
+    )
     closed: bool = Field(
         default=False,
         exclude_if=lambda closed: not closed,

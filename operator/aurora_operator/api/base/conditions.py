@@ -33,6 +33,9 @@ RECONCILED: Final = "Reconciled"
 STORAGE_HEALTHY: Final = "StorageHealthy"
 """Every volume has room left, or is growing, and nothing piles up on one."""
 
+PROXY_READY: Final = "ProxyReady"
+"""All pods of the proxy take clients. Only there with `spec.proxy`."""
+
 NAME_TAKEN: Final = "NameTaken"
 """An object that the cluster needs has a name that somebody else's has. Only there while it is so."""
 PASSWORD_REFUSED: Final = "PasswordRefused"  # noqa: S105  a condition

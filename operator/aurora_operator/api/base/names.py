@@ -78,11 +78,18 @@ ORIGIN_MOUNT: Final = "/etc/aurora/origin"
 """The Secret `<cluster>-origin`, while the first data of a clone are copied from a running cluster: that cluster's
 ca.crt, and replication.crt/.key for this purpose."""
 RUN_DIR: Final = "/run/postgresql"
+PROXY_RUN_DIR: Final = "/run/aurora-proxy"
+PROXY_RO_PORT: Final = 5433
+"""In a proxy's pod: where the clients of the readers are."""
+PROXY_GATE_PORT: Final = 6432
+"""In a proxy's pod, on its own address: where PgBouncer's sessions with the writer go; with readers, the next one."""
 """PostgreSQL's socket directory, in memory."""
 
 AGENT_CN: Final = "aurora-agent"
 OPERATOR_CN: Final = "aurora-operator"
 REPLICATION_USER: Final = "aurora_replication"
+PROXY_USER: Final = "aurora_proxy"
+"""The proxy's, at instances, where it looks verifiers of passwords up and can do nothing else, and at agents."""
 
 
 def instance_name(cluster: str, ordinal: int) -> str:
@@ -133,6 +140,21 @@ def writer_endpointslice(cluster: str) -> str:
 def any_endpointslice(cluster: str) -> str:
     """The EndpointSlice of the writer's part in the Service over all instances; the operator writes it."""
     return f"{any_service(cluster)}-writer"
+
+
+def proxy(cluster: str) -> str:
+    """The proxy's Deployment, Service for the writer, ServiceAccount and budget."""
+    return f"{cluster}-proxy"
+
+
+def proxy_reader_service(cluster: str) -> str:
+    """The proxy's Service for readers."""
+    return f"{cluster}-proxy-ro"
+
+
+def proxy_secret(cluster: str) -> str:
+    """The proxy's certificates."""
+    return f"{cluster}-proxy"
 
 
 def gateway(cluster: str) -> str:

@@ -96,6 +96,14 @@ REHEARSAL_TIMED_OUT: Final = "RehearsalTimedOut"
 REHEARSAL_INTERRUPTED: Final = "RehearsalInterrupted"
 """Its Job or its pod ended without an answer."""
 
+# Condition ProxyReady
+PROXY_SERVES: Final = "ProxyServes"
+"""All of the proxy's pods take clients."""
+PROXY_STARTING: Final = "ProxyStarting"
+"""Some of them do not yet, or no longer."""
+PROXY_DOWN: Final = "ProxyDown"
+"""None of them does."""
+
 # Events
 REHEARSAL_STARTED: Final = "RehearsalStarted"
 REHEARSAL_FAILED: Final = "RehearsalFailed"

@@ -33,6 +33,7 @@ from aurora_operator.api.spec.maintenance import MaintenanceWindow
 from aurora_operator.api.spec.parameters import Parameters
 from aurora_operator.api.spec.placement import Image, Scheduling
 from aurora_operator.api.spec.pod_metadata import PodMetadata
+from aurora_operator.api.spec.proxy import Proxy
 from aurora_operator.api.spec.reserved import DatabaseName, MasterUsername
 from aurora_operator.api.spec.resources import InstanceClassName, Resources, class_resources
 from aurora_operator.api.spec.restore import RestoreFrom
@@ -162,12 +163,17 @@ class AuroraClusterSpec(RuledModel):
         default=None,
         description="Begin with the data of backups, or of a snapshot, instead of an empty database. It cannot change.",
     )
+    proxy: Proxy | None = Field(
+        default=None,
+        description="Have a pool of sessions in front of the cluster, behind Services of its own: CLUSTER-proxy leads "
+        "to the writer, CLUSTER-proxy-ro to readers. Clients stay connected when the writer changes.",
+    )
     image: Image = Field(default=Image(), description="The image of the instances.")
     scheduling: Scheduling = Field(default=Scheduling(), description="Which nodes the pods may run on.")
     pod_metadata: PodMetadata = Field(
         default=PodMetadata(),
-        description="Labels and annotations of your own on the pods of instances, log copies and the gateway. A change "
-        "replaces the pods one at a time.",
+        description="Labels and annotations of your own on the pods of instances, log copies, gateway and proxy. A "
+        "change replaces the pods one at a time.",
     )
     services: Services = Field(
         default=Services(), description="How the endpoints of the writer, the readers and any instance are reached."

@@ -266,7 +266,7 @@ class _Work:
         pair = pki.Pair(there.get("replication.crt", ""), there.get("replication.key", ""))
         fresh = pki.is_pair(pair) and pki.signed_by(pair.certificate, authority.certificate)
         if not fresh or pki.needs_renewal(pair.certificate, facts.now):
-            key = self.supplies.private_keys[pki.KEYS_NEEDED - 1]
+            key = self.supplies.private_keys[pki.CLONE_KEY]
             pair = pki.make_client(names.REPLICATION_USER, key, authority, facts.now, CREDENTIALS_LIFE)
         return {"ca.crt": tls["ca.crt"], "replication.crt": pair.certificate, "replication.key": pair.key}
 

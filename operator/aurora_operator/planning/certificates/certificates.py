@@ -38,10 +38,50 @@ class Certificates:
 def server_hosts(cluster: str, namespace: str, domain: str) -> tuple[str, ...]:
     """The names by which anyone reaches the cluster's servers."""
     services = (names.writer_service(cluster), names.reader_service(cluster), names.any_service(cluster))
-    hosts = [f"{s}{end}" for s in services for end in ("", f".{namespace}", f".{namespace}.svc")]
-    hosts += [f"{s}.{namespace}.svc.{domain}" for s in services]
+    hosts = _hosts_of(services, namespace, domain)
     pods = f"*.{names.pods_service(cluster)}.{namespace}.svc"
     return (*hosts, pods, f"{pods}.{domain}", "localhost")
+
+
+def proxy_hosts(cluster: str, namespace: str, domain: str) -> tuple[str, ...]:
+    """The names by which anyone reaches the cluster's proxy."""
+    return tuple(_hosts_of((names.proxy(cluster), names.proxy_reader_service(cluster)), namespace, domain))
+
+
+def _hosts_of(services: tuple[str, ...], namespace: str, domain: str) -> list[str]:
+    hosts = [f"{s}{end}" for s in services for end in ("", f".{namespace}", f".{namespace}.svc")]
+    return [*hosts, *(f"{s}.{namespace}.svc.{domain}" for s in services)]
+
+
+def plan_proxy_certificates(
+    hosts: tuple[str, ...],
+    ca: Mapping[str, str],
+    trusted: str,
+    there: Mapping[str, str],
+    keys: tuple[str, ...],
+    now: datetime,
+) -> tuple[dict[str, str], tuple[str, ...]] | None:
+    """What `names.proxy_secret` should hold, as text by key, and what is new in it: `there` as far as that is good.
+
+    `ca` is what `names.ca_secret` holds, `trusted` the `ca.crt` of all others; None while there is no authority yet.
+    """
+    current = _usable(Pair(ca.get("ca.crt", ""), ca.get("ca.key", "")), now)
+    bundle = list(pki.split_bundle(trusted))
+    if current is None or not bundle:
+        return None
+    data, why = {"ca.crt": trusted}, []
+    for kind, name, wanted, key in (
+        ("server", hosts[0], hosts, keys[pki.PROXY_KEYS[0]]),
+        ("proxy", names.PROXY_USER, (), keys[pki.PROXY_KEYS[1]]),
+    ):
+        pair = Pair(there.get(f"{kind}.crt", ""), there.get(f"{kind}.key", ""))
+        reason = _flaw(pair, name, wanted, current, bundle, now)
+        if reason is not None:
+            made = pki.make_server(name, wanted, key, current, now) if wanted else None
+            pair = made or pki.make_client(name, key, current, now)
+            why.append(f"issue the proxy's {'server' if wanted else 'client'} certificate: {reason}")
+        data |= {f"{kind}.crt": pair.certificate, f"{kind}.key": pair.key}
+    return data, tuple(why)
 
 
 def plan_certificates(

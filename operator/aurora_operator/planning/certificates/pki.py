@@ -20,9 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-KEYS_NEEDED: Final = 6
+KEYS_NEEDED: Final = 8
 """Private keys that one plan can use up at most: an authority, a server, an agent, replication, the operator, a clone's
-at its source."""
+at its source, the proxy as a server and as a client."""
+CLONE_KEY: Final = 5
+PROXY_KEYS: Final = (6, 7)
 CA_LIFE: Final = timedelta(days=3650)
 LEAF_LIFE: Final = timedelta(days=90)
 BACKDATE: Final = LEAF_LIFE / 3

@@ -31,6 +31,7 @@ Raw = Mapping[str, Any]
 
 CHILD_KINDS: Final[Mapping[str, str]] = {
     "StatefulSet": "apps/v1",
+    "Deployment": "apps/v1",
     "Pod": "v1",
     "PersistentVolumeClaim": "v1",
     "Service": "v1",

@@ -206,8 +206,8 @@ Access = Literal["open", "closed"]
 def render_hba(access: Access) -> str:
     """pg_hba.conf. `closed` admits our own people only: superuser by socket, agents of other copies by certificate.
 
-    `aurora_replication` gets in by certificate alone, `postgres` from this pod alone; everyone else by password
-    over TLS alone.
+    `aurora_replication` and `aurora_proxy` get in by certificate alone, the latter to look passwords up, `postgres`
+    from this pod alone; everyone else by password over TLS alone.
     """
     user = names.REPLICATION_USER
     lines = [
@@ -217,6 +217,8 @@ def render_hba(access: Access) -> str:
         ("host", "all,replication", f"{user},postgres", "all", "reject"),
     ]
     if access == "open":
+        proxy = names.PROXY_USER
+        lines += [("hostssl", "postgres", proxy, "all", "cert"), ("host", "all,replication", proxy, "all", "reject")]
         lines += [("local", "all", "all", "", "scram-sha-256"), ("hostssl", "all", "all", "all", "scram-sha-256")]
     body = "".join(f"{kind:<8} {db:<16} {who:<28} {where:<6} {how}\n" for kind, db, who, where, how in lines)
     return _HEADER + body
