@@ -14,6 +14,7 @@ from aurora_operator.agent.backup.backups import Backups
 from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.lifecycle.hang_detector import detector_of
 from aurora_operator.agent.lifecycle.lifecycle import PROXY_SECONDS, Lifecycle
+from aurora_operator.agent.lifecycle.login_guard import LoginGuard
 from aurora_operator.agent.member import dataloss, status
 from aurora_operator.agent.member.accept_settings import keep_newer
 from aurora_operator.agent.member.configuration import Configuration
@@ -171,6 +172,7 @@ class Agent:
             asyncio.create_task(self._halt.run(), name="halt"),
             asyncio.create_task(Tidying(copy).run(), name="tidying"),
             asyncio.create_task(BackPressure(copy).run(), name="pressure"),
+            asyncio.create_task(LoginGuard(copy).run(), name="log-ins"),
             asyncio.create_task(LeftSlots(copy).run(), name="slots"),
             asyncio.create_task(memory.give_back(), name="memory"),
         ]

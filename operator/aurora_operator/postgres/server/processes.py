@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Collection
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aurora_operator.postgres.errors import VolumeInUse
+
+_LOGGING_IN = re.compile(rb"^postgres: .* authentication[ \0]*$")
 
 
 def of_data_directory(pgdata: Path) -> list[int]:
@@ -55,6 +58,17 @@ def work_done(pid: int) -> Work:
         lines = Path(f"/proc/{pid}/io").read_text().splitlines()
         written = next((int(line.split()[1]) for line in lines if line.startswith("wchar:")), 0)
     return Work(cpu, written)
+
+
+def logging_in(postmaster: int) -> list[int]:
+    """Children of a server's first process whose clients have not yet proven who they are, by their titles."""
+    found = []
+    with contextlib.suppress(OSError):
+        for pid in map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()):
+            with contextlib.suppress(OSError):
+                if _LOGGING_IN.search(Path(f"/proc/{pid}/cmdline").read_bytes()):
+                    found.append(pid)
+    return found
 
 
 def send(pids: Collection[int], number: signal.Signals) -> None:
