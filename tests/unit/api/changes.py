@@ -98,5 +98,10 @@ GOOD_CHANGES: Final[tuple[tuple[Spec, Spec], ...]] = (
     ({"instances": 3}, {"instances": 16}),
     ({"cloneFrom": {"cluster": "a"}}, {"cloneFrom": {"cluster": "a", "type": "copy-on-write"}, "instances": 2}),
     ({"databaseName": "app"}, {}),
+    (
+        {"parameters": {"work_mem": "4MB", "transaction_timeout": "500ms", "wal_level": "logical"}},
+        {"parameters": {"wal_level": "logical"}},
+    ),
+    ({"parameters": {"work_mem": "4MB"}, "instances": 2}, {"instances": 2}),
     ({"parameters": {"work_mem": "4MB"}}, {"parameters": {"work_mem": "8MB", "max_connections": 200}}),
 )

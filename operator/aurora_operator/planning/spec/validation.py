@@ -50,10 +50,18 @@ def judge(facts: Facts) -> Verdict:
         return Verdict(old, accepted if old else None, "False", reasons.INVALID_SPEC, " ".join(wanted))
     if old is not None and accepted == raw:
         return _in_force(facts, wanted, raw)
-    problems = (*changes(old, wanted, facts), *impossible(wanted, facts))
+    problems = (*changes(old, wanted, facts), *_new(impossible(wanted, facts), old, facts))
     if problems:
         return Verdict(old, accepted if old else None, "False", reasons.IMPOSSIBLE_SPEC, " ".join(problems))
     return _ask(facts, wanted, raw, old, accepted)
+
+
+def _new(problems: tuple[str, ...], old: AuroraClusterSpec | None, facts: Facts) -> tuple[str, ...]:
+    """Those that the accepted spec does not have: what an edit leaves as it was is no reason against the edit."""
+    if not problems or old is None:
+        return problems
+    known = impossible(old, facts)
+    return tuple(problem for problem in problems if problem not in known)
 
 
 def _in_force(facts: Facts, spec: AuroraClusterSpec, raw: Raw) -> Verdict:
@@ -100,7 +108,11 @@ def _ask(
 
 
 def _parameters_known(facts: Facts, wanted: AuroraClusterSpec, old: AuroraClusterSpec | None) -> bool:
-    if not wanted.parameters or (old is not None and old.parameters == wanted.parameters):
+    if old is not None and wanted.parameters.items() <= old.parameters.items():
+        # Only taken back: this may be what lets PostgreSQL come up again, so that nobody is there to be asked. Agents
+        # ask theirs before they take anything.
+        return True
+    if not wanted.parameters:
         return True
     # The ConfigMap may be gone; PostgreSQL still runs with what it once took.
     return old is None and facts.leader is not None and facts.leader.applied_parameters == wanted.parameters
