@@ -140,7 +140,7 @@ def choose(
         for o in members.present
     }
     votes = choose_votes(own, readers.without(members, facts), zones, facts, losses.lost, acceptance.given_up)
-    logs = plan_log_copies(spec, votes, facts)
+    logs = plan_log_copies(spec, votes, facts, {name: losses.why[name] for name in losses.lost})
     made = (*statefulsets.values(), *logs.statefulsets.values())
     for statefulset in made:
         statefulset["spec"]["replicas"] = 0 if statefulset["metadata"]["name"] in power.held_back else power.replicas

@@ -18,7 +18,8 @@ from aurora_operator.consensus.types import CopyId, Position, name_of
 from aurora_operator.net.http_client import ClientError
 from aurora_operator.postgres import disk
 from aurora_operator.postgres.config.conf import Source, slot_name
-from aurora_operator.postgres.errors import DataError, PostgresError
+from aurora_operator.postgres.errors import DataError, PostgresError, ToolError
+from aurora_operator.postgres.server.ailments import of_error
 from aurora_operator.postgres.wal.receive_wal import Receiver, Trouble, trouble
 
 log = logging.getLogger(__name__)
@@ -192,12 +193,16 @@ class Receiving:
             await asyncio.sleep(RETRY_MAX_SECONDS)
 
     def fails(self, error: Exception) -> None:
-        """Report why this copy does not receive."""
-        why = trouble([str(error)])
-        if why in ("full", "disk"):
+        """Report why this copy does not receive.
+
+        Whoever has an ill volume is replaced at once. Networks, names, certificates and processes end in OSErrors too,
+        and say nothing of it.
+        """
+        ailment = of_error(error) if isinstance(error, OSError) else None
+        if isinstance(error, ToolError) and (why := trouble([str(error)])) in ("full", "disk"):
             self._suffers(why, str(error))
-        elif isinstance(error, OSError):
-            self._suffers("full" if error.errno in disk.FULL else "disk", str(error))
+        elif ailment is not None:
+            self._suffers(ailment, str(error))
         elif isinstance(error, DataError):
             self._suffers("corruption", str(error))
         else:

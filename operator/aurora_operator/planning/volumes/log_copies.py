@@ -44,8 +44,11 @@ class LogCopies:
         return [*self.claims, *self.statefulsets.values()]
 
 
-def plan_log_copies(spec: AuroraClusterSpec, votes: Votes, facts: Facts) -> LogCopies:
-    """StatefulSets and claims; what goes, when nothing can be lost by it."""
+def plan_log_copies(
+    spec: AuroraClusterSpec, votes: Votes, facts: Facts, lost: Mapping[str, str] | None = None
+) -> LogCopies:
+    """StatefulSets and claims; what goes, when nothing can be lost by it. `lost` says by name what is wrong with those
+    that others take the place of."""
     statefulsets: dict[int, dict[str, Any]] = {}
     claims: list[dict[str, Any]] = []
     delete: list[ObjectRef] = []
@@ -71,7 +74,11 @@ def plan_log_copies(spec: AuroraClusterSpec, votes: Votes, facts: Facts) -> LogC
         if copy is not None and not stays:
             gone = _gone(copy, facts)
             delete += gone
-            why += [f"delete {ref.kind} {ref.name}: the log copy is no longer needed" for ref in gone]
+            why += [f"delete {ref.kind} {ref.name}: other copies have the votes of {copy.name}" for ref in gone]
+            wrong = (lost or {}).get(copy.name)
+            if wrong is not None and not copy.retired:
+                # Said now: once it is retired, nobody looks at what is wrong with it.
+                why.append(f"another log copy takes the place of {copy.name}: {wrong}")
     return LogCopies(statefulsets, tuple(claims), tuple(delete), tuple(why), tuple(growths), tuple(pokes))
 
 

@@ -103,6 +103,8 @@ def test_a_log_copy_whose_volume_is_ill_is_replaced_in_its_zone() -> None:
     world.settle()
     assert "data-demo-log-2" not in world.objects["PersistentVolumeClaim"]
     assert any(e.reason == "CopyLost" and "corruption" in e.message for made in world.plans for e in made.events)
+    why = [line for made in world.plans for line in made.why]
+    assert why.count("another log copy takes the place of demo-log-2: its volume is ill (corruption)") == 1
 
 
 def test_a_log_copy_that_is_full_has_time_to_grow() -> None:
