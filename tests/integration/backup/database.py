@@ -83,11 +83,11 @@ class DatabaseAt(Generic[Place]):
         await copy.standby.apply(Runtime(sync=(0, ())))
         await copy.standby.promote(epoch)
 
-    async def reader(self, source: Copy) -> Copy:
+    async def reader(self, source: Copy, user: dict[str, str] | None = None) -> Copy:
         reader = self.cluster.blank()
         await queries.create_slot(source.session, slot_name(reader.name))
         await reader.clone_from(source, verify=False)
-        reader.configure(Runtime(source=source.source, slot=slot_name(reader.name)), archive=True)
+        reader.configure(Runtime(source=source.source, slot=slot_name(reader.name)), archive=True, user=user)
         await reader.start()
         return reader
 

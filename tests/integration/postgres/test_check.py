@@ -52,6 +52,8 @@ async def test_good_ones_pass(tools: Tools, template: Path, choices: Choices) ->
         ("bad name", "1", "not a parameter's name"),
         ("work_mem", "1\0", "NUL"),
         ("datestyle", "martian", "martian"),
+        ("timezone_abbreviations", "", 'timezone_abbreviations: could not read time zone file "": Is a directory.'),
+        ("timezone_abbreviations", "nowhere", "timezone_abbreviations"),
         ("timezone", "Mars/Olympus", '"TimeZone": "Mars/Olympus"'),
     ],
 )

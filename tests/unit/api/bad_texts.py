@@ -76,6 +76,7 @@ BAD_TEXTS: Final = (
     _parameter("synchronous_commit", "off", "synchronous_commit must be on: commits wait for"),
     _parameter("synchronous_commit", "remote_apply", "synchronous_commit must be on: commits wait for"),
     _parameter("transaction_timeout", "99ms", "transaction_timeout must be 0 or a time of at least 100ms: PostgreSQL"),
+    _parameter("temp_file_limit", "99MB", "temp_file_limit must be -1 or a size of at least 100MB: whoever copies the"),
     _parameter("wal_sender_timeout", 1, "wal_sender_timeout must be 0 or a time of at least 5s: copies would"),
     _parameter("wal_receiver_timeout", "4999ms", "wal_receiver_timeout must be 0 or a time of at least 5s: copies"),
     _parameter("post_auth_delay", 60, "post_auth_delay cannot be set: it is for PostgreSQL's developers"),

@@ -286,6 +286,7 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
             "wal_level": "logical",
             "synchronous_commit": "on",
             "transaction_timeout": "500ms",
+            "temp_file_limit": "10 GB",
             "wal_sender_timeout": "1min",
             "default_transaction_isolation": "serializable",
             "ssl_min_protocol_version": "TLSv1.3",

@@ -120,7 +120,13 @@ _HUNDRED_MILLISECONDS: Final = "0|[1-9][0-9]{2,8}( ?ms)?|[1-9][0-9]{0,6} ?(s|min
 _FIVE_SECONDS: Final = (
     "0|[5-9][0-9]{3}( ?ms)?|[1-9][0-9]{4,8}( ?ms)?|([5-9]|[1-9][0-9]{1,6}) ?s|[1-9][0-9]{0,5} ?(min|h|d)"
 )
-LEAST_TIMES: Final[dict[str, tuple[str, str, str]]] = {
+_HUNDRED_MEGABYTES: Final = "-1|[1-9][0-9]{5,8}( ?kB)?|[1-9][0-9]{2,5} ?MB|[1-9][0-9]{0,2} ?GB|[1-9] ?TB"
+LEAST_AMOUNTS: Final[dict[str, tuple[str, str, str]]] = {
+    "temp_file_limit": (
+        _HUNDRED_MEGABYTES,
+        "-1 or a size of at least 100MB",
+        "whoever copies the data keeps the list of its files in a temporary one. Set a lower limit with ALTER ROLE",
+    ),
     "transaction_timeout": (
         _HUNDRED_MILLISECONDS,
         "0 or a time of at least 100ms",
@@ -129,7 +135,7 @@ LEAST_TIMES: Final[dict[str, tuple[str, str, str]]] = {
     "wal_sender_timeout": (_FIVE_SECONDS, "0 or a time of at least 5s", "copies would lose their connections"),
     "wal_receiver_timeout": (_FIVE_SECONDS, "0 or a time of at least 5s", "copies would lose their connections"),
 }
-"""Parameters with a least time: what their values look like, in words too, and why."""
+"""Parameters with a least time or size: what their values look like, in words too, and why."""
 
 
 def owner_reason(name: str) -> str | None:
@@ -174,11 +180,13 @@ def _minimum_rule(name: str, least: int, reason: str) -> Rule:
     )
 
 
-def _time_rule(name: str, pattern: str, words: str, reason: str) -> Rule:
+def _amount_rule(name: str, pattern: str, words: str, reason: str) -> Rule:
     return Rule(
         cel=f"!('{name}' in self) || string(self['{name}']).matches('^({pattern})$')",
         message=f"{name} must be {words}: {reason}.",
-        check=lambda parameters: re.fullmatch(pattern, parameters.get(name, "0"), re.ASCII) is not None,
+        check=lambda parameters: (
+            name not in parameters or re.fullmatch(pattern, parameters[name], re.ASCII) is not None
+        ),
     )
 
 
@@ -192,7 +200,7 @@ def parameter_rules() -> tuple[Rule, ...]:
         *(_owned_rule(group) for group in OWNED),
         *(_values_rule(name, values, reason) for name, (values, reason) in ALLOWED_VALUES.items()),
         *(_minimum_rule(name, least, reason) for name, (least, reason) in MINIMUMS.items()),
-        *(_time_rule(name, pattern, words, reason) for name, (pattern, words, reason) in LEAST_TIMES.items()),
+        *(_amount_rule(name, pattern, words, reason) for name, (pattern, words, reason) in LEAST_AMOUNTS.items()),
     )
 
 

@@ -80,6 +80,13 @@ async def _singly(tools: Tools, directory: Path, parameters: Mapping[str, str]) 
         if said is None:
             return errors
         found = _blame(said, remaining)
+        if not found and len(remaining) == 1:
+            # Of some it says what is wrong without their name (a file of time zones that is not there).
+            (name,) = remaining
+            found = {name: f"{name}: {_unnamed(said)}"}
+        if not found:
+            for name, value in remaining.items():
+                found |= await _singly(tools, directory, {name: value})
         if not found:
             raise ToolError("postgres -C", 1, said)
         errors |= found
@@ -105,7 +112,7 @@ async def _together(
     output: list[str] = []
     said = await _ask(tools, directory, "shared_memory_size", output)
     if said is not None:
-        return _blame(said, parameters) or {ALL: said}
+        return _blame(said, parameters) or {ALL: _unnamed(said)}
     shared = int(output[0]) * MIB
     if memory is not None and shared > memory * 8 // 10:
         return {
@@ -166,6 +173,13 @@ def _blame(said: str, parameters: Mapping[str, str]) -> dict[str, str]:
             if re.search(rf'(?<![\w."]){re.escape(lower)}(?![\w.])|"{re.escape(lower)}"', text, re.IGNORECASE):
                 errors.setdefault(name, _sentence(name, text))
     return errors
+
+
+def _unnamed(said: str) -> str:
+    """The first that it complains of, without what comes with every complaint."""
+    lines = (match[1] or match[0] for line in said.splitlines() if (match := _LEVEL.search(line)))
+    found = next((line for line in lines if not line.startswith(("skipping ", "configuration file "))), said)
+    return f"{found.strip().rstrip('.')}."
 
 
 def _sentence(name: str, text: str) -> str:
