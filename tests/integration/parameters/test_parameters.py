@@ -1,4 +1,4 @@
-"""Parameters that reach each session, with values that would break ours: the part of the matrix that always runs."""
+"""Parameters that reach each session, with values that would break ours."""
 
 from __future__ import annotations
 
