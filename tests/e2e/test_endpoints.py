@@ -30,6 +30,49 @@ def test_any_leads_to_all(cluster: AuroraCluster, client: Client) -> None:
     assert client.psql(client.conninfo("demo-any"), "SELECT 1") == "1"
 
 
+def test_a_custom_endpoint_leads_to_its_members_and_a_node_port_to_the_writer(
+    cluster: AuroraCluster, client: Client
+) -> None:
+    member = cluster.readers()[0]
+    number = int(member.rpartition("-")[2])
+    outside = {"writer": {"type": "NodePort"}}
+    cluster.change({"endpoints": [{"name": "reports", "staticMembers": [number]}], "services": outside})
+    try:
+        # By another name the certificate is known to clients once the kubelet has brought it, in a minute or two.
+        reports = client.conninfo("demo-reports", sslmode="require")
+        address = cluster.pod(member)["status"]["podIP"]
+        until("the endpoint leads there", lambda: _server(client, reports) == f"{address}|t", timeout=30)
+        host = cluster.pod(member)["status"]["hostIP"]
+        there = until("there is a port", lambda: _node_port(cluster), timeout=20)
+        writer = client.conninfo("demo", hostaddr=host, port=str(there))
+        until("any node leads to the writer", lambda: client.psql(writer, IN_RECOVERY) == "f", timeout=20)
+        kube.patch("service", "demo", cluster.namespace, {"spec": {"type": "ClusterIP"}})
+        until("it is put back", lambda: _node_port(cluster), timeout=20)
+        (event,) = until("it is said", lambda: cluster.events("EditPutBack"), timeout=20)
+        assert "set spec.services.writer.type of this AuroraCluster instead" in event["message"]
+    finally:
+        cluster.change({"endpoints": None, "services": None})
+    until("it is gone", lambda: kube.get("service", "demo-reports", cluster.namespace) is None, timeout=20)
+    until("no mark is left", lambda: not any(map(_marked, cluster.pods())), timeout=20)
+    until("nor is the port", lambda: not _node_port(cluster), timeout=20)
+
+
+def _server(client: Client, conninfo: str) -> str | None:
+    try:
+        return client.psql(conninfo, "SELECT host(inet_server_addr()), pg_is_in_recovery()")
+    except Refused:
+        return None
+
+
+def _node_port(cluster: AuroraCluster) -> int | None:
+    port: int | None = kube.need("service", "demo", cluster.namespace)["spec"]["ports"][0].get("nodePort")
+    return port
+
+
+def _marked(pod: kube.Object) -> bool:
+    return any(key.startswith("endpoint.aurorapg.io/") for key in pod["metadata"]["labels"])
+
+
 def test_connections_are_encrypted_and_passwords_scram(cluster: AuroraCluster, client: Client) -> None:
     own = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     assert client.psql(client.conninfo("demo"), own) == "t|TLSv1.3"

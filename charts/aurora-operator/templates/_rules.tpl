@@ -24,7 +24,7 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, list, watch, create, patch, delete]
-# Deleted are the proxy's, when there is to be none any more.
+# Deleted are the proxy's and those of custom endpoints, when there are to be none any more.
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
@@ -63,7 +63,7 @@ What the operator does in a namespace with AuroraClusters; a test holds this aga
   verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
-  verbs: [get, list, watch, create, update, patch]
+  verbs: [get, list, watch, create, update, patch, delete]
 # Read of copies that wait: why a StatefulSet makes no pod, or a claim gets no volume, stands nowhere else.
 - apiGroups: [""]
   resources: [events]

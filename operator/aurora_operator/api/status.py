@@ -44,6 +44,19 @@ class Endpoints(WireModel):
     )
 
 
+class CustomEndpointStatus(WireModel):
+    """One of the custom endpoints."""
+
+    name: str = Field(description="Its name in the spec.")
+    type: Literal["reader", "any"] = Field(description="reader, or any: the writer too.")
+    host: str = Field(description="Where clients connect.")
+    members: tuple[str, ...] = Field(
+        default=(),
+        description="The instances that it leads to now.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class Binding(WireModel):
     """What servicebinding.io looks for in a service."""
 
@@ -307,6 +320,11 @@ class AuroraClusterStatus(WireModel):
     selector: str | None = Field(default=None, description="Label selector of the instances' pods, for scaling.")
     engine_version: str | None = Field(default=None, description="PostgreSQL's version on the writer.")
     endpoints: Endpoints | None = Field(default=None, description="Where clients connect.")
+    custom_endpoints: tuple[CustomEndpointStatus, ...] | None = Field(
+        default=None,
+        description="The custom endpoints, and whom they lead to.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
     binding: Binding | None = Field(default=None, description="The connection Secret, for Service Binding.")
     proxy: ProxyStatus | None = Field(default=None, description="The proxy.")
     members: tuple[MemberStatus, ...] = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.unit.api.bad_endpoints import BAD_ENDPOINTS
 from tests.unit.api.bad_metadata import BAD_METADATA
 from tests.unit.api.bad_services import BAD_SERVICES
 from tests.unit.api.bad_sizes import BAD_SIZES
@@ -225,6 +226,7 @@ BAD_SPECS: Final = (
     ),
     *BAD_METADATA,
     *BAD_SERVICES,
+    *BAD_ENDPOINTS,
     *BAD_SIZES,
     *BAD_TEXTS,
 )
@@ -271,6 +273,15 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
             "reader": {"type": "NodePort", "nodePort": 30432, "externalTrafficPolicy": "Local"},
             "any": {},
         }
+    },
+    {
+        "endpoints": [
+            {"name": "reports", "staticMembers": [2, 31], "service": {"type": "NodePort"}},
+            {"name": "all", "type": "any", "excludedMembers": [1]},
+            {"name": "near-and-spare", "promotionTiers": [0, 15], "availabilityZones": ["zone-a"]},
+            {"name": "a"},
+            {"name": "b", "staticMembers": []},
+        ]
     },
     {
         "podMetadata": {

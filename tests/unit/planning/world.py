@@ -256,9 +256,9 @@ class World(Agents):
                 obj["metadata"]["creationTimestamp"] = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         else:
             version = wanted["metadata"].get("resourceVersion")
-            assert version in (None, before["metadata"]["resourceVersion"]), "conflict"
+            assert version in (None, before["metadata"].get("resourceVersion")), "conflict"
             obj = merge(before, obj, self._applied.get((kind, name)))
-            obj["metadata"]["generation"] = before["metadata"]["generation"] + 1
+            obj["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         obj["metadata"]["resourceVersion"] = str(self._serial)
         others = [e for e in (before or obj)["metadata"].get("managedFields", ()) if e["manager"] != FIELD_MANAGER]
         obj["metadata"]["managedFields"] = [applied_by_us(wanted), *others]

@@ -16,6 +16,10 @@ LABEL_COMPONENT: Final = f"{GROUP}/component"
 """`instance` on pods that hold data; `log` on log copies; `rehearsal` on those of rehearsals."""
 LABEL_ROLE: Final = f"{GROUP}/role"
 """`writer` or `reader`, put on a pod by its own agent once PostgreSQL serves in that role; `log` on log copies."""
+LABEL_MEMBER: Final = f"endpoint.{GROUP}/"
+"""With a custom endpoint's name behind it, on the pods that are its members, by the operator: `true`."""
+LABEL_ENDPOINT: Final = f"{GROUP}/endpoint"
+"""On the Service and the EndpointSlice of a custom endpoint: its name."""
 LABEL_ZONE: Final = "topology.kubernetes.io/zone"
 
 ANNOTATION_CLUSTER_UID: Final = f"{GROUP}/cluster-uid"
@@ -157,6 +161,16 @@ def proxy_secret(cluster: str) -> str:
     return f"{cluster}-proxy"
 
 
+def custom_service(cluster: str, endpoint: str) -> str:
+    """The Service of a custom endpoint."""
+    return f"{cluster}-{endpoint}"
+
+
+def custom_endpointslice(cluster: str, endpoint: str) -> str:
+    """The EndpointSlice of the writer's part in it; the operator writes it."""
+    return f"{custom_service(cluster, endpoint)}-writer"
+
+
 def gateway(cluster: str) -> str:
     """The gateway's StatefulSet, ServiceAccount and Role."""
     return f"{cluster}-gateway"
@@ -286,4 +300,5 @@ GENERATED: Final[tuple[tuple[str, str], ...]] = (
 )
 """Every name that is made from a cluster's or a snapshot's. A cluster's name has no dot, so that an ending with one
 meets nothing of another cluster; for the others, see `RESERVED_ENDINGS`. A test holds that no two names of one kind are
-the same. Whose an object is, is never told from its name: see `planning.ownership`."""
+the same. Not in it are custom endpoints' (`custom_service`): another cluster may be called so, and whoever comes second
+is told. Whose an object is, is never told from its name: see `planning.ownership`."""

@@ -21,6 +21,7 @@ from aurora_operator.api.spec.capacity import (
 from aurora_operator.api.spec.classes import SERVERLESS
 from aurora_operator.api.spec.clone import CloneFrom, clone_rules
 from aurora_operator.api.spec.durability import Durability, default_copies, default_write_quorum, quorum_rules
+from aurora_operator.api.spec.endpoints import CustomEndpoints
 from aurora_operator.api.spec.instances import (
     MAX_INSTANCES,
     InstanceSettings,
@@ -178,6 +179,11 @@ class AuroraClusterSpec(RuledModel):
     services: Services = Field(
         default=Services(), description="How the endpoints of the writer, the readers and any instance are reached."
     )
+    endpoints: CustomEndpoints = Field(
+        default=(),
+        description="Custom endpoints: each leads to some of the instances, as they come, go and change their roles.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
 
     RULES: ClassVar = (
         Rule(
@@ -186,6 +192,13 @@ class AuroraClusterSpec(RuledModel):
             check=lambda s: s.final_snapshot_method != "Backup" or s.backup is not None,
         ),
         exclusive,
+        Rule(
+            field_path=".endpoints",
+            cel="!has(self.endpoints) || size(self.endpoints) == 0 || !has(self.engineMode) || "
+            "self.engineMode != 'serverless'",
+            message="endpoints need instances to choose from: with engineMode serverless there is only the writer.",
+            check=lambda s: not s.endpoints or s.engine_mode != "serverless",
+        ),
         *serverless_v1_rules(),
         Rule(
             field_path=".instanceClass",

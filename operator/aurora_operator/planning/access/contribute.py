@@ -34,7 +34,7 @@ class _Needs(Protocol):
 def contribute(view: Facts, choices: _Needs) -> Contribution:
     """Certificates, the connection Secret, and an account for each pod."""
     identity, spec, present = view.identity, choices.spec, choices.members.present
-    certificates = _certificates(view, choices.supplies)
+    certificates = _certificates(view, spec, choices.supplies)
     instances = [names.instance_name(view.name, ordinal) for ordinal in present]
     there = view.observed.child("Secret", names.app_secret(view.name))
     login = read_login(there, identity, spec.master_username, choices.supplies.password)
@@ -94,10 +94,11 @@ def _apart(view: Facts, login: Login) -> tuple[EventSpec, ...]:
     return (EventSpec("Normal", reasons.CONNECTION_APART, f"{text}Secret {login.secret}."),)
 
 
-def _certificates(view: Facts, supplies: Supplies) -> Certificates:
+def _certificates(view: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> Certificates:
     """The certificates that are there, or better ones in their place."""
     seen, name = view.observed, view.name
-    hosts = server_hosts(name, view.identity.namespace, seen.operator.cluster_domain)
+    custom = [endpoint.name for endpoint in spec.endpoints]
+    hosts = server_hosts(name, view.identity.namespace, seen.operator.cluster_domain, custom)
     ca = decode_data(seen.child("Secret", names.ca_secret(name)))
     tls = decode_data(seen.child("Secret", names.tls_secret(name)))
     return plan_certificates(name, hosts, ca, tls, supplies.private_keys, view.now)

@@ -7,7 +7,7 @@ An authority that somebody deleted is replaced at once, and what it signed goes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -35,9 +35,10 @@ class Certificates:
     why: tuple[str, ...]
 
 
-def server_hosts(cluster: str, namespace: str, domain: str) -> tuple[str, ...]:
-    """The names by which anyone reaches the cluster's servers."""
-    services = (names.writer_service(cluster), names.reader_service(cluster), names.any_service(cluster))
+def server_hosts(cluster: str, namespace: str, domain: str, custom: Iterable[str] = ()) -> tuple[str, ...]:
+    """The names by which anyone reaches the cluster's servers; `custom` are the names of custom endpoints."""
+    own = (names.writer_service(cluster), names.reader_service(cluster), names.any_service(cluster))
+    services = (*own, *(names.custom_service(cluster, endpoint) for endpoint in custom))
     hosts = _hosts_of(services, namespace, domain)
     pods = f"*.{names.pods_service(cluster)}.{namespace}.svc"
     return (*hosts, pods, f"{pods}.{domain}", "localhost")

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from aurora_operator.api.spec.cluster_spec import AuroraClusterSpec
 from aurora_operator.planning.contribution import Contribution
-from aurora_operator.planning.network import endpoint
+from aurora_operator.planning.network import custom, endpoint
 from aurora_operator.planning.network.edits import put_back
 from aurora_operator.planning.objects.network import build_network_policy, build_services
 from aurora_operator.planning.power.power import Power, gateway_of
@@ -36,14 +36,16 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
         writer_only=choices.spec.serverless_v1 is not None,
         settings=choices.spec.services,
     )
+    further = custom.contribute(view, choices.spec, diverted=power.diverted)
     to = "the gateway" if power.diverted else view.leader.name if view.leader else "nobody"
-    return Contribution(
+    own = Contribution(
         apply=(
             *services,
             build_network_policy(view.identity, view.observed.operator),
             *(slice_ for slice_ in (among_all, writer) if slice_ is not None),
         ),
         create=() if new is None else (new,),
-        events=put_back(view, services),
+        events=put_back(view, (*services, *(obj for obj in further.apply if obj["kind"] == "Service"))),
         why=() if writer is None else (f"lead the writer endpoint to {to}",),
     )
+    return own + further

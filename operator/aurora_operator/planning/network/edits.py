@@ -27,6 +27,8 @@ def _edits(view: Facts, wanted: Raw) -> Iterator[EventSpec]:
     there = view.observed.child("Service", name)
     if there is None or is_leaving(there):
         return
+    if names.pods_service(view.name) == name:
+        return  # none of the endpoints
     for field in (*_BY_SPEC, *_OURS):
         value, asked = there["spec"].get(field), wanted["spec"].get(field)
         hand = _hand(there, field)
@@ -35,20 +37,21 @@ def _edits(view: Facts, wanted: Raw) -> Iterator[EventSpec]:
         text = f"Service {name}: spec.{field} was changed by {hand}"
         if field in _BY_SPEC:
             text += f" to {_shown(value)}, and is put back to {_shown(asked)}"
-        where = _path(view, name)
-        help_ = f"set {where}.{field} of this AuroraCluster instead" if field in _BY_SPEC and where else None
-        text += f": {help_}." if help_ else ", and is put back: the operator decides it."
+            text += f": set {_path(view, name)}.{field} of this AuroraCluster instead."
+        else:
+            text += ", and is put back: the operator decides it."
         yield EventSpec("Warning", reasons.EDIT_PUT_BACK, text)
 
 
-def _path(view: Facts, service: str) -> str | None:
+def _path(view: Facts, service: str) -> str:
     """Where the spec says it."""
     fields = {
         names.writer_service(view.name): "spec.services.writer",
         names.reader_service(view.name): "spec.services.reader",
         names.any_service(view.name): "spec.services.any",
     }
-    return fields.get(service)
+    custom = service.removeprefix(f"{view.name}-")
+    return fields.get(service) or f"spec.endpoints[name={custom}].service"
 
 
 def _hand(there: Raw, field: str) -> str | None:

@@ -49,19 +49,22 @@ def diverted_slice(facts: Facts, ip: str, *, waking: bool = False) -> dict[str, 
     return divert(there, ip)
 
 
-def any_slice(facts: Facts, *, diverted: bool) -> dict[str, Any] | None:
-    """The writer's part in the Service over all instances; None while what is there stays. Empty when the Service
-    leads to the gateway, or when the writer has gone for long.
+def any_slice(facts: Facts, *, diverted: bool, custom: str | None = None, member: bool = True) -> dict[str, Any] | None:
+    """The writer's part in the Service over all instances, or in a `custom` endpoint that it is a `member` of; None
+    while what is there stays. Empty when the Service leads to the gateway, or when the writer has gone for long.
 
     Were the writer's pod selected there, Kubernetes would take it out at its death, and kube-proxy, which takes in one
     change a second at most, would let clients through to the next writer up to a second later.
     """
-    there, leader = facts.observed.child("EndpointSlice", names.any_endpointslice(facts.name)), _leader(facts)
-    if diverted or leader is None:
+    name = names.any_endpointslice(facts.name) if custom is None else names.custom_endpointslice(facts.name, custom)
+    there, leader = facts.observed.child("EndpointSlice", name), _leader(facts)
+    if leader is not None and not member:
+        leader = None
+    elif diverted or leader is None:
         if there is None or not (diverted or _gone(facts, there)):
             return None
         leader = None
-    return build_endpointslice(facts.identity, leader, node=_node(facts, leader), among_all=True)
+    return build_endpointslice(facts.identity, leader, node=_node(facts, leader), among_all=True, custom=custom)
 
 
 def _gone(facts: Facts, there: Raw) -> bool:

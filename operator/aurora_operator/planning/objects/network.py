@@ -64,10 +64,18 @@ def build_services(
 
 
 def build_service(
-    identity: Identity, name: str, selector: Mapping[str, str] | None, settings: ServiceSettings | None = None
+    identity: Identity,
+    name: str,
+    selector: Mapping[str, str] | None,
+    settings: ServiceSettings | None = None,
+    *,
+    custom: str | None = None,
 ) -> dict[str, Any]:
     """The Service of an endpoint. Of what it says nothing about (ports of nodes that Kubernetes chose, addresses,
-    finalizers, annotations of others) others decide, and it stays as they want it."""
+    finalizers, annotations of others) others decide, and it stays as they want it.
+
+    `custom` is a custom endpoint's name.
+    """
     settings = settings or ServiceSettings()
     port = _port("postgres", names.POSTGRES_PORT)
     if settings.node_port is not None:
@@ -82,7 +90,22 @@ def build_service(
         spec["loadBalancerSourceRanges"] = list(settings.load_balancer_source_ranges) or None
         if settings.load_balancer_class is not None:
             spec["loadBalancerClass"] = settings.load_balancer_class
-    return identity.object("Service", name, labels=settings.labels, annotations=settings.annotations, spec=spec)
+    labels = {**settings.labels, **_mark(custom)}
+    return identity.object("Service", name, labels=labels, annotations=settings.annotations, spec=spec)
+
+
+def build_custom_service(
+    identity: Identity, name: str, settings: ServiceSettings | None, *, diverted: bool
+) -> dict[str, Any]:
+    """The Service of a custom endpoint: over the readers that are marked as its members, or the gateway of a cluster
+    that sleeps. The writer's part is a slice, as in the Service over all instances."""
+    members = {**identity.pod_selector, names.LABEL_ROLE: "reader", names.LABEL_MEMBER + name: "true"}
+    selector = gateway_selector(identity) if diverted else members
+    return build_service(identity, names.custom_service(identity.name, name), selector, settings, custom=name)
+
+
+def _mark(custom: str | None) -> dict[str, str]:
+    return {} if custom is None else {names.LABEL_ENDPOINT: custom}
 
 
 def _port(name: str, number: int) -> dict[str, Any]:
@@ -96,14 +119,18 @@ def build_endpointslice(
     node: str | None = None,
     resource_version: str | None = None,
     among_all: bool = False,
+    custom: str | None = None,
 ) -> dict[str, Any]:
-    """The writer's EndpointSlice, of its own Service or of the one over all instances: empty without a leader.
+    """The writer's EndpointSlice, of its own Service, of the one over all instances or of a custom endpoint's: empty
+    without a leader.
 
     With `resource_version`, applying it fails if an agent has written the slice in the meantime.
     """
     name, service = names.writer_endpointslice(identity.name), names.writer_service(identity.name)
     if among_all:
         name, service = names.any_endpointslice(identity.name), names.any_service(identity.name)
+    if custom is not None:
+        name, service = names.custom_endpointslice(identity.name, custom), names.custom_service(identity.name, custom)
     family = "IPv4"
     endpoints: list[dict[str, Any]] = []
     if leader is not None:
@@ -127,6 +154,7 @@ def build_endpointslice(
         labels={
             "kubernetes.io/service-name": service,
             "endpointslice.kubernetes.io/managed-by": SLICE_MANAGER,
+            **_mark(custom),
         },
         annotations={names.ANNOTATION_EPOCH: str(leader.epoch if leader is not None else 0)},
         addressType=family,

@@ -93,6 +93,8 @@ def test_only_the_spec_has_defaults() -> None:
         ".spec.stopped": False,
         ".spec.engineMode": "provisioned",
         **{f".spec.services.{endpoint}.type": "ClusterIP" for endpoint in ("writer", "reader", "any")},
+        ".spec.endpoints[].type": "reader",
+        ".spec.endpoints[].service.type": "ClusterIP",
         ".spec.scalingConfiguration.minCapacity": 2,
         ".spec.scalingConfiguration.maxCapacity": 16,
         ".spec.scalingConfiguration.autoPause": True,
