@@ -255,7 +255,7 @@ def record_configmap(cluster: str) -> str:
     return f"{cluster}-record"
 
 
-RESERVED_ENDINGS: Final = ("-ro", "-any", "-pods", "-log", "-gateway")
+RESERVED_ENDINGS: Final = ("-ro", "-any", "-pods", "-log", "-gateway", "-proxy")
 """No cluster's name ends like this: another cluster has objects that are called so."""
 RESERVED_SNAPSHOT_ENDINGS: Final = (".origin", ".seed")
 """No AuroraSnapshot's name ends like this: its VolumeSnapshot has its name."""
@@ -278,6 +278,13 @@ GENERATED: Final[tuple[tuple[str, str], ...]] = (
     *((kind, "{cluster}") for kind in _RIGHTS),
     *((kind, "{cluster}-log") for kind in _RIGHTS),
     *((kind, "{cluster}-gateway") for kind in _RIGHTS),
+    ("Service", "{cluster}-proxy"),
+    ("Service", "{cluster}-proxy-ro"),
+    ("Secret", "{cluster}-proxy"),
+    ("ServiceAccount", "{cluster}-proxy"),
+    ("Deployment", "{cluster}-proxy"),
+    ("PodDisruptionBudget", "{cluster}-proxy"),
+    ("NetworkPolicy", "{cluster}-proxy"),
     ("PodDisruptionBudget", "{cluster}"),
     ("NetworkPolicy", "{cluster}"),
     ("NetworkPolicy", "{cluster}.rehearsal"),
