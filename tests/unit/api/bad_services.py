@@ -48,4 +48,35 @@ BAD_SERVICES: Final = (
         {"services": {"writer": {"labels": {"a": "x y"}}}},
         "A value in labels of a Service must be at most 63 letters",
     ),
+    *(
+        Bad(
+            f"certificate-name-{number}",
+            {"certificates": {"dnsNames": [name]}},
+            "A name in certificates.dnsNames must be a DNS name in lower case,",
+        )
+        for number, name in enumerate(("", "DB.example.com", "10.0.0.1", "a..b", "*", "a.*.com", "db_1.com", "-a.com"))
+    ),
+    *(
+        Bad(
+            f"allowed-from-{number}",
+            {"allowedFrom": [peer]},
+            "An entry of allowedFrom has either ipBlock, or namespaceSelector, podSelector or both.",
+        )
+        for number, peer in enumerate(({}, {"ipBlock": {"cidr": "10.0.0.0/8"}, "podSelector": {}}))
+    ),
+    Bad(
+        "allowed-from-range",
+        {"allowedFrom": [{"ipBlock": {"cidr": "10.0.0.0"}}]},
+        "ipBlock.cidr must be a range of addresses in lower case, such as",
+    ),
+    Bad(
+        "allowed-from-label",
+        {"allowedFrom": [{"podSelector": {"matchLabels": {"a b": "c"}}}]},
+        "A key in matchLabels must be as Kubernetes writes it",
+    ),
+    Bad(
+        "allowed-from-value",
+        {"allowedFrom": [{"namespaceSelector": {"matchLabels": {"a": "b c"}}}]},
+        "A value in matchLabels must be at most 63 letters",
+    ),
 )

@@ -283,6 +283,15 @@ GOOD_SPECS: Final[tuple[Spec, ...]] = (
             {"name": "b", "staticMembers": []},
         ]
     },
+    {"allowedFrom": []},
+    {
+        "allowedFrom": [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}}},
+            {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "web"}}, "namespaceSelector": {}},
+            {"ipBlock": {"cidr": "2001:db8::/32"}},
+        ],
+        "certificates": {"dnsNames": ["db.example.com", "*.db.example.com", "localhost"]},
+    },
     {
         "podMetadata": {
             "labels": {"team": "shop", "example.com/cost-center": "", "app.kubernetes.io/part-of": "shop_1.0"},

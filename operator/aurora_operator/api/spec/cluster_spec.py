@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from aurora_operator.api.base.rules import Rule, RuledModel
+from aurora_operator.api.spec.access import AllowedFrom, Certificates
 from aurora_operator.api.spec.autoscaling import ReaderAutoscaling
 from aurora_operator.api.spec.backup import Backup, BackupWindow, RetentionPeriod
 from aurora_operator.api.spec.capacity import (
@@ -184,6 +185,14 @@ class AuroraClusterSpec(RuledModel):
         description="Custom endpoints: each leads to some of the instances, as they come, go and change their roles.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+
+    allowed_from: AllowedFrom | None = Field(
+        default=None,
+        description="Who may connect to PostgreSQL, by the NetworkPolicy, besides the cluster's own pods. Empty: "
+        "nobody. Default: everybody.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    certificates: Certificates = Field(default=Certificates(), description="The server's certificate.")
 
     RULES: ClassVar = (
         Rule(

@@ -38,6 +38,17 @@ def _matches(pattern: str, text: str) -> bool:
     return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
+def key_form(where: str) -> Rule:
+    """The rule of how keys are written; `where` is the map's path in the spec."""
+    return Rule(
+        cel=f"self.all(k, size(k) <= {_MOST_KEY} && k.matches('^{_KEY}$'))",
+        message=f"A key in {where} must be as Kubernetes writes it: a name of at most 63 letters, "
+        "digits, dots, dashes and underscores, with a domain and a slash before it if you like, such as "
+        "example.com/team.",
+        check=lambda metadata: all(len(key) <= _MOST_KEY and _matches(_KEY, key) for key in metadata),
+    )
+
+
 def key_rules(where: str) -> tuple[Rule, ...]:
     """Rules of a map of labels or annotations; `where` is its path in the spec, such as podMetadata.labels."""
     taken = ", ".join(f"'{key}'" for key in TAKEN)
@@ -46,13 +57,7 @@ def key_rules(where: str) -> tuple[Rule, ...]:
         return not any(_matches(_OURS, key) or key in TAKEN for key in metadata)
 
     return (
-        Rule(
-            cel=f"self.all(k, size(k) <= {_MOST_KEY} && k.matches('^{_KEY}$'))",
-            message=f"A key in {where} must be as Kubernetes writes it: a name of at most 63 letters, "
-            "digits, dots, dashes and underscores, with a domain and a slash before it if you like, such as "
-            "example.com/team.",
-            check=lambda metadata: all(len(key) <= _MOST_KEY and _matches(_KEY, key) for key in metadata),
-        ),
+        key_form(where),
         Rule(
             cel=f"!self.exists(k, k.matches('^{_OURS}$') || k in [{taken}])",
             message=f"{where} has a key that the operator or Kubernetes sets itself (aurorapg.io/…, "

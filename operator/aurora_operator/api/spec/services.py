@@ -27,8 +27,11 @@ def is_cidr(text: str) -> bool:
     return "/" in text
 
 
-def _cidr(where: str) -> Rule:
-    """The API server sees the form only; that 10.1.0.0/8 is no range is seen here."""
+def cidr_rule(where: str) -> Rule:
+    """The rule of a range of addresses; `where` begins its sentence.
+
+    The API server sees the form only; that 10.1.0.0/8 is no range is seen here.
+    """
     return Rule(
         cel=f"self.matches('^({_IPV4}|{_IPV6})$')",
         message=f"{where} must be a range of addresses in lower case, such as 10.0.0.0/8, 203.0.113.7/32 or "
@@ -37,7 +40,7 @@ def _cidr(where: str) -> Rule:
     )
 
 
-SourceRange = Annotated[str, Field(max_length=43), _cidr("A range in loadBalancerSourceRanges")]
+SourceRange = Annotated[str, Field(max_length=43), cidr_rule("A range in loadBalancerSourceRanges")]
 
 ServiceLabels = Annotated[
     dict[str, Annotated[str, Field(max_length=MOST_LABEL)]],

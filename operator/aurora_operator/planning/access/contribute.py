@@ -99,6 +99,7 @@ def _certificates(view: Facts, spec: AuroraClusterSpec, supplies: Supplies) -> C
     seen, name = view.observed, view.name
     custom = [endpoint.name for endpoint in spec.endpoints]
     hosts = server_hosts(name, view.identity.namespace, seen.operator.cluster_domain, custom)
+    hosts = (*hosts, *spec.certificates.dns_names)
     ca = decode_data(seen.child("Secret", names.ca_secret(name)))
     tls = decode_data(seen.child("Secret", names.tls_secret(name)))
     return plan_certificates(name, hosts, ca, tls, supplies.private_keys, view.now)

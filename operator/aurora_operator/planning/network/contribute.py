@@ -41,7 +41,7 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
     own = Contribution(
         apply=(
             *services,
-            build_network_policy(view.identity, view.observed.operator),
+            build_network_policy(view.identity, view.observed.operator, choices.spec.allowed_from),
             *(slice_ for slice_ in (among_all, writer) if slice_ is not None),
         ),
         create=() if new is None else (new,),

@@ -28,6 +28,8 @@ _ATOMIC: Final = frozenset(
     }
 )
 """Fields that a single owner holds as a whole: there, more than we want is wrong too."""
+_CLOSED: Final = frozenset({"ingress", "egress", "from", "to"})
+"""Of these, lists in which a further key of an item says another thing: a rule without `from` is about everybody."""
 
 
 def covers(there: Any, wanted: Any, field: str = "") -> bool:
@@ -58,7 +60,11 @@ def _covers_list(there: Any, wanted: Any, field: str) -> bool:
         return list(there) == list(wanted)
     if field in _ATOMIC and len(there) != len(wanted):
         return False
-    return all(any(covers(candidate, item) for candidate in there) for item in wanted)
+    closed = field in _CLOSED
+    return all(
+        any(covers(candidate, item) and not (closed and candidate.keys() - item) for candidate in there)
+        for item in wanted
+    )
 
 
 def matches(there: Raw | None, wanted: Raw) -> bool:

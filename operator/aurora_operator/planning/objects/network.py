@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from aurora_operator.api.agent.messages import AgentStatus
 from aurora_operator.api.base import names
+from aurora_operator.api.spec.access import Peer
 from aurora_operator.api.spec.services import Services, ServiceSettings
 from aurora_operator.planning.model.plan_model import OperatorConfig, Raw
 from aurora_operator.planning.objects.common import Identity, tcp_ports
@@ -181,15 +182,14 @@ def divert(there: Raw, ip: str) -> dict[str, Any]:
     }
 
 
-def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[str, Any]:
-    """Who may connect to the pods of copies and the gateway. Egress is left open: extensions and foreign data wrappers
-    go where users say. Rehearsals have a policy of their own."""
+def build_network_policy(
+    identity: Identity, operator: OperatorConfig, allowed: Iterable[Peer] | None = None
+) -> dict[str, Any]:
+    """Who may connect to the pods of copies and the gateway: to PostgreSQL everybody, or who is `allowed` and those who
+    need it. Egress is left open: extensions and foreign data wrappers go where users say. Rehearsals have a policy of
+    their own."""
 
-    # A rehearsal has nothing to ask of the cluster, nor the cluster of it.
-    pods = {
-        "matchLabels": {names.LABEL_CLUSTER: identity.name},
-        "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "NotIn", "values": ["rehearsal"]}],
-    }
+    pods = _own_pods(identity)
     operators = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": operator.namespace}},
         "podSelector": {"matchLabels": dict(operator.pod_labels)},
@@ -201,7 +201,7 @@ def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[s
             "podSelector": pods,
             "policyTypes": ["Ingress"],
             "ingress": [
-                {"ports": tcp_ports(names.POSTGRES_PORT)},
+                {"ports": tcp_ports(names.POSTGRES_PORT), **from_allowed(identity, allowed)},
                 {
                     "ports": tcp_ports(names.PEER_PORT, names.API_PORT, names.BACKUP_PORT),
                     "from": [{"podSelector": pods}],
@@ -211,3 +211,26 @@ def build_network_policy(identity: Identity, operator: OperatorConfig) -> dict[s
             ],
         },
     )
+
+
+def from_allowed(identity: Identity, allowed: Iterable[Peer] | None) -> dict[str, Any]:
+    """`from` of a rule for clients: those that are `allowed` and those who must be; nothing where all are."""
+    if allowed is None:
+        return {}
+    # A clone of this cluster copies its data by PostgreSQL's own protocol; so do exports.
+    copies = [
+        {"key": names.LABEL_CLUSTER, "operator": "Exists"},
+        {"key": names.LABEL_COMPONENT, "operator": "In", "values": ["instance"]},
+    ]
+    transfers = {"matchLabels": {f"{names.GROUP}/transfer": identity.name}}
+    own = (_own_pods(identity), {"matchExpressions": copies}, transfers)
+    peers = [peer.model_dump(by_alias=True, exclude_none=True) for peer in allowed]
+    return {"from": [*({"podSelector": selector} for selector in own), *peers]}
+
+
+def _own_pods(identity: Identity) -> dict[str, Any]:
+    """A rehearsal has nothing to ask of the cluster, nor the cluster of it."""
+    return {
+        "matchLabels": {names.LABEL_CLUSTER: identity.name},
+        "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "NotIn", "values": ["rehearsal"]}],
+    }

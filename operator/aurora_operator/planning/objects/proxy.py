@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from aurora_operator.api.agent.proxy import ProxySettings
 from aurora_operator.api.base import names
+from aurora_operator.api.spec.access import Peer
 from aurora_operator.api.spec.placement import Image, Scheduling
 from aurora_operator.api.spec.pod_metadata import PodMetadata
 from aurora_operator.api.spec.proxy import Proxy
 from aurora_operator.planning.objects.common import Identity, canonical, encode_data, tcp_ports
+from aurora_operator.planning.objects.network import from_allowed
 from aurora_operator.planning.objects.security import restricted_container, restricted_pod
 
 COMPONENT: Final = "proxy"
@@ -29,7 +31,7 @@ def build_proxy_certificates(identity: Identity, data: Mapping[str, str]) -> dic
     return identity.object("Secret", names.proxy_secret(identity.name), type="Opaque", data=encode_data(data))
 
 
-def build_proxy_surroundings(identity: Identity) -> list[dict[str, Any]]:
+def build_proxy_surroundings(identity: Identity, allowed: Iterable[Peer] | None = None) -> list[dict[str, Any]]:
     """Its Services, its account, which has no rights, how many pods may be evicted at a time, and its second port."""
     name, selector = names.proxy(identity.name), proxy_selector(identity)
     return [
@@ -43,7 +45,7 @@ def build_proxy_surroundings(identity: Identity) -> list[dict[str, Any]]:
             spec={
                 "podSelector": {"matchLabels": selector},
                 "policyTypes": ["Ingress"],
-                "ingress": [{"ports": tcp_ports(names.PROXY_RO_PORT)}],
+                "ingress": [{"ports": tcp_ports(names.PROXY_RO_PORT), **from_allowed(identity, allowed)}],
             },
         ),
     ]

@@ -59,7 +59,7 @@ def contribute(view: Facts, choices: _Needs) -> Contribution:
     return Contribution(
         apply=(
             build_proxy_certificates(view.identity, data),
-            *build_proxy_surroundings(view.identity),
+            *build_proxy_surroundings(view.identity, spec.allowed_from),
             *(() if is_leaving(there) else (deployment,)),
         ),
         why=why,

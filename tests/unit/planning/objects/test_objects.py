@@ -185,6 +185,9 @@ def test_the_connection_secret_can_be_bound_and_is_a_basic_authentication() -> N
         ({"endpoints": None}, {"endpoints": []}, True),
         ({}, {"emptyDir": {}}, True),
         ({"drop": ["ALL", "NONE"]}, {"drop": ["ALL"]}, False),
+        ({"ingress": [{"ports": [1], "from": []}]}, {"ingress": [{"ports": [1]}]}, False),
+        ({"from": [{"podSelector": {}, "namespaceSelector": {}}]}, {"from": [{"podSelector": {}}]}, False),
+        ({"from": [{"podSelector": {}}]}, {"from": [{"podSelector": {"matchLabels": {}}}]}, True),
         (None, {"a": 1}, False),
     ],
 )
