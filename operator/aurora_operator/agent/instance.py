@@ -15,7 +15,7 @@ from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.lifecycle.hang_detector import detector_of
 from aurora_operator.agent.lifecycle.lifecycle import PROXY_SECONDS, Lifecycle
 from aurora_operator.agent.lifecycle.login_guard import LoginGuard
-from aurora_operator.agent.member import dataloss, status
+from aurora_operator.agent.member import dataloss, life, status
 from aurora_operator.agent.member.accept_settings import keep_newer
 from aurora_operator.agent.member.configuration import Configuration
 from aurora_operator.agent.member.driver import Driver
@@ -49,7 +49,6 @@ from aurora_operator.consensus.leader import switchover_refusal
 from aurora_operator.consensus.lease import lease_left
 from aurora_operator.consensus.messages import Heartbeat, Message
 from aurora_operator.consensus.state import PROMOTED, Role, Timing
-from aurora_operator.consensus.step import start
 from aurora_operator.consensus.types import CopyId, name_of
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.layout import Layout
@@ -115,16 +114,13 @@ class Agent:
         self._leading = Leader(copy, self._configuration, lambda: self._lifecycle.stop("immediate"))
         member = settings.member(environment.instance)
         timings = settings.timings
-        durable = store.durable()
-        rested = store.take_rested() == durable.promised
-        state = start(
+        state = life.begin(
+            store,
             copy.id,
             member.ordinal if member else int(environment.instance.rpartition("-")[2]),
-            durable,
             clock(),
             Timing(timings.heartbeat_ms, timings.lease_ms, timings.request_ms),
             instance=member is None or member.kind == "instance",
-            rested=rested,
         )
         self._watchdog = Watchdog(layout.pgdata, tools.path("postgres"), lambda: lease_left(copy.driver.state, clock()))
         copy.driver = Driver(
@@ -349,7 +345,7 @@ class Agent:
 
     async def accept_data_loss(self, request: AcceptDataLoss) -> None:
         """Go on with the survivors alone. Raises Refused where that cannot be, or is not what was stated."""
-        await dataloss.accept(self.copy, request)
+        await dataloss.accept(self.copy.driver, self.copy.kube, request)
 
     def wal_folder(self) -> Path:
         """Where PostgreSQL keeps its WAL."""

@@ -13,7 +13,7 @@ from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.log_copy.effects import LogEffects
 from aurora_operator.agent.log_copy.receiving import Receiving
 from aurora_operator.agent.log_copy.volume import Volume
-from aurora_operator.agent.member import status
+from aurora_operator.agent.member import life, status
 from aurora_operator.agent.member.accept_settings import keep_newer
 from aurora_operator.agent.member.driver import Driver
 from aurora_operator.agent.member.durable_state import Store
@@ -30,7 +30,6 @@ from aurora_operator.api.agent.settings import Settings
 from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.messages import Heartbeat, Message
 from aurora_operator.consensus.state import Role, Timing
-from aurora_operator.consensus.step import relied_upon, start
 from aurora_operator.consensus.types import CopyId
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.server.lock import VolumeLock
@@ -80,15 +79,13 @@ class LogAgent:
         )
         self._receiving = Receiving(copy, self._volume, self._lock.fds)
         member, timings = copy.settings.member(environment.instance), copy.settings.timings
-        durable = store.durable()
-        state = start(
+        state = life.begin(
+            store,
             copy.id,
             member.ordinal if member else 0,
-            durable,
             clock(),
             Timing(timings.heartbeat_ms, timings.lease_ms, timings.request_ms),
             instance=False,
-            rested=store.take_rested() == durable.promised,
         )
         copy.driver = Driver(state, store, copy.peers, LogEffects(copy, self._receiving))
 
@@ -125,15 +122,8 @@ class LogAgent:
             for task in [begin, *tasks]:
                 task.cancel()
             await asyncio.gather(begin, *tasks, return_exceptions=True)
-            self._rest()
+            life.rest(copy.store, copy.driver.state, clock())
             await copy.kube.close()
-
-    def _rest(self) -> None:
-        """The agent answers nobody any more: keep it if no leader relies on this copy, as at the end of a cluster
-        that is to sleep."""
-        copy, state = self.copy, self.copy.driver.state
-        if not relied_upon(state, clock()):
-            copy.store.save_rested(state.durable.promised)
 
     async def _begin(self) -> None:
         """Take part once the volume can be read: a log copy has nothing else to start."""

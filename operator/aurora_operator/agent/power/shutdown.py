@@ -13,6 +13,7 @@ from typing import Final
 
 from aurora_operator.agent.errors import Refused
 from aurora_operator.agent.lifecycle.lifecycle import Lifecycle
+from aurora_operator.agent.member import life
 from aurora_operator.agent.member.instance import Instance
 from aurora_operator.agent.ports import clock
 from aurora_operator.agent.power.idle_meter import sessions
@@ -91,5 +92,5 @@ class Shutdown:
         """The agent ends, and answers nobody any more: keep it if no leader relies on this copy."""
         copy = self._copy
         state = copy.driver.state
-        if copy.halted and state.role == Role.DOWN and not relied_upon(state, clock()):
-            copy.store.save_rested(state.durable.promised)
+        if copy.halted and state.role == Role.DOWN:
+            life.rest(copy.store, state, clock())
