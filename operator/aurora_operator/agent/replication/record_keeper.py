@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -33,6 +34,8 @@ class RecordKeeper:
         self._driver = driver
         self._system_identifier = system_identifier
         self._now = now
+        self._writing = asyncio.Lock()
+        """A new leader's claim and its first change of membership begin together: neither is the other's conflict."""
 
     async def claim(self, epoch: int) -> None:
         """Say that this copy leads, until that is written, or a leader of a higher epoch has."""
@@ -47,7 +50,11 @@ class RecordKeeper:
                 config = max(config, config_of(record.config), key=lambda c: c.key)
             await self._store.write_record(self._record(epoch, config, record), version)
 
-        await until_done("writing the record", attempt)
+        async def alone() -> None:
+            async with self._writing:
+                await attempt()
+
+        await until_done("writing the record", alone)
 
     async def keep(self, epoch: int) -> None:
         """Claim anew where somebody has deleted the record, and the operator made a bare one."""
@@ -75,13 +82,14 @@ class RecordKeeper:
         """See `events.WriteRecord`."""
         done, held = False, None
         try:
-            record, version = await self._store.read_record()
-            held = config_of(record.config) if record.config is not None else None
-            if record_allows(wish, record.epoch, held.key if held is not None else None):
-                await self._store.write_record(self._record(wish.epoch, wish.after, record), version)
-                done, held = True, None
-            else:
-                log.warning("the record holds %s of epoch %d, not what was known", held, record.epoch)
+            async with self._writing:
+                record, version = await self._store.read_record()
+                held = config_of(record.config) if record.config is not None else None
+                if record_allows(wish, record.epoch, held.key if held is not None else None):
+                    await self._store.write_record(self._record(wish.epoch, wish.after, record), version)
+                    done, held = True, None
+                else:
+                    log.warning("the record holds %s of epoch %d, not what was known", held, record.epoch)
         except Conflict as error:
             log.info("%s; the membership change is tried again", error)
         except KubeError as error:
