@@ -214,6 +214,11 @@ class Leader:
         if copy.settings.origin is not None:
             # The passwords in the data are those of where they came from.
             await self._create_roles()
+        with contextlib.suppress(PostgresError):
+            if not await queries.has_login(copy.session, copy.settings.master_username, copy.settings.database_name):
+                # A new cluster: who came before them would be told that the password is wrong. Tried once, since those
+                # who know another way in need not wait for what cannot be made.
+                await self._configuration.ensure_roles()
         self._closed = copy.settings.closed
         configure.write_hba(copy.layout, "closed" if self._closed else "open")
         copy.server.reload()

@@ -253,6 +253,12 @@ async def sessions(session: Session) -> Sessions:
     return Sessions(*(int(value) for value in row))
 
 
+async def has_login(session: Session, role: str, database: str) -> bool:
+    """Whether there is this role, and this database."""
+    rows = await session.rows("SELECT FROM pg_roles, pg_database WHERE rolname = %s AND datname = %s", [role, database])
+    return bool(rows)
+
+
 async def terminate_clients(session: Session, timeout: float = 2) -> int:  # noqa: ASYNC109
     """End all sessions but the agent's own and the receivers of WAL; returns how many are left after `timeout`."""
     deadline = time.monotonic() + timeout
