@@ -47,7 +47,8 @@ async def run() -> None:
         message = f"the database cluster {where.namespace}/{where.cluster} is stopped"
         refusal = Refusal(message, "Set spec.stopped of the AuroraCluster to false to start it.", _tls)
     kube = Kube(where)
-    gateway = Gateway(kube.writer, kube.tell, refusal=refusal)
+    late = Refusal("the database cluster did not wake up in time", "Try again.", _tls)
+    gateway = Gateway(kube.writer, kube.tell, late=late, refusal=refusal)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -43,7 +43,7 @@ Clients = Literal["none", "waiting", "joined"]
 
 @dataclass(frozen=True)
 class Refusal:
-    """What clients of a cluster hear that was stopped by hand."""
+    """What clients hear that get no session."""
 
     message: str
     hint: str
@@ -51,19 +51,24 @@ class Refusal:
 
 
 class Gateway:
-    """One cluster's. `find` tells where its writer is, or None while there is none that is open."""
+    """One cluster's. `find` tells where its writer is, or None while there is none that is open.
+
+    `late` is for those who were held in vain; `refusal` for all, of a cluster that was stopped by hand.
+    """
 
     def __init__(
         self,
         find: Callable[[], Awaitable[Address | None]],
         tell: Callable[[Clients], Awaitable[None]],
         *,
+        late: Refusal,
         refusal: Refusal | None = None,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         """`tell` is called with what has changed about the clients as a whole; it may fail, and is called again."""
         self._find = find
         self._tell = tell
+        self._late = late
         self._refusal = refusal
         self._hold_seconds = hold_seconds
         self._waiting = 0
@@ -176,7 +181,7 @@ class Gateway:
             async with asyncio.timeout(self._hold_seconds):
                 joined = await self._connect(reader, first, held)
         except TimeoutError:
-            writer.write(error("57P03", "the database cluster did not wake up in time", "Try again."))
+            await _refuse(self._late, first, held, reader, writer)
             return
         finally:
             self._waiting -= 1

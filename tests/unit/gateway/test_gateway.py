@@ -34,13 +34,16 @@ def free_port() -> int:
 class World:
     """A gateway, and a database behind it that echoes what it gets."""
 
-    def __init__(self, hold_seconds: float = 30) -> None:
+    def __init__(
+        self, hold_seconds: float = 30, refusal: Refusal | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.writer: Address | None = None
         self.told: list[Clients] = []
         self.looks = 0
         self.port = free_port()
         self.servers: list[asyncio.Server] = []
-        self.gateway = Gateway(self.find, self.tell, hold_seconds=hold_seconds)
+        late = Refusal("did not wake up in time", "try again", lambda: tls or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        self.gateway = Gateway(self.find, self.tell, late=late, refusal=refusal, hold_seconds=hold_seconds)
 
     async def find(self) -> Address | None:
         self.looks += 1
@@ -191,21 +194,33 @@ def server_tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
+async def say_who(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, encrypted: bool) -> bytes:
+    """As libpq does; all that is answered."""
+    if encrypted:
+        writer.write(SSL)
+        assert await reader.readexactly(1) == b"S"
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        await writer.start_tls(trusting)
+    writer.write(STARTUP)
+    return await reader.read()
+
+
+async def test_who_was_held_in_vain_hears_why_in_tls_too(server_tls: ssl.SSLContext) -> None:
+    """libpq shows no error that comes before the TLS that it has asked for."""
+    async with running(World(hold_seconds=0.2, tls=server_tls)) as world:
+        reader, writer = await world.connect()
+        answer = await say_who(reader, writer, encrypted=True)
+        assert answer[:1] == b"E" and b"did not wake up in time" in answer and b"C57P03" in answer
+        writer.close()
+
+
 @pytest.mark.parametrize("encrypted", [True, False])
 async def test_clients_of_a_stopped_cluster_hear_why(server_tls: ssl.SSLContext, encrypted: bool) -> None:
-    world = World()
     refusal = Refusal("the database cluster a/demo is stopped", "start it", lambda: server_tls)
-    world.gateway = Gateway(world.find, world.tell, refusal=refusal)
-    async with running(world):
+    async with running(World(refusal=refusal)) as world:
         reader, writer = await world.connect()
-        if encrypted:
-            writer.write(SSL)
-            assert await reader.readexactly(1) == b"S"
-            trusting = ssl.create_default_context()
-            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-            await writer.start_tls(trusting)
-        writer.write(STARTUP)
-        answer = await reader.read()
+        answer = await say_who(reader, writer, encrypted=encrypted)
         assert answer[:1] == b"E" and b"a/demo is stopped" in answer and b"C57P03" in answer
         writer.close()
         assert world.told == ["none"]
@@ -220,10 +235,8 @@ def direct() -> ssl.SSLContext:
 
 
 async def test_tls_from_the_first_byte_hears_of_a_stopped_cluster_too(server_tls: ssl.SSLContext) -> None:
-    world = World()
     refusal = Refusal("the database cluster a/demo is stopped", "start it", lambda: server_tls)
-    world.gateway = Gateway(world.find, world.tell, refusal=refusal)
-    async with running(world):
+    async with running(World(refusal=refusal)) as world:
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port, ssl=direct(), server_hostname="demo")
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "postgresql"
         writer.write(STARTUP)

@@ -74,7 +74,7 @@ def build_gateway(
         "securityContext": restricted_container(),
         "volumeMounts": [{"name": "tls", "mountPath": names.TLS_MOUNT, "readOnly": True}],
     }
-    # Of the cluster's certificates only the server's, to tell who asks in TLS that the cluster was stopped.
+    # Of the cluster's certificates only the server's, to tell who asks in TLS why there is no session.
     keys = [{"key": key, "path": key} for key in ("server.crt", "server.key")]
     secret = {"secretName": names.tls_secret(identity.name), "defaultMode": 0o440, "items": keys}
     spec: dict[str, Any] = {
