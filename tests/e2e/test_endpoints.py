@@ -93,6 +93,12 @@ def test_the_secret_is_all_that_an_application_needs(cluster: AuroraCluster, cli
     assert secret["ca.crt"].startswith("-----BEGIN CERTIFICATE-----")
 
 
+def test_the_image_has_the_library_that_says_why_a_copy_is_closed(cluster: AuroraCluster) -> None:
+    """What it says is shown where the tests build it (`integration/postgres/test_door.py`)."""
+    for instance in cluster.instances():
+        assert cluster.sql(instance, "SHOW shared_preload_libraries").endswith("/aurora_door")
+
+
 def test_a_wrong_password_is_refused(cluster: AuroraCluster, client: Client) -> None:
     with pytest.raises(Refused, match="password authentication failed"):
         client.psql(client.conninfo("demo"), "SELECT 1", password="wrong")

@@ -31,6 +31,12 @@ def major(tools: Tools) -> int:
     return asyncio.run(tools.major())
 
 
+@pytest.fixture(scope="session")
+def door(tools: Tools) -> Path:
+    """The library of a copy's door, built for these programs."""
+    return binaries.door(tools.bin_dir)
+
+
 @pytest.fixture
 def root(tools: Tools) -> Iterator[Path]:
     """A directory of the server's user, with a path short enough for a socket."""

@@ -8,14 +8,16 @@ import getpass
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.integration.certificates import HOST, Issuer
 
+from aurora_operator.api.base.names import POSTGRES_PORT
 from aurora_operator.postgres.config import configure, parameters
 from aurora_operator.postgres.config.conf import Access, Runtime, Source
 from aurora_operator.postgres.files import make_directory
@@ -79,15 +81,25 @@ class Copy:
         user: dict[str, str] | None = None,
         archive: bool = False,
     ) -> None:
-        sizes = replace(SIZES, major=self.major, archive=archive)
-        choices = parameters.merge(parameters.compute(sizes), {"log_min_messages": "log", **(user or {})})
-        people = {"postgres", "root", self.tools.user or getpass.getuser()}
         configure.install_certificates(self.layout)
-        configure.write_base(self.layout, choices, cluster_name=self.name, os_users=sorted(people), listen=self.address)
+        self.choose(user, archive=archive)
         configure.write_runtime(self.layout, runtime, copy=self.name)
         configure.write_archive(self.layout, None)
         configure.write_hba(self.layout, access)
         configure.set_standby(self.layout, standby)
+
+    def choose(self, user: dict[str, str] | None = None, *, archive: bool = False, preload: str | None = None) -> None:
+        """Write postgresql.conf."""
+        sizes = replace(SIZES, major=self.major, archive=archive)
+        choices = parameters.merge(parameters.compute(sizes), {"log_min_messages": "log", **(user or {})})
+        people = {"postgres", "root", self.tools.user or getpass.getuser()}
+        configure.write_base(
+            self.layout,
+            parameters.preload(choices, preload),
+            cluster_name=self.name,
+            os_users=sorted(people),
+            listen=self.address,
+        )
 
     async def start(self) -> None:
         await self.server.start()
@@ -173,3 +185,19 @@ def give(tools: Tools, path: Path) -> None:
     if tools.user is not None:
         for item in (path, *path.rglob("*")):
             shutil.chown(item, tools.user, tools.user)
+
+
+@contextlib.contextmanager
+def silent_host(address: str) -> Iterator[None]:
+    """What is sent to PostgreSQL's port there is never answered, as that of a node that is gone."""
+    with contextlib.ExitStack() as waiting:
+        listening = waiting.enter_context(socket.socket())
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address, POSTGRES_PORT))
+        listening.listen(0)
+        for _ in range(3):
+            # One more than it lets wait: the kernel drops what comes then.
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((address, POSTGRES_PORT))
+        yield

@@ -50,6 +50,7 @@ from aurora_operator.consensus.lease import lease_left
 from aurora_operator.consensus.messages import Heartbeat, Message
 from aurora_operator.consensus.state import PROMOTED, Role, Timing
 from aurora_operator.consensus.types import CopyId, name_of
+from aurora_operator.postgres.config.door import Door
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.layout import Layout
 from aurora_operator.postgres.replication.base_backup import forget_slots, recover_interrupted
@@ -86,6 +87,7 @@ class Agent:
         if kept is not None and kept.revision > settings.revision:
             settings = kept
         certificates = Certificates(layout)
+        server = Server(tools, layout, sink=pass_log_line, inherit_fds=self._lock.fds)
         self.copy = copy = Instance(
             environment=environment,
             layout=layout,
@@ -93,7 +95,8 @@ class Agent:
             store=store,
             certificates=certificates,
             kube=KubeApi(environment),
-            server=Server(tools, layout, sink=pass_log_line, inherit_fds=self._lock.fds),
+            server=server,
+            door=Door(layout, server, ports.door),
             session=Session(layout.run),
             watching=Session(layout.run),
             incarnation=taken.incarnation,

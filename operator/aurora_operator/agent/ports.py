@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from aurora_operator.api.agent.record import Record
@@ -35,6 +36,8 @@ class Ports:
     """The one address that this copy's servers listen on; every address of a pod if None."""
     os_users: tuple[str, ...] = ("postgres",)
     """Users of the operating system that PostgreSQL lets in as its superuser, by its socket."""
+    door: Path = Path("/usr/lib/postgresql/17/lib/aurora_door.so")
+    """The library that PostgreSQL loads for its door, where it is there."""
 
 
 class Network(Protocol):

@@ -44,6 +44,7 @@ class Cluster:
     kubernetes: Kubernetes
     api: tuple[str, int]
     operator: ssl.SSLContext
+    door: Path
     pods: dict[str, Pod] = field(default_factory=dict)
     settings: Settings | None = None
     say: Callable[[Settings], Awaitable[str]] = _say
@@ -58,7 +59,7 @@ class Cluster:
         address = f"{self.network}.{len(self.pods) + 1}"
         folder = self.root / name
         make_directory(folder)
-        pod = Pod(name, address, folder, self.tools, self.authority, self.operator, self.api, kind)
+        pod = Pod(name, address, folder, self.tools, self.authority, self.operator, self.api, self.door, kind)
         pod.zone = f"zone-{len(self.pods) + 1}"
         self.pods[name] = pod
         self.kubernetes.add_pod(pod.pod_name)
@@ -186,8 +187,8 @@ def _brief(status: AgentStatus) -> str:
 
 
 @contextlib.asynccontextmanager
-async def making(tools: Tools, root: Path, network: str, authority: Authority) -> AsyncIterator[Cluster]:
-    """A cluster without copies, and its API; in the end nothing of it runs."""
+async def making(tools: Tools, root: Path, network: str, authority: Authority, door: Path) -> AsyncIterator[Cluster]:
+    """A cluster without copies, and its API; in the end nothing of it runs. `door` is the library of a copy's door."""
     tls = root / "operator"
     make_directory(tls)
     here = f"{network}.200"
@@ -198,7 +199,7 @@ async def making(tools: Tools, root: Path, network: str, authority: Authority) -
     operator.load_cert_chain(tls / "operator.crt", tls / "operator.key")
     kubernetes = Kubernetes(CLUSTER)
     async with kubernetes.serving(here, server) as port:
-        cluster = Cluster(tools, root, network, authority, kubernetes, (here, port), operator)
+        cluster = Cluster(tools, root, network, authority, kubernetes, (here, port), operator, door)
         try:
             yield cluster
         finally:

@@ -14,10 +14,10 @@ SHOWN_BYTES = 20_000
 
 
 @pytest.fixture
-async def empty(tools: Tools, root: Path, authority: Authority) -> AsyncIterator[Cluster]:
+async def empty(tools: Tools, root: Path, authority: Authority, door: Path) -> AsyncIterator[Cluster]:
     """A cluster without copies, at addresses that nobody else on this host is likely to use at the same time."""
     network = f"127.{random.randrange(1, 255)}.{random.randrange(256)}"
-    async with making(tools, root, network, authority) as made:
+    async with making(tools, root, network, authority, door) as made:
         yield made
 
 

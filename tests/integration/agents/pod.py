@@ -74,6 +74,7 @@ class Pod:
     authority: Authority
     operator: ssl.SSLContext
     api: tuple[str, int]
+    door: Path
     kind: Literal["instance", "log"] = "instance"
     zone: str = "zone-a"
     program: Program = field(default_factory=Program)
@@ -133,6 +134,7 @@ class Pod:
             "programs": self.tools.bin_dir,
             "user": self.tools.user,
             "listen": self.address,
+            "door": self.door,
             "os_users": ["postgres", self.tools.user or "postgres", getpass.getuser()],
         }
         file = self.folder / "surroundings.json"

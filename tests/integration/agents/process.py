@@ -33,6 +33,7 @@ def main() -> None:
         tools=Tools(Path(surroundings["programs"]), user=surroundings["user"]),
         listen=surroundings["listen"],
         os_users=tuple(surroundings["os_users"]),
+        door=Path(surroundings["door"]),
     )
     asyncio.run(run(TypeAdapter(Environment).validate_python(surroundings["environment"]), ports))
 

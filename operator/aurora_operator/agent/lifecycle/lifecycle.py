@@ -40,6 +40,8 @@ IMMEDIATE_SECONDS = 0.1
 GIVE_WAY_SECONDS = 1.0
 REFUSED_SECONDS = 60.0
 """How long a leader may keep us from rewinding."""
+STARTING = "this copy of the database is not ready yet"
+DEPOSED = "this copy was the writer, and admits clients once the cluster's Service leads to the next one"
 PROXY_SECONDS = 2.0
 """How long kube-proxy may take to follow the Service's EndpointSlice (its sync period is one second)."""
 
@@ -332,7 +334,7 @@ class Lifecycle:
         """Start as a standby and wait until it takes sessions: that is, until it is consistent."""
         copy = self._copy
         copy.say("Recovering")
-        await self._configuration.prepare_start(source, "closed")
+        await self._configuration.prepare_start(source, STARTING)
         self._space.prepare_start()
         self._failed_starts += 1
         try:
@@ -366,6 +368,8 @@ class Lifecycle:
         ordinal = copy.driver.state.ordinal
         led = is_epoch_of(position.epoch, ordinal) or is_epoch_of(copy.driver.state.durable.promised, ordinal)
         if led or copy.endpoint_mark.exists():
+            if copy.driver.state.role not in ELECTED:
+                copy.door.close(DEPOSED)
             while True:
                 with contextlib.suppress(KubeError):
                     if await copy.kube.writer_address() != copy.environment.pod_ip:
@@ -374,8 +378,7 @@ class Lifecycle:
             await asyncio.sleep(PROXY_SECONDS)
         if copy.driver.state.role not in ELECTED:
             copy.endpoint_mark.unlink(missing_ok=True)
-            configure.write_hba(copy.layout, "open")
-            copy.server.reload()
+            copy.door.open()
             copy.role = "reader"
 
     async def _first_position(self) -> Position:

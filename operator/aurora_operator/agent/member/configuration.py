@@ -28,17 +28,20 @@ class Configuration:
         self._ports = ports
         self._minimums: Mapping[str, int] = {}
 
-    async def prepare_start(self, source: conf.Source | None, access: conf.Access) -> None:
-        """Before each start: everything fresh; the server comes up as a standby that follows `source` or nobody."""
+    async def prepare_start(self, source: conf.Source | None, closed: str) -> None:
+        """Before each start: everything fresh; the server comes up as a standby that follows `source` or nobody,
+        and tells its clients the sentence `closed`."""
         copy = self._copy
         control = await read_control(copy.tools, copy.layout.pgdata)
         copy.system_identifier = control.system_identifier
         self._minimums = control.standby_minimums
+        copy.door.prepare_start(closed)
+        if copy.door.preload is None:
+            log.warning("%s is not there: clients of a closed copy hear of pg_hba.conf (28000)", copy.door.library)
         await self.take_parameters()
         configure.set_standby(copy.layout, True)
         configure.write_runtime(copy.layout, conf.Runtime(source=source), copy=copy.id)
         configure.write_archive(copy.layout, None)
-        configure.write_hba(copy.layout, access)
         copy.pending_restart = ()
 
     async def take_parameters(self) -> None:
@@ -61,7 +64,7 @@ class Configuration:
         changed = await asyncio.to_thread(
             configure.write_base,
             copy.layout,
-            self._choices(good),
+            parameters.preload(self._choices(good), copy.door.preload),
             cluster_name=f"{copy.settings.cluster}: {copy.environment.instance}",
             os_users=self._ports.os_users,
             listen=self._ports.listen or "*",

@@ -10,6 +10,7 @@ from aurora_operator.agent.member.member import Member
 from aurora_operator.api.base.volume import Brake
 from aurora_operator.consensus.types import CopyId
 from aurora_operator.postgres.config.conf import Source
+from aurora_operator.postgres.config.door import Door
 from aurora_operator.postgres.replication.standby import Standby
 from aurora_operator.postgres.server.postmaster import Server
 from aurora_operator.postgres.sql.queries import Status
@@ -28,6 +29,7 @@ class Instance(Member):
     """An instance."""
 
     server: Server
+    door: Door
     session: Session
     watching: Session
     """For measurements: a slow answer to them must hold up nothing that matters more."""

@@ -19,13 +19,13 @@ from aurora_operator.agent.ports import clock
 from aurora_operator.agent.power.idle_meter import sessions
 from aurora_operator.consensus.state import ELECTED, Role
 from aurora_operator.consensus.step import relied_upon
-from aurora_operator.postgres.config import configure
 from aurora_operator.postgres.errors import PostgresError
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.1
 RELOAD_SECONDS: Final = 0.3
+PAUSING: Final = "the database cluster is about to pause"
 
 
 class Shutdown:
@@ -74,8 +74,7 @@ class Shutdown:
     async def _shut_out(self) -> None:
         """Let nobody in any more, and look once again whether somebody is in."""
         copy = self._copy
-        configure.write_hba(copy.layout, "closed")
-        copy.server.reload()
+        copy.door.close(PAUSING)
         await asyncio.sleep(RELOAD_SECONDS)
         try:
             found = await sessions(copy)
@@ -84,8 +83,7 @@ class Shutdown:
         else:
             why = f"{found} sessions have come in"
         if found:
-            configure.write_hba(copy.layout, "open")
-            copy.server.reload()
+            copy.door.open()
             raise Refused(f"not pausing: {why}")
 
     def rest(self) -> None:

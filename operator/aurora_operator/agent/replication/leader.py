@@ -19,7 +19,6 @@ from aurora_operator.consensus import events as ev
 from aurora_operator.consensus.membership import is_settled
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import Config, ConfigKey, CopyId, SyncRule, name_of
-from aurora_operator.postgres.config import configure
 from aurora_operator.postgres.config.conf import Runtime, follower_name, parse_follower, slot_name
 from aurora_operator.postgres.errors import PostgresError
 from aurora_operator.postgres.replication.base_backup import drop_replaced
@@ -38,6 +37,8 @@ PROMOTE_SECONDS = 30.0
 TELL_SECONDS = 10.0
 """For so long a new leader tells its history with each heartbeat: its followers need not ask for it."""
 TELL_SWITCHES = 1000
+PROMOTING = "this copy of the database is about to become the writer"
+LEAVING = "the database cluster is being deleted, and admits nobody while its last snapshot is taken"
 
 
 def _followers(rule: SyncRule, epoch: int) -> tuple[str, ...]:
@@ -53,7 +54,7 @@ class Leader:
         self._configuration = configuration
         self._record = RecordKeeper(copy.kube, lambda: copy.id, lambda: copy.driver, lambda: copy.system_identifier)
         self._chores: set[asyncio.Task[None]] = set()
-        self._closed = False  # whether pg_hba.conf says so, because the settings do
+        self._closed = False  # whether the door is, because the settings do
 
     async def promote(self, epoch: int, rule: SyncRule) -> None:
         """See `events.Promote`; then the duties of a leader, until cancelled."""
@@ -82,7 +83,7 @@ class Leader:
         copy.role = "none"
         copy.closed = False
         copy.commits = CommitMeter()
-        configure.write_hba(copy.layout, "closed")
+        copy.door.close(PROMOTING)
         # Elected: nobody else can acknowledge a commit. Clients who come early are turned away until we open, while
         # kube-proxy, which takes up to a second, follows.
         self._chore("publish the writer's endpoint", self._publish(epoch))
@@ -141,9 +142,8 @@ class Leader:
         if copy.role != "writer" or not (closed or self._closed):
             return False
         self._closed = closed
-        if configure.write_hba(copy.layout, "closed" if closed else "open"):
+        if copy.door.close(LEAVING) if closed else copy.door.open():
             log.info("clients are shut out" if closed else "clients are let in again")
-            copy.server.reload()
             return False
         if not closed or await queries.terminate_guests(copy.session):
             return False
@@ -220,8 +220,8 @@ class Leader:
                 # who know another way in need not wait for what cannot be made.
                 await self._configuration.ensure_roles()
         self._closed = copy.settings.closed
-        configure.write_hba(copy.layout, "closed" if self._closed else "open")
-        copy.server.reload()
+        if not self._closed:
+            copy.door.open()
         copy.role = "writer"
         copy.say("Leading")
         log.info("open for clients as the writer of epoch %d", epoch)

@@ -229,6 +229,18 @@ def merge(
     return tuple(_raise(choice, standby_minimums or {}) for choice in merged)
 
 
+def preload(choices: tuple[Choice, ...], library: str | None) -> tuple[Choice, ...]:
+    """The choices, with a library of ours loaded at the start beside those that they name; the same for None."""
+    name = "shared_preload_libraries"
+    if library is None:
+        return choices
+    if all(choice.name != name for choice in choices):
+        return (*choices, Choice(name, library, "ours"))
+    return tuple(
+        Choice(name, f"{c.value}, {library}".removeprefix(", "), c.reason) if c.name == name else c for c in choices
+    )
+
+
 def raised(user: Mapping[str, str], standby_minimums: Mapping[str, int]) -> dict[str, str]:
     """The user's values that `merge` raises, by name: what is in force in their place."""
     return {c.name: c.value for c in merge((), user, standby_minimums) if c.reason != "the user's"}

@@ -22,7 +22,6 @@ from aurora_operator.consensus.messages import Heartbeat, Resigned
 from aurora_operator.consensus.state import Role, Timing
 from aurora_operator.consensus.step import start, step
 from aurora_operator.consensus.types import Position
-from aurora_operator.postgres.config import configure
 
 
 class Pod:
@@ -37,7 +36,8 @@ class Pod:
         self.copy: Any = SimpleNamespace(
             settings=SimpleNamespace(power="on", auto_pause=None),
             driver=SimpleNamespace(state=state),
-            server=SimpleNamespace(alive=True, reload=lambda: None),
+            server=SimpleNamespace(alive=True),
+            door=SimpleNamespace(close=self.access.append, open=lambda: self.access.append("open")),
             store=SimpleNamespace(save_rested=self._save),
             layout=None,
             halted=False,
@@ -78,7 +78,6 @@ def pod(monkeypatch: pytest.MonkeyPatch) -> Pod:
         return made.sessions
 
     monkeypatch.setattr(module, "sessions", sessions)
-    monkeypatch.setattr(configure, "write_hba", lambda _, access: made.access.append(access))
     monkeypatch.setattr(module, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(module, "RELOAD_SECONDS", 0.0)
     return made
@@ -122,7 +121,7 @@ async def test_a_writer_waits_for_the_word_and_refuses_while_somebody_is_in(pod:
     pod.sessions = 1
     with pytest.raises(Refused, match="1 sessions have come in"):
         await pod.halt.stop_writer()
-    assert pod.access == ["closed", "open"]
+    assert pod.access == [module.PAUSING, "open"]
     pod.sessions = 0
     await pod.halt.stop_writer()
     assert pod.stops == 1 and pod.copy.halted

@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aurora_operator.api.spec.parameters import ALLOWED_VALUES, MINIMUMS, owner_reason
-from aurora_operator.postgres.config.parameters import GIB, MIB, Choice, Sizes, compute, max_connections, merge, raised
+from aurora_operator.postgres.config.parameters import (
+    GIB,
+    MIB,
+    Choice,
+    Sizes,
+    compute,
+    max_connections,
+    merge,
+    preload,
+    raised,
+)
 from aurora_operator.postgres.server.control import STANDBY_MINIMUMS
 
 SIZES = st.builds(
@@ -83,3 +93,14 @@ def test_a_standby_never_has_less_than_its_primary_had(wanted: str, primary: int
     assert found["work_mem"] == values(choices)["work_mem"]
     told = raised({"max_connections": wanted, "work_mem": "1MB"}, {"max_connections": primary})
     assert told == ({"max_connections": gets} if gets != wanted else {})
+
+
+def test_a_library_of_ours_stands_beside_the_users() -> None:
+    library = "/lib/aurora_door"
+    ours = compute(Sizes(1000, GIB, GIB, GIB))
+    assert preload(ours, None) == ours
+    assert values(preload(ours, library))["shared_preload_libraries"] == f"pg_stat_statements, {library}"
+    for value, loaded in (("auto_explain", f"auto_explain, {library}"), ("", library)):
+        merged = merge(ours, {"Shared_Preload_Libraries": value})
+        assert values(preload(merged, library))["shared_preload_libraries"] == loaded
+    assert values(preload((), library)) == {"shared_preload_libraries": library}
