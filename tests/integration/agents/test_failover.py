@@ -7,10 +7,13 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.integration.agents.application import Application
 from tests.integration.agents.cluster import Cluster
 from tests.integration.agents.pod import Pod
 from tests.integration.agents.writers import Writers, query
+from tests.integration.copies import Measured, silent_host
 
+from aurora_operator.agent.lifecycle.lifecycle import DEPOSED
 from aurora_operator.postgres.server import processes
 
 Fault = Callable[[Pod], Awaitable[None]]
@@ -67,31 +70,59 @@ async def _switch_over(pod: Pod) -> None:
         pytest.param(_switch_over, _nothing, id="switchover"),
     ],
 )
-async def test_writing_goes_on(three: Cluster, fault: Fault, ending: Ending) -> None:
-    async with Writers(three, stale_reads=fault is _freeze_all).at_work() as writers:
+async def test_writing_goes_on(
+    three: Cluster, fault: Fault, ending: Ending, measured: Measured, request: pytest.FixtureRequest
+) -> None:
+    async with (
+        Writers(three, stale_reads=fault is _freeze_all).at_work() as writers,
+        Application(three).at_work() as application,
+    ):
         first = await three.writer()
         before = await writers.one_more()
         await fault(first)
-        await three.writer(but=first)
+        writer = await three.writer(but=first)
+        measured(f"multi_host_uri_{request.node.callspec.id}", await application.finds(writer))
         after = await writers.one_more()
         assert after.server != first.name and after.epoch > before.epoch
         await ending(first)
         await three.ready()
+        await application.finds()
         assert (await writers.one_more()).epoch >= after.epoch
     epochs = [epoch for epoch, _ in three.kubernetes.published]
     assert epochs == sorted(epochs)
 
 
+def _says(pod: Pod, sentence: str) -> bool:
+    """Whether a client has heard it there."""
+    return sentence in pod.said()
+
+
+async def test_the_node_of_the_first_host_is_gone(three: Cluster, measured: Measured) -> None:
+    """What is sent to it is never answered."""
+    async with Application(three).at_work() as application:
+        first = await three.writer()
+        await first.kill()
+        with silent_host(first.address):
+            writer = await three.writer(but=first)
+            measured("multi_host_uri_node-gone", await application.finds(writer))
+        await first.start()
+        await three.ready()
+        await application.finds()
+
+
 @pytest.mark.parametrize("mode", ["refuses", "silent"])
 async def test_the_api_is_gone_for_the_whole_failover(three: Cluster, mode: str) -> None:
     first = await three.writer()
-    async with Writers(three).at_work() as writers:
+    async with Writers(three).at_work() as writers, Application(three).at_work() as application:
         three.kubernetes.mode = "silent" if mode == "silent" else "refuses"
         before = await writers.one_more()
         await first.kill()
         await three.until("another one takes writes", lambda: any(a.epoch > before.epoch for a in writers.acknowledged))
+        await application.finds()
         assert three.kubernetes.writer == first.address
         await first.start()
+        await three.until("it is there, and closed", lambda: _says(first, DEPOSED))
+        await application.finds()
         await writers.one_more()
         three.kubernetes.mode = "up"
         writer = await three.ready()
