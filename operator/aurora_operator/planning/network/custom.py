@@ -73,13 +73,17 @@ def _marked(view: Facts, spec: AuroraClusterSpec) -> Iterator[dict[str, Any]]:
 
 
 def _removed(view: Facts, spec: AuroraClusterSpec) -> Iterator[ObjectRef]:
+    yield from (ObjectRef("Service", *found) for found in _unwanted("Service", view, spec))
+    yield from (ObjectRef("EndpointSlice", *found) for found in _unwanted("EndpointSlice", view, spec))
+
+
+def _unwanted(kind: str, view: Facts, spec: AuroraClusterSpec) -> Iterator[tuple[str, str | None]]:
+    """Name and uid of what belongs to endpoints that the spec does not name."""
     named = {endpoint.name: endpoint.type for endpoint in spec.endpoints}
-    for kind in ("Service", "EndpointSlice"):
-        for name, there in view.observed.children.get(kind, {}).items():
-            custom = label(there, names.LABEL_ENDPOINT)
-            if custom is None or is_leaving(there) or _is_wanted(there, custom, named.get(custom)):
-                continue
-            yield ObjectRef(kind, name, there["metadata"].get("uid"))
+    for name, there in view.observed.children.get(kind, {}).items():
+        custom = label(there, names.LABEL_ENDPOINT)
+        if custom is not None and not is_leaving(there) and not _is_wanted(there, custom, named.get(custom)):
+            yield name, there["metadata"].get("uid")
 
 
 def _is_wanted(there: Raw, custom: str, type_: str | None) -> bool:
