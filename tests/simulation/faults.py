@@ -53,6 +53,7 @@ class Faults:
         world.api_down = world.tearing = False
         for node in world.nodes.values():
             node.disk = node.failing = node.lag = 0.0
+            node.volume.hangs = node.volume.full = node.volume.failing = False
             node.crash_in = -1
             if node.paused:
                 node.resume(node.life)
@@ -241,6 +242,37 @@ class Faults:
     def slow_disk(self) -> None:
         self.victim().disk = self.rng.choice((0.0, 0.0, 50.0, 400.0))
 
+    def power(self) -> None:
+        """A node loses power: what its disk has not made durable may be gone."""
+        self.victim().crash(self.down(), power=True)
+
+    def power_in_step(self) -> None:
+        """Some copies lose power while an election has them write."""
+        for node in list(self.world.nodes.values()):
+            if self.rng.random() < 0.5:
+                node.crash_in = self.rng.randrange(4)
+        leader = self.world.leader()
+        if leader is not None:
+            leader.shell.postgres_crash()
+
+    def end_all(self) -> None:
+        """All or some are ended in order, as before a rest; or all but a leader that they are cut off from, at once."""
+        leader = self.world.leader() if self.rng.random() < 0.5 else None
+        if leader is not None:
+            self.cut(self.between({leader.name}, self.names() - {leader.name}))
+        for node in list(self.world.nodes.values()):
+            if node is not leader and self.rng.random() < 0.9:
+                node.shell.postgres_crash()
+                down = self.down() if leader is None else 100 * self.rng.random()
+                self.world.at(60 * self.rng.random(), node.end, down)
+
+    def bad_disk(self) -> None:
+        """The agent's writes do not come back, or are refused, for a while."""
+        volume = self.victim().volume
+        what = self.rng.choice(("hangs", "full", "failing"))
+        setattr(volume, what, True)
+        self.world.at(self.duration(), setattr, volume, what, False)
+
     def lagging(self) -> None:
         self.victim().lag = self.rng.choice((0.0, 200.0, 2000.0))
 
@@ -348,6 +380,10 @@ KINDS: dict[str, Fault] = {
     "link": Faults.link,
     "network": Faults.bad_network,
     "slow-disk": Faults.slow_disk,
+    "end": Faults.end_all,
+    "bad-disk": Faults.bad_disk,
+    "power": Faults.power,
+    "power-in-step": Faults.power_in_step,
     "lagging": Faults.lagging,
     "failing": Faults.failing,
     "tail": Faults.tail,

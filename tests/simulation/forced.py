@@ -107,7 +107,8 @@ class Forced(Faults):
             self.fence(config.voters - {n.id for n in survivors})
             best = max(able, key=lambda n: (n.db.position(), n.id))
             target = best if self.rng.random() < 0.7 else self.rng.choice(able)
-            target.shell.accept_loss(frozenset(n.id for n in survivors), config.key)
+            kept = frozenset(n.id for n in survivors)
+            target.shell.accept_loss(kept, config.voters - kept, config.key)
 
     def seen(self) -> list[Node]:
         """The pods that answer the operator."""

@@ -12,14 +12,22 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 CORE = "aurora_operator.consensus"
-MODELS = ("shell", "database", "node", "world")
-"""Modules of the simulator that stand for what an agent's shell must keep."""
+MODELS = ("shell", "database", "node", "world", "volume")
+"""Modules of the simulator that stand for what an agent's shell, its PostgreSQL and its disk must keep."""
+
+SHELL = {
+    "files": "aurora_operator.postgres.files",
+    "driver": "aurora_operator.agent.member.driver",
+    "life": "aurora_operator.agent.member.life",
+    "record_keeper": "aurora_operator.agent.replication.record_keeper",
+}
+"""Modules of the agent's own that the simulator runs."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Replaces pieces of one function's text: `where` is `module.function` or `module.Class.method`, of the core or
-    of the simulator's shell."""
+    """Replaces pieces of one function's text: `where` is `module.function` or `module.Class.method`, of the core, of
+    the agent's shell or of the simulator's models."""
 
     where: str
     pieces: tuple[tuple[str, str], ...]
@@ -48,7 +56,8 @@ def _mutated(original: FunctionType, pieces: tuple[tuple[str, str], ...]) -> Any
 def _places(change: Change) -> Iterator[tuple[Any, str, Any, Any]]:
     """Owner, name, original and replacement, wherever the function has been imported to."""
     module, *path = change.where.split(".")
-    owner: Any = sys.modules[f"tests.simulation.{module}" if module in MODELS else f"{CORE}.{module}"]
+    known = f"tests.simulation.{module}" if module in MODELS else f"{CORE}.{module}"
+    owner: Any = sys.modules[SHELL.get(module, known)]
     for part in path[:-1]:
         owner = getattr(owner, part)
     name = path[-1]
@@ -61,7 +70,7 @@ def _places(change: Change) -> Iterator[tuple[Any, str, Any, Any]]:
     yield owner, name, original, replacement
     if isinstance(owner, ModuleType):
         for other_name, other in list(sys.modules.items()):
-            ours = other_name.startswith((CORE, "tests.simulation"))
+            ours = other_name.startswith(("aurora_operator.", "tests.simulation"))
             if ours and other is not owner and getattr(other, name, None) is original:
                 yield other, name, original, replacement
 
@@ -265,7 +274,12 @@ MUTATIONS = (
         ("shrink.may_follow", (("and record_fresh(t)", ""),)),
     ),
     _mutation(
-        "no watchdog of the agent", "elections", ("node.Node._watchdog", (("self.shell.kill(database_life)", "pass"),))
+        "no watchdog of the agent",
+        "elections",
+        (
+            "node.Node._watchdog",
+            (("self.world.at(KILLING * self.rng.random(), self.shell.kill, self.db.life)", "pass"),),
+        ),
     ),
     _mutation(
         "stream without comparing the histories",
@@ -320,5 +334,52 @@ MUTATIONS = (
         "forget the record's membership",
         "forced",
         ("forced.newest", (("max(s.durable.config, known, key=lambda config: config.key)", "s.durable.config"),)),
+    ),
+    _mutation("a disk that lies of a file", "disks", ("volume.Volume._sync", (("file.durable = file.data", "pass"),))),
+    _mutation(
+        "a disk that lies of a folder",
+        "disks",
+        ("volume.Volume._keep_names", (("self._kept = dict(self.names)", "pass"),)),
+    ),
+    _mutation(
+        "rename a file before its content is durable",
+        "disks",
+        ("files.write_durably", (("sync=sync)", "sync=False)"),)),
+    ),
+    _mutation(
+        "answer before a rename is durable",
+        "disks",
+        ("files.write_durably", (("if sync:", "if False:"),)),
+    ),
+    _mutation(
+        "write a file where it stands",
+        "disks",
+        (
+            "files.write_durably",
+            (('path.with_name(path.name + ".tmp")', "path"), ("files.rename(temporary, path)", "")),
+        ),
+    ),
+    _mutation(
+        "do not wait for the disk",
+        "disks",
+        (
+            "driver.Driver._carry_out",
+            (("await asyncio.to_thread(", "asyncio.get_running_loop().run_in_executor(None, "),),
+        ),
+    ),
+    _mutation(
+        "tell the watchdog nothing",
+        "elections",
+        ("driver.Driver.handle", (("self._lease_moved()", "pass"),)),
+    ),
+    _mutation(
+        "change a record that holds another membership",
+        "halves",
+        ("record_keeper.RecordKeeper.change", (("if record_allows(", "if True or record_allows("),)),
+    ),
+    _mutation(
+        "rest while a leader relies on it",
+        "disks",
+        ("life.rest", (("if not relied_upon(state, now):", "if True:"),)),
     ),
 )

@@ -1,16 +1,21 @@
-"""A model of the agent's shell: what it does with PostgreSQL, the network and the record when the core says so."""
+"""What the driver's effects come to (`agent.ports.Effects`, `agent.ports.Network`): a model of what the agent does with
+PostgreSQL and the network; the record it keeps by its own code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.database import UNIT
 
+from aurora_operator.agent.errors import Refused
+from aurora_operator.agent.member.dataloss import accept
+from aurora_operator.api.agent.messages import AcceptDataLoss
 from aurora_operator.consensus import events as ev
-from aurora_operator.consensus import forced
-from aurora_operator.consensus.messages import Promise
-from aurora_operator.consensus.types import NO_CONFIG, ConfigKey, CopyId
+from aurora_operator.consensus.messages import Message, Promise
+from aurora_operator.consensus.state import Role
+from aurora_operator.consensus.types import Config, ConfigKey, CopyId, Position, SyncRule
 
 if TYPE_CHECKING:
     from tests.simulation.node import Node
@@ -26,6 +31,7 @@ class Shell:
         """The receiver's latest order (follow, fetch, stop): an older one is void."""
         self.target: str | None = None
         """Whom PostgreSQL is told to follow."""
+        self.chores: set[asyncio.Task[None]] = set()
 
     def forget(self) -> None:
         """What was under way is so no longer."""
@@ -34,21 +40,21 @@ class Shell:
 
     # --- effects: messages -----------------------------------------------------------------------------------------
 
-    def do_send(self, effect: ev.Send) -> None:
-        if type(effect.message) is Promise:
-            self.world.checker.promises(self.node, effect.message)
-        self.world.network.send(self.node, effect.to, effect.message)
+    def send(self, to: CopyId, message: Message) -> None:
+        if type(message) is Promise:
+            self.world.checker.promises(self.node, message)
+        self.world.network.send(self.node, to, message)
 
-    def do_broadcast(self, effect: ev.Broadcast) -> None:
+    def broadcast(self, message: Message) -> None:
         for other in self.world.nodes:
             if other != self.node.id:
-                self.world.network.send(self.node, other, effect.message)
+                self.world.network.send(self.node, other, message)
 
     # --- effects: the WAL receiver -----------------------------------------------------------------------------------
 
-    def do_stop_receiver(self, effect: ev.StopReceiver) -> None:
+    def stop_receiver(self, epoch: int) -> None:
         self.forget()
-        self.node.task(60 * self.rng.random() ** 2, self._cut_receiver, self.operation, effect.epoch)
+        self.node.task(60 * self.rng.random() ** 2, self._cut_receiver, self.operation, epoch)
 
     def _cut_receiver(self, operation: int, epoch: int) -> None:
         if self.operation != operation:
@@ -61,11 +67,11 @@ class Shell:
         if self.operation == operation and self.db.up:
             self.node.handle(ev.ReceiverStopped(epoch, self.db.position()))
 
-    def do_follow(self, effect: ev.Follow) -> None:
-        if self.target == effect.leader and self.db.upstream is not None:
+    def follow(self, leader: CopyId, epoch: int) -> None:
+        if self.target == leader and self.db.upstream is not None:
             return
         self.operation += 1
-        self.target = effect.leader
+        self.target = leader
         self.node.task(20 * self.rng.random(), self._follow, self.operation)
 
     def disconnected(self) -> None:
@@ -118,9 +124,10 @@ class Shell:
             db.torn, db.torn_to = True, epoch
         self.start_postgres()
 
-    def do_fetch(self, effect: ev.Fetch) -> None:
+    def fetch(self, epoch: int, source: CopyId, target: Position) -> None:
         self.forget()
-        self.node.task(20 + 500 * self.rng.random() ** 3, self._fetch, self.operation, effect)
+        wish = ev.Fetch(epoch, source, target)
+        self.node.task(20 + 500 * self.rng.random() ** 3, self._fetch, self.operation, wish)
 
     def _fetch(self, operation: int, effect: ev.Fetch) -> None:
         db = self.db
@@ -192,9 +199,10 @@ class Shell:
         """By the watchdog."""
         self._stop(life)
 
-    def do_stop_postgres(self, effect: ev.StopPostgres) -> None:
+    def stop(self, mode: str) -> None:
+        self.end_chores()
         db = self.db
-        if effect.mode == "immediate" or not db.up:
+        if mode == "immediate" or not db.up:
             self.world.at(40 * self.rng.random(), self.node.resumable, self.node.life, self._stop, (db.life,))
             return
         db.end_sessions()
@@ -223,8 +231,9 @@ class Shell:
             self.node.handle(ev.PostgresDown())
             self.start_postgres()
 
-    def do_promote(self, effect: ev.Promote) -> None:
-        self.node.task(2 + 380 * self.rng.random() ** 2, self._promote, self.db.life, effect)
+    def promote(self, epoch: int, rule: SyncRule) -> None:
+        wish = ev.Promote(epoch, rule)
+        self.node.task(2 + 380 * self.rng.random() ** 2, self._promote, self.db.life, wish)
 
     def _promote(self, life: int, effect: ev.Promote) -> None:
         db = self.db
@@ -247,17 +256,17 @@ class Shell:
         if self.db.up:
             self._stop(self.db.life)
 
-    def do_open(self, effect: ev.Open) -> None:
-        if self.db.up and self.db.epoch == effect.epoch:
-            self.world.checker.opens(self.node, effect.epoch)
+    def open(self, epoch: int) -> None:
+        if self.db.up and self.db.epoch == epoch:
+            self.world.checker.opens(self.node, epoch)
             self.db.open = True
-            self.world.at(10, self.world.claim_record, self.node, effect.epoch, self.db.life)
+            self._chore(self.node.record.claim(epoch))
 
-    def do_set_sync(self, effect: ev.SetSync) -> None:
+    def set_sync(self, key: ConfigKey, rule: SyncRule) -> None:
         db = self.db
         if db.up and db.epoch is not None:
-            db.rules = (db.rules[-1], effect.rule)
-            self.node.task(5 + 50 * self.rng.random(), self._synced, db.life, effect)
+            db.rules = (db.rules[-1], rule)
+            self.node.task(5 + 50 * self.rng.random(), self._synced, db.life, ev.SetSync(key, rule))
 
     def _synced(self, life: int, effect: ev.SetSync) -> None:
         db = self.db
@@ -266,51 +275,47 @@ class Shell:
             db.release()
             self.node.handle(ev.SyncInForce(effect.key, len(db.log) * UNIT))
 
-    def do_write_record(self, effect: ev.WriteRecord) -> None:
-        self.node.task(5 + 40 * self.rng.random(), self._write_record, effect)
+    # --- the record, by the agent's own code --------------------------------------------------------------------------
 
-    def _write_record(self, effect: ev.WriteRecord) -> None:
-        ok = self.world.write_record(self.node, effect)
-        if ok is None:
-            self.node.task(800, self.node.handle, ev.RecordWritten(effect.after.key, False))
-        else:
-            self.node.handle(ev.RecordWritten(effect.after.key, ok, None if ok else self.world.record))
+    def _chore(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self.node.process.begin(coroutine)
+        self.chores.add(task)
+        task.add_done_callback(self.chores.discard)
 
-    def do_read_record(self, effect: ev.ReadRecord) -> None:
-        self.node.task(5 + 40 * self.rng.random(), self._read_record, effect)
+    def end_chores(self) -> None:
+        """The leadership is over."""
+        for task in list(self.chores):
+            task.cancel()
 
-    def _read_record(self, effect: ev.ReadRecord) -> None:
-        world = self.world
-        if not world.api_lost(self.node):
-            seen = ev.RecordSeen(effect.asked, world.record_epoch, world.record)
-            self.node.task(600 * self.rng.random() ** 4, self.node.handle, seen)
+    def keep_record(self) -> None:
+        """A leader looks at the record from time to time."""
+        state = self.node.state
+        if state is not None and state.role == Role.LEADING and state.leadership is not None:
+            self._chore(self.node.record.keep(state.leadership.epoch))
+
+    def write_record(self, epoch: int, before: ConfigKey, after: Config) -> None:
+        self._chore(self.node.record.change(ev.WriteRecord(epoch, before, after)))
+
+    def read_record(self, asked: int) -> None:
+        self._chore(self.node.record.look(asked))
 
     # --- the operator's command ------------------------------------------------------------------------------------
 
-    def accept_loss(self, survivors: frozenset[CopyId], stated: ConfigKey) -> None:
-        """`agent/member/dataloss.py`."""
-        node, world = self.node, self.world
-        if node.state is None or world.api_lost(node):
-            return
-        held = world.record or NO_CONFIG
-        if forced.newest(node.state, held).key != stated:
-            return
-        wish = ev.ForceMembership(survivors, world.record_epoch, held)
-        if forced.refusal(node.state, node.clock(), wish) is None:
-            world.checker.commands.add(survivors)
-            node.handle(wish)
+    def accept_loss(self, survivors: frozenset[CopyId], lost: frozenset[CopyId], stated: ConfigKey) -> None:
+        """Somebody accepts the loss of what only these have."""
+        if self.node.state is not None:
+            request = AcceptDataLoss(
+                survivors=tuple(sorted(survivors)),
+                lost=tuple(sorted(lost)),
+                config_epoch=stated.epoch,
+                config_version=stated.version,
+            )
+            self.node.process.begin(self._accept_loss(request))
 
-
-EFFECTS: dict[type, Callable[[Shell, Any], None]] = {
-    ev.Send: Shell.do_send,
-    ev.Broadcast: Shell.do_broadcast,
-    ev.StopReceiver: Shell.do_stop_receiver,
-    ev.Follow: Shell.do_follow,
-    ev.Fetch: Shell.do_fetch,
-    ev.Promote: Shell.do_promote,
-    ev.Open: Shell.do_open,
-    ev.StopPostgres: Shell.do_stop_postgres,
-    ev.SetSync: Shell.do_set_sync,
-    ev.WriteRecord: Shell.do_write_record,
-    ev.ReadRecord: Shell.do_read_record,
-}
+    async def _accept_loss(self, request: AcceptDataLoss) -> None:
+        node = self.node
+        try:
+            await accept(node.driver_now(), node.api, request, node.clock)
+        except Refused:
+            return
+        self.world.checker.commands.add(frozenset(request.survivors))

@@ -12,13 +12,16 @@ from tests.simulation.checker import Checker
 from tests.simulation.network import Network
 from tests.simulation.node import Node
 
+from aurora_operator.agent.member.kubeapi import config_of, config_status
+from aurora_operator.api.agent.record import Record
 from aurora_operator.consensus import events as ev
-from aurora_operator.consensus.membership import record_allows
 from aurora_operator.consensus.state import Role
 from aurora_operator.consensus.types import NO_CONFIG, Config, ConfigKey, Quorum, initial_config, majority, name_of
 
 CLIENT_PERIOD = 130.0
 OPERATOR_PERIOD = 400.0
+SWITCHOVER_PERIOD = 1200.0
+"""How long a leader leads before it is to hand over, or to try that again: the operator hears of it by its status."""
 
 
 class World:
@@ -44,11 +47,15 @@ class World:
         self.incarnations = 0
         self.zones, self.logs = 3, 0
         self.wanted: frozenset[str] = frozenset()
+        self.seen: tuple[str, int | None, float] = ("", None, 0.0)
+        """The leader that the operator knows, its epoch, and since when."""
         self.api_down = False
         self.tearing = False
         """Who follows a new leader begins to rewind, needed or not; that breaks off, and nothing completes it yet."""
+        self.kept_record = Record(state="initialised")
+        self.record_version = 0
         self.record: Config | None = None
-        self.record_epoch = 0
+        """The membership in it."""
         self.false_evidence = 0.0
         self.repair_delay = self.rng.choice((1000, 2500, 60_000))
         self.calm = False
@@ -75,6 +82,12 @@ class World:
         self.now = until
         return False
 
+    def end(self) -> None:
+        """Nothing happens any more."""
+        for node in (*self.nodes.values(), *self.kept.values()):
+            if node.alive:
+                node.process.abandon()
+
     # --- pods ------------------------------------------------------------------------------------------------------
 
     def add(self, name: str, zone: str, durable: ev.Durable) -> Node:
@@ -99,12 +112,12 @@ class World:
             config = initial_config(ids[0])
             for other in ids[1:]:
                 self.nodes[other].db.torn = True
-            self.nodes[ids[0]].durable = ev.Durable(0, config)
+            self.nodes[ids[0]].lay_out(ev.Durable(0, config))
         else:
             config = Config(ConfigKey(0, 2), Quorum(frozenset(ids), majority(count)))
             for node in self.nodes.values():
-                node.durable = ev.Durable(0, config)
-            self.record = config
+                node.lay_out(ev.Durable(0, config))
+            self.keep_record(Record(state="initialised", config=config_status(config)))
         for node in list(self.nodes.values()):
             self.at(300 * self.rng.random(), node.boot)
         self.at(OPERATOR_PERIOD, self.operate)
@@ -206,6 +219,11 @@ class World:
             return
         config = leader.state.durable.config
         if leader.name not in self.wanted:
+            if self.seen[:2] != (leader.id, leader.db.epoch):
+                self.seen = leader.id, leader.db.epoch, self.now
+            if self.now < self.seen[2] + SWITCHOVER_PERIOD:
+                return
+            self.seen = leader.id, leader.db.epoch, self.now
             leader.handle(ev.SwitchoverRequested(None))
         elif (
             config.new is None
@@ -238,28 +256,11 @@ class World:
         """Whether this pod gets no answer from the API server now."""
         return self.api_down or node.name in self.network.without_api
 
-    def write_record(self, node: Node, effect: ev.WriteRecord) -> bool | None:
-        """Compare-and-swap at the API server; None: no answer, which says nothing."""
-        lost = self.api_lost(node)
-        if lost and self.rng.random() < 0.7:
-            return None
-        held = None if self.record is None else self.record.key
-        if not record_allows(effect, self.record_epoch, held):
-            return None if lost else False
-        self.record, self.record_epoch = effect.after, effect.epoch
-        return None if lost else True
-
-    def claim_record(self, node: Node, epoch: int, life: int) -> None:
-        """A new leader says in the record that it leads, and what the membership is if that is newer there."""
-        if node.db.life != life or node.state is None:
-            return
-        if self.api_lost(node):
-            self.at(500, self.claim_record, node, epoch, life)
-        elif self.record_epoch <= epoch:
-            self.record_epoch = epoch
-            config = node.state.durable.config
-            if self.record is None or self.record.key < config.key:
-                self.record = config
+    def keep_record(self, record: Record) -> None:
+        """Written; whoever has read another version conflicts with this one."""
+        self.kept_record = record
+        self.record_version += 1
+        self.record = None if record.config is None else config_of(record.config)
 
     # --- traces ----------------------------------------------------------------------------------------------------
 
@@ -268,14 +269,14 @@ class World:
         if self.tracing:
             sys.stdout.write(f"{self.now:9.1f} {node.id:5} ** {text}\n")
 
-    def trace(self, node: Node, event: ev.Event, effects: list[ev.Effect]) -> None:
-        """A step, unless it is one in which nothing happened."""
-        if not effects and isinstance(event, ev.Tick | ev.LocalPosition | ev.Replication):
-            return
+    def trace_event(self, node: Node, event: ev.Event) -> None:
+        """What a copy's core is about to see."""
         state = node.state
         assert state is not None
         length, epoch = len(node.db.log), node.db.runs[-1][0]
         head = f"{self.now:9.1f} {node.id:5} {state.role:10} p={state.durable.promised} log={epoch}:{length}"
         sys.stdout.write(f"{head} <- {event}\n")
-        for effect in effects:
-            sys.stdout.write(f"{'':28}-> {effect}\n")
+
+    def trace_effect(self, effect: ev.Effect) -> None:
+        """What comes of it."""
+        sys.stdout.write(f"{'':28}-> {effect}\n")
