@@ -1,4 +1,4 @@
-"""The core under the simulator: many schedules hold, and each deliberate breakage of a rule is noticed."""
+"""Core and shell under the simulator: many schedules hold, and each deliberate breakage of a rule is noticed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from tests.simulation.situation import Budget
 
 SCHEDULES = 1200
 """`make simulate SEEDS=N` runs as many as one likes, and `make soak` 100,000."""
+
+OF_EACH = 120
+"""Of each family."""
 
 PARTS = 4
 """Tests that share the schedules, for the processes to share."""
@@ -40,11 +43,11 @@ def test_schedules_hold(part: int) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_schedules_of_each_family_hold(profile: str) -> None:
     commits = 0
-    for seed in range(200):
+    for seed in range(OF_EACH):
         outcome = run(seed, profile=profile)
         assert outcome.problem is None, f"{outcome.problem}\nreplay: {command(seed, profile)}"
         commits += outcome.commits
-    assert commits > 5 * 200, "hardly a schedule got anywhere"
+    assert commits > 5 * OF_EACH, "hardly a schedule got anywhere"
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
