@@ -23,7 +23,6 @@ from aurora_operator.planning.objects.secrets import build_app_secret
 
 FINDS_SECONDS: Final = 3.0
 """What it takes at most, one host being silent."""
-CONNECT_SECONDS: Final = 2
 GIVES_UP_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 0.1
 COMES_BACK: Final = 3
@@ -125,4 +124,4 @@ class Application:
         )
         uri = base64.b64decode(secret["data"]["multi-host-uri"]).decode()
         hosts, addresses = ",".join(HOST for _ in pods), ",".join(pod.address for pod in pods)
-        return make_conninfo(uri, host=hosts, hostaddr=addresses, connect_timeout=CONNECT_SECONDS)
+        return make_conninfo(uri, host=hosts, hostaddr=addresses)

@@ -13,6 +13,8 @@ from aurora_operator.planning.objects.common import Identity, encode_data
 PROVIDER: Final = "aurora-operator"
 CA_FILE: Final = "ca.crt"
 _VERIFY: Final = "verify-full"
+CONNECT_SECONDS: Final = "2"
+"""How long a multi-host URI has a client wait for a host that is silent: the least that libpq takes."""
 
 
 def build_certificates(identity: Identity, certificates: Certificates) -> list[dict[str, Any]]:
@@ -70,12 +72,13 @@ def build_app_secret(
         CA_FILE: ca,
     }
     login = f"{quote(username, safe='')}:{quote(password, safe='')}"
+    find_writer = {"connect_timeout": CONNECT_SECONDS, "target_session_attrs": "read-write"}
     for prefix, tls in (
         ("", {"sslmode": "require"}),
         ("verified-", {"sslmode": _VERIFY, "sslrootcert": f"{names.binding_path(name)}/{CA_FILE}"}),
     ):
         query = urlencode(tls, safe="/")
-        to_hosts = urlencode({**tls, "target_session_attrs": "read-write"}, safe="/")
+        to_hosts = urlencode(tls | find_writer, safe="/")
         jdbc = urlencode({"user": username, "password": password}) + "&" + query
         data[f"{prefix}uri"] = f"postgresql://{login}@{host}:{port}/{database}?{query}"
         data[f"{prefix}ro-uri"] = f"postgresql://{login}@{ro_host}:{port}/{database}?{query}"

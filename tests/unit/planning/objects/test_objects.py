@@ -140,7 +140,7 @@ def test_connection_secret() -> None:
     assert data["jdbc-uri"] == "jdbc:postgresql://demo.prod.svc:5432/shop?user=app&password=a%2Fb+c&sslmode=require"
     assert data["multi-host-uri"] == (
         "postgresql://app:a%2Fb%20c@demo-1-0.demo-pods.prod.svc:5432,demo-2-0.demo-pods.prod.svc:5432/shop"
-        "?sslmode=require&target_session_attrs=read-write"
+        "?sslmode=require&connect_timeout=2&target_session_attrs=read-write"
     )
 
 
