@@ -69,7 +69,11 @@ def provide(commit: str = COMMIT) -> Earlier:
 
 def _unpack(commit: str, folder: Path) -> None:
     paths = ("operator", "pyproject.toml", _LOCK, "tests/integration/agents/process.py")
-    done = subprocess.run(["git", "archive", commit, *paths], cwd=ROOT, capture_output=True, check=False)
+    archive_it = ("git", "archive", commit, *paths)
+    done = subprocess.run(archive_it, cwd=ROOT, capture_output=True, check=False)
+    if done.returncode:  # a checkout without its history may still know where that is
+        subprocess.run(["git", "fetch", "--quiet", "--unshallow"], cwd=ROOT, capture_output=True, check=False)
+        done = subprocess.run(archive_it, cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0, (
         f"this checkout lacks the last release, commit {commit}, whose agents and operator are tried with these "
         f"({done.stderr.decode().strip()}). Fetch the whole history: git fetch --unshallow"
