@@ -7,7 +7,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 UV_WANTED := uv>=0.13,<0.14
 
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster images operator demo test soak variants lint unit simulation simulate integration csi e2e faults serverless aged bench-backup status down clean fmt release fuzz coverage
+.PHONY: help setup cluster images operator demo test soak variants lint unit simulation simulate integration parameters csi e2e faults serverless aged bench-backup status down clean fmt release fuzz coverage
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9%_-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ coverage: setup ## Measure which lines and branches the unit, simulation and int
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report >build/coverage/report.txt
 	@tail -n 1 build/coverage/report.txt
+
+parameters: setup ## Try each setting of PostgreSQL with a value of each class in spec.parameters
+	@.venv/bin/pytest -s tests/integration/parameters/long_matrix.py
 
 csi: setup ## Run the test cluster's CSI driver on the real kernel, and the CSI project's conformance tests (as root)
 	@$(SUDO) .venv/bin/pytest tests/integration/csi
