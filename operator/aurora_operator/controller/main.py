@@ -83,6 +83,7 @@ async def run(config: Config) -> None:
         )
         fleet = Fleet(reconciler)
         followers = _followers(api, config.watch_namespaces, fleet.wake)
+        reconciler.clusters = clusters
         reconciler.known = cache = Cache(api, followers, {CLUSTER: clusters})
         reconciler.turns = Turns(config.max_concurrent_clusters, lambda: fleet.known)
         snapshots = Fleet(

@@ -25,6 +25,7 @@ from aurora_operator.controller.kubelet import VolumeStats
 from aurora_operator.controller.loop import Outcome
 from aurora_operator.controller.turns import Turns
 from aurora_operator.kube import observe, write
+from aurora_operator.kube.cache import Store
 from aurora_operator.kube.client import Api
 from aurora_operator.kube.errors import ApiError, Conflict, KubeError
 from aurora_operator.kube.resources import CHILDREN, OPTIONAL, SNAPSHOT
@@ -101,6 +102,8 @@ class Reconciler:
     watcher: Watcher
     known: Api | None = None
     """Answers reads from memory, as far as it can; None: every pass reads all from the API server."""
+    clusters: Store | None = None
+    """The AuroraClusters of `known`: what was read of one is known, too."""
     turns: Turns | None = None
     """Whose turn it is to be restarted; None: everybody's."""
     volume_stats: VolumeStats | None = None
@@ -142,6 +145,8 @@ class Reconciler:
                 self.volume_stats.forget(key)
             await self.agents.forget(key)
             return Outcome(gone=True)
+        if self.clusters is not None:
+            self.clusters.put(cluster)
         work = _Pass(self, key, cluster, self.api, agents)
         return self._ended(key, work, await work.run(), started)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from tests.unit.controller.test_reconcile import CLUSTER_PATH, KEY, STATUS, World, manifest
 from tests.unit.kube.fake import FakeApi
 
+from aurora_operator.kube.cache import Store
 from aurora_operator.kube.errors import NoAnswer
 from aurora_operator.planning.model.plan_model import EventSpec, ObjectRef, Observed, Plan
 
@@ -151,3 +152,12 @@ async def test_agents_are_asked_once_in_a_pass_unless_their_pods_have_changed() 
     world.api.put(CLUSTER_PATH, metadata={"generation": 4}, spec={})
     await world.reconciler(KEY)
     assert asked == [0, 0, 1]
+
+
+async def test_what_was_read_of_a_cluster_is_known() -> None:
+    """Whatever became of the event that should have told of it."""
+    world = Known()
+    clusters = world.reconciler.clusters = Store()
+    await world.reconciler(KEY)
+    await world.reconciler(KEY)
+    assert (clusters.get(*KEY) or {})["status"] == STATUS
